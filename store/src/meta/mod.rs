@@ -1,0 +1,52 @@
+//! Metadata: the commit log is the truth, the replica is its view.
+//!
+//! - [`record`]: what one operation changes, as physical after-images.
+//! - [`schema`]: keys and values of the replica's rows.
+//! - [`MetaStore`]: the narrow ordered key-value trait behind which the replica's engines stand.
+
+pub mod record;
+pub mod schema;
+
+use crate::error::Result;
+
+/// One row change: `None` deletes.
+pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
+
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// An ordered key-value database: one keyspace of byte strings, as little as the replica needs, so that any engine
+/// can stand behind it. Nothing of an engine's own (trees, transactions, watches, ids) may leak through.
+///
+/// Any number of threads read and apply; every reader sees an applied batch whole or not at all, per call.
+pub trait MetaStore: Send + Sync + 'static {
+    /// The value of `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Up to `limit` rows with `start <= key < end` in byte order.
+    fn range(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<Row>>;
+
+    /// The last row with `start <= key < end`.
+    fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Row>>;
+
+    /// Applies all changes of `batch` atomically: after a crash all of them are there or none.
+    fn apply(&self, batch: &[RowChange]) -> Result<()>;
+
+    /// Returns when everything applied before is durable: it survives a power cut.
+    fn flush(&self) -> Result<()>;
+
+    /// Size figures, cheap enough for a metrics scrape.
+    fn stats(&self) -> Result<StoreStats>;
+
+    /// The engine's name: `sled`, `fjall`, `redb` or `memory`.
+    fn engine(&self) -> &'static str;
+}
+
+/// What an engine says of its size.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreStats {
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Rows, where the engine counts them cheaply.
+    pub rows: Option<u64>,
+}

@@ -1,0 +1,120 @@
+//! Keys of the replica's rows: one keyspace, a prefix byte each. Upper-case prefixes are *logged* rows: they come
+//! from commit records only and a checkpoint holds them. Lower-case prefixes are *local* rows: this host's own (the
+//! block index, the applied position); they are rebuilt from the files they describe.
+//!
+//! | prefix | key | value |
+//! |---|---|---|
+//! | `B` | bucket name | [`crate::meta::rows::BucketRow`] |
+//! | `E` | directory id (16), name, `/` if a directory | [`crate::meta::rows::EntryRow`] |
+//! | `D` | directory id (16) | [`crate::meta::rows::DirRow`] |
+//! | `N` | inode number (8) | [`crate::meta::rows::NodeRow`] of an inode with several names |
+//! | `I` | digest (32), holder key | empty: who holds this content |
+//! | `L` | inode number (8) | [`crate::meta::rows::LiveRow`]: a live file is open for writing |
+//! | `U` | bucket id (16), key, NUL, upload id (16) | [`crate::meta::rows::UploadRow`] |
+//! | `V` | upload id (16), part number (4) | [`crate::meta::rows::PartRow`] |
+//! | `K` | access key | account (JSON of the IAM module) |
+//! | `S` | name | settings of the namespace: next inode number, identity |
+//! | `a` | | applied position |
+//! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
+
+use crate::error::{Error, Result};
+use crate::types::{DirId, Id, Ino};
+
+/// Logged rows have prefixes below this byte, local rows this or above.
+pub const LOCAL_PREFIX_MIN: u8 = b'a';
+/// Key of the applied position (local): value is the sequence number, 8 bytes big-endian.
+pub const APPLIED: &[u8] = b"a";
+
+/// Whether a row comes from the log (else it is local to this host).
+pub fn is_logged(key: &[u8]) -> bool {
+    key.first().is_some_and(|p| *p < LOCAL_PREFIX_MIN)
+}
+
+/// Key of a bucket.
+pub fn bucket(name: &str) -> Vec<u8> {
+    [b"B", name.as_bytes()].concat()
+}
+
+/// Key of the entry `name` in `dir`. Directories have a trailing `/`, so that store order is S3's key order.
+pub fn entry(dir: DirId, name: &[u8], is_dir: bool) -> Vec<u8> {
+    let mut key = Vec::with_capacity(18 + name.len());
+    key.push(b'E');
+    key.extend_from_slice(dir.as_bytes());
+    key.extend_from_slice(name);
+    if is_dir {
+        key.push(b'/');
+    }
+    key
+}
+
+/// Prefix of all entries of `dir`.
+pub fn entries(dir: DirId) -> Vec<u8> {
+    entry(dir, b"", false)
+}
+
+/// Splits an entry's key into directory, name (without the trailing `/`) and whether it is a directory.
+pub fn parse_entry(key: &[u8]) -> Result<(DirId, &[u8], bool)> {
+    match key {
+        [b'E', rest @ ..] if rest.len() > 16 => {
+            let (dir, name) = rest.split_at(16);
+            let dir = Id(dir.try_into().map_err(|_| Error::corrupt("an entry's key is too short"))?);
+            match name.split_last() {
+                Some((b'/', name)) => Ok((dir, name, true)),
+                _ => Ok((dir, name, false)),
+            }
+        }
+        _ => Err(Error::corrupt("not an entry's key").with("key", hex::encode(key))),
+    }
+}
+
+/// Key of a directory's own row.
+pub fn dir(id: DirId) -> Vec<u8> {
+    [b"D", id.as_bytes().as_slice()].concat()
+}
+
+/// Key of an inode that has several names.
+pub fn node(ino: Ino) -> Vec<u8> {
+    [b"N", ino.0.to_be_bytes().as_slice()].concat()
+}
+
+/// Key that says that the row `holder` holds content with this digest.
+pub fn held(digest: &[u8; 32], holder: &[u8]) -> Vec<u8> {
+    [b"I", digest.as_slice(), holder].concat()
+}
+
+/// Key of a live file's row.
+pub fn live(ino: Ino) -> Vec<u8> {
+    [b"L", ino.0.to_be_bytes().as_slice()].concat()
+}
+
+/// Key of a multipart upload.
+pub fn upload(bucket: Id, key: &[u8], upload: Id) -> Vec<u8> {
+    [b"U", bucket.as_bytes().as_slice(), key, b"\0", upload.as_bytes()].concat()
+}
+
+/// Key of a part.
+pub fn part(upload: Id, number: u32) -> Vec<u8> {
+    [b"V", upload.as_bytes().as_slice(), number.to_be_bytes().as_slice()].concat()
+}
+
+/// Key of an account.
+pub fn account(access_key: &str) -> Vec<u8> {
+    [b"K", access_key.as_bytes()].concat()
+}
+
+/// Key of a setting of the namespace.
+pub fn setting(name: &str) -> Vec<u8> {
+    [b"S", name.as_bytes()].concat()
+}
+
+/// The smallest key that is greater than every key with this prefix (prefixes here never end in 0xff throughout).
+pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![0xff; 64]
+}
