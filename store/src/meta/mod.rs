@@ -5,6 +5,7 @@
 //! - [`MetaStore`]: the narrow ordered key-value trait behind which the replica's engines stand.
 
 pub mod record;
+pub mod rows;
 pub mod schema;
 
 use crate::error::Result;
