@@ -392,8 +392,8 @@ impl Namespace {
     pub fn statfs(&self) -> Result<FsStat> {
         stub()
     }
-    /// Registers a mount for invalidations. `door_id` is put into the mount's own callers' commits so that it is not
-    /// told of what it did itself; keep the answer for [`Self::unsubscribe`].
+    /// Registers a mount for invalidations. The answer goes into [`Caller::mount`] of that mount's
+    /// operations, so that it is not told of what it did itself, and to [`Self::unsubscribe`].
     pub fn subscribe(&self, mount: Arc<dyn Invalidate>) -> u64 {
         stub()
     }
