@@ -4,6 +4,7 @@
 //! - [`schema`]: keys and values of the replica's rows.
 //! - [`MetaStore`]: the narrow ordered key-value trait behind which the replica's engines stand.
 
+pub mod log;
 pub mod record;
 pub mod rows;
 pub mod schema;

@@ -1,0 +1,3 @@
+//! What every [`crate::meta::MetaStore`] must do.
+/// Placeholder
+pub fn meta_store() {}
