@@ -28,6 +28,7 @@ use crate::types::{Id, Seq};
 pub use journal::{JournalOptions, LocalJournal};
 pub use memory::MemoryLog;
 pub use recover::{Cut, Recovered};
+pub(crate) use segment::sync_dir;
 pub use watermark::Position;
 
 /// How many bytes [`CommitLog::find`] and replays ask for at a time.
