@@ -6,5 +6,6 @@
 pub mod error;
 pub mod meta;
 pub mod types;
+pub mod unixfs;
 
 pub use error::{Error, ErrorKind, IoContext, Result, Retry};

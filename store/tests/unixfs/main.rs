@@ -1,0 +1,4 @@
+//! UnixFS against published fixtures and against an independent implementation.
+
+mod fixtures;
+mod support;
