@@ -234,3 +234,46 @@ proptest! {
         }
     }
 }
+
+/// Two names with one hash: MurmurHash3 runs backwards, so after any first block a second one can lead to any state.
+fn colliding_names() -> (String, String) {
+    const C1: u64 = 0x87c3_7b91_1142_53d5;
+    const C2: u64 = 0x4cf5_ad43_2745_937f;
+    // Newton's iteration: each step doubles the bits that are right.
+    let inverse = |x: u64| (0..6).fold(x, |y, _| y.wrapping_mul(2u64.wrapping_sub(x.wrapping_mul(y))));
+    let block = |h1: u64, h2: u64, k1: u64, k2: u64| {
+        let k1 = k1.wrapping_mul(C1).rotate_left(31).wrapping_mul(C2);
+        let h1 = (h1 ^ k1).rotate_left(27).wrapping_add(h2).wrapping_mul(5).wrapping_add(0x52dc_e729);
+        let k2 = k2.wrapping_mul(C2).rotate_left(33).wrapping_mul(C1);
+        (h1, (h2 ^ k2).rotate_left(31).wrapping_add(h1).wrapping_mul(5).wrapping_add(0x3849_5ab5))
+    };
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+    let one = b"a first block!!!and a second one";
+    let state = block(0, 0, word(&one[..8]), word(&one[8..16]));
+    let (h1, h2) = block(state.0, state.1, word(&one[16..24]), word(&one[24..]));
+    let other = (0u64..).find_map(|i| {
+        let first = format!("{i:016}");
+        let (g1, g2) = block(0, 0, word(&first.as_bytes()[..8]), word(&first.as_bytes()[8..]));
+        let k1 = h1.wrapping_sub(0x52dc_e729).wrapping_mul(inverse(5)).wrapping_sub(g2).rotate_right(27) ^ g1;
+        let k1 = k1.wrapping_mul(inverse(C2)).rotate_right(31).wrapping_mul(inverse(C1));
+        let k2 = h2.wrapping_sub(0x3849_5ab5).wrapping_mul(inverse(5)).wrapping_sub(h1).rotate_right(31) ^ g2;
+        let k2 = k2.wrapping_mul(inverse(C1)).rotate_right(33).wrapping_mul(inverse(C2));
+        let name = [first.as_bytes(), &k1.to_le_bytes(), &k2.to_le_bytes()].concat();
+        String::from_utf8(name).ok().filter(|n| !n.contains(['/', '\0']))
+    });
+    (String::from_utf8(one.to_vec()).unwrap(), other.unwrap())
+}
+
+#[test]
+fn names_of_one_hash_are_refused_where_no_shard_can_hold_them() {
+    let (one, other) = colliding_names();
+    assert_ne!(one, other);
+    for (limit, refused) in [(0, true), (usize::MAX, false)] {
+        let mut builder = DirectoryBuilder::with_geometry(by_links(limit));
+        for name in ["another", &one, &other] {
+            builder.push(Entry { name: name.to_owned(), cid: raw_cid(b""), tsize: 0 }).unwrap();
+        }
+        let kind = builder.finish(&mut |_| Ok(())).err().map(|e| e.kind());
+        assert_eq!(kind, refused.then_some(ErrorKind::Unsupported));
+    }
+}

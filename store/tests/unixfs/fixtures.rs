@@ -81,3 +81,17 @@ fn s18_empty_directory() {
         assert_eq!((root.tsize, root.entries, root.sharded), (4, 0, false));
     }
 }
+
+/// `ipfs add -r --cid-version=1`, from Kubo's sharness suite (t0040).
+#[test]
+fn s18_a_small_directory() {
+    for profile in Profile::ALL {
+        let mut builder = DirectoryBuilder::new(profile);
+        for (name, text) in [("venus.txt", "Hello Venus!\n"), ("mars.txt", "Hello Mars!\n")] {
+            let entry = Entry { name: name.to_owned(), cid: raw_cid(text.as_bytes()), tsize: text.len() as u64 };
+            builder.push(entry).unwrap();
+        }
+        let root = builder.finish(&mut |_| Ok(())).unwrap();
+        assert_eq!(root.cid.to_string(), "bafybeih7e5dmkyk25up5vxug4q3hrg2fxbzf23dfrac2fns5h7z4aa7ioi");
+    }
+}
