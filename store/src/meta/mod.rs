@@ -6,6 +6,9 @@
 
 pub mod engine;
 pub mod log;
+mod progress;
+pub use progress::{Progress, Quiet};
+pub mod replica;
 pub mod record;
 pub mod rows;
 pub mod schema;

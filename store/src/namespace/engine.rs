@@ -18,6 +18,7 @@ use crate::meta::replica::Metadata;
 use crate::meta::rows::BucketRow;
 use crate::meta::schema;
 use crate::types::{Caller, Id, Ino};
+use crate::worker::Workers;
 
 /// Inode numbers are taken from the log in blocks of this many.
 const INO_BLOCK: u64 = 1 << 16;
@@ -35,6 +36,9 @@ pub(super) struct Engine {
     pub(super) lives: LiveTable,
     pub(super) mounts: Mounts,
     pub(super) inos: InoAllocator,
+    /// Which inode a kernel uses a content file for.
+    pub(super) backed: DashMap<[u8; 32], Ino>,
+    pub(super) workers: Workers,
 }
 
 impl Engine {

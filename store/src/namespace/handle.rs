@@ -170,6 +170,7 @@ impl Engine {
         if self.lives.insert(inode) {
             let place = inode.place.read().clone();
             self.inodes.reference(inode.ino, place);
+            self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::inode::{Holder, Inode, Place};
 use super::live::Data;
+use super::local;
 use super::mount_types::{DirEntry, FileKind, Form, Name, Stat};
 use super::node::{dir_row, find_dir, find_node, is_root, read_node, stat_dir, stat_node};
 use super::txn::Rows;
@@ -140,7 +141,7 @@ impl Engine {
     pub(super) fn stat_live(inode: &Inode, node: &NodeRow) -> Result<Stat> {
         let mut stat = stat_node(node);
         if let Data::Live(file) = &*inode.data.read() {
-            let live = file.stat()?;
+            let live = local::stat(file.file())?;
             stat.size = live.size;
             stat.blocks = live.blocks;
             if live.mtime != node.attr.mtime {

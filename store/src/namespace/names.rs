@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::handle::FileHandle;
 use super::inode::{Holder, Place};
+use super::local;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, OpenMode, Special, Stat};
 use super::node::{
@@ -153,7 +154,7 @@ impl Namespace {
             }
         };
         let node = self.0.sequenced(caller, made);
-        live.set_times(node.attr.atime, node.attr.mtime)?;
+        local::set_times(live.file(), node.attr.atime, node.attr.mtime)?;
         let handle = self.adopt_live(ino, live, open)?;
         Ok((stat_node(&node), handle))
     }

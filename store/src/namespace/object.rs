@@ -7,7 +7,7 @@ use super::inode::Holder;
 use super::node::{DIRECTORY_TYPE, find_node, fresh_attr, full_mode, read_node};
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
-use super::txn::{Rows, Txn};
+use super::txn::Txn;
 use crate::chunk::{ObjectReader, ObjectWriter, WriterOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
@@ -303,6 +303,10 @@ impl Namespace {
             let (holder, old) = find_key(txn, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
             let stored = read_node(txn, &holder)?;
             let mut node = old;
+            if stored.is_none() {
+                // The implied marker of an explicit directory becomes an inode of its own.
+                node.attr.ino = txn.engine.inos.next(txn.engine)?;
+            }
             node.attr.ctime = txn.now;
             if let Some(file) = node.file_mut() {
                 file.meta.tags = tags;

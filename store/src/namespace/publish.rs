@@ -145,6 +145,9 @@ impl Engine {
             let mut open = inode.open.lock();
             if let Err(error) = self.publish_locked(&inode, &mut open) {
                 tracing::error!(inode = %ino, %error, "a written file could not be published; its bytes stay in its live file");
+            }
+            if matches!(&*inode.data.read(), Data::Live(_)) {
+                // Still open, or not published: looked at again.
                 self.lives.schedule(ino, Instant::now() + self.config.publish_at_most);
             }
         }
