@@ -134,7 +134,7 @@ impl Engine {
         }
         let live = Arc::new(live);
         if let Err(error) = self.log_live(caller, inode) {
-            self.chunks.discard_live(&live)?;
+            self.chunks.discard_live(inode.ino)?;
             return Err(error);
         }
         self.set_live(inode, Arc::clone(&live));
@@ -188,7 +188,7 @@ impl Engine {
             return Ok(());
         }
         open.backing = match &*inode.data.read() {
-            Data::Live(live) => Some(live.shared_file()),
+            Data::Live(live) => Some(Arc::clone(live.file())),
             Data::Sealed(reader) => {
                 let digest = digest_of(reader.root())?;
                 match self.chunks.sealed_file(reader.root())? {
@@ -197,7 +197,7 @@ impl Engine {
                     _ => None,
                 }
             }
-            Data::None => None,
+            Data::None | Data::Sealing(_) => None,
         };
         Ok(())
     }
@@ -221,7 +221,8 @@ impl Engine {
         let data = inode.data.read().clone();
         let result = match data {
             Data::Live(live) if matches!(&*inode.place.read(), Place::Orphan { .. }) => {
-                if last { self.discard(inode, &live) } else { Ok(()) }
+                drop(live);
+                if last { self.discard(inode) } else { Ok(()) }
             }
             Data::Live(live) if open.writers == 0 => {
                 let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
@@ -244,9 +245,9 @@ impl Engine {
         result
     }
 
-    fn discard(&self, inode: &Inode, live: &LiveFile) -> Result<()> {
+    fn discard(&self, inode: &Inode) -> Result<()> {
         self.clear_live(inode, Data::None);
-        self.chunks.discard_live(live)
+        self.chunks.discard_live(inode.ino)
     }
 
     /// After an unlink: a live file that nobody holds open goes at once.
@@ -256,11 +257,8 @@ impl Engine {
         if open.handles > 0 || !matches!(&*inode.place.read(), Place::Orphan { .. }) {
             return Ok(());
         }
-        let data = inode.data.read().clone();
-        match data {
-            Data::Live(live) => self.discard(&inode, &live),
-            _ => Ok(()),
-        }
+        let live = matches!(&*inode.data.read(), Data::Live(_));
+        if live { self.discard(&inode) } else { Ok(()) }
     }
 }
 
@@ -317,7 +315,7 @@ impl Namespace {
         match data {
             Data::Live(file) => Ok(local::read(file.file(), offset, len)?.into()),
             Data::Sealed(reader) => reader.read_at(offset, len),
-            Data::None => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
+            Data::None | Data::Sealing(_) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
         }
     }
 
@@ -358,7 +356,7 @@ impl Namespace {
     pub fn fsync(&self, handle: &FileHandle, _data_only: bool) -> Result<()> {
         let data = handle.inode.data.read().clone();
         if let Data::Live(file) = data {
-            self.0.chunks.sync_live(&file)?;
+            file.sync_data()?;
         }
         self.0.meta.durable_blocking(self.0.meta.head())
     }
@@ -388,7 +386,7 @@ impl Namespace {
                 None if offset >= reader.size() => Ok(None),
                 None => Ok(Some(if data { offset } else { reader.size() })),
             },
-            Data::None => Ok(None),
+            Data::None | Data::Sealing(_) => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use parking_lot::{Condvar, Mutex};
 
 use super::inode::Inode;
+use super::local::LocalStat;
 use crate::chunk::{LiveFile, ObjectReader};
 use crate::types::Ino;
 
@@ -24,6 +25,8 @@ pub(super) enum Data {
     Sealed(Arc<ObjectReader>),
     /// A live file.
     Live(Arc<LiveFile>),
+    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile.
+    Sealing(LocalStat),
 }
 
 /// What opening and releasing keep of an inode.

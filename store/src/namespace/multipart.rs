@@ -207,7 +207,7 @@ impl Namespace {
             txn.put(part_key, &row)?;
             Ok(part_summary(number, row))
         })?;
-        drop(content);
+        content.guard.committed();
         self.0.acknowledged(caller, put).await
     }
 
@@ -355,7 +355,7 @@ impl Namespace {
             txn.drop_upload(key, upload)?;
             Ok(node)
         })?;
-        drop(stored);
+        stored.guard.committed();
         let node = self.0.acknowledged(caller, completed).await?;
         object_info(key.to_vec(), &node)
     }

@@ -149,7 +149,8 @@ impl Namespace {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                self.0.chunks.discard_live(&live)?;
+                drop(live);
+                self.0.chunks.discard_live(ino)?;
                 return Err(error);
             }
         };

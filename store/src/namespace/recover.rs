@@ -59,7 +59,7 @@ impl Engine {
         }
         for ino in self.chunks.list_live()? {
             if self.lives.get(ino).is_none() {
-                self.chunks.discard_live(&self.chunks.open_live(ino)?)?;
+                self.chunks.discard_live(ino)?;
             }
         }
         Ok(())

@@ -228,7 +228,7 @@ impl Engine {
             self.inodes.reference(ino, place);
         }
         for digest in released {
-            self.chunks.release_hint(digest);
+            self.chunks.release_hint(&digest);
         }
         Ok(Committed { value, seq, stale })
     }

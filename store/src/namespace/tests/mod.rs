@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::mount_types::{Name, OpenMode};
 use super::s3_types::{ListItem, ListPage, ListRequest, ObjectInfo, Precondition, PutMeta, PutRequest};
 use super::{FileHandle, Namespace, NamespaceConfig};
-use crate::chunk::WriterOptions;
+use crate::chunk::WriteOptions;
 use crate::error::Result;
 use crate::meta::Quiet;
 use crate::meta::engine::EngineKind;
@@ -78,7 +78,7 @@ impl Fixture {
     }
 
     pub(super) fn request(&self, body: &[u8]) -> PutRequest {
-        let options = WriterOptions { md5: true, size_hint: Some(body.len() as u64), ..WriterOptions::default() };
+        let options = WriteOptions { md5: true, size_hint: Some(body.len() as u64) };
         let mut writer = self.ns.writer("pics", options).unwrap();
         writer.write(body).unwrap();
         let content = writer.finish().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Fixture, pattern, s3_caller};
 use crate::ErrorKind;
-use crate::chunk::WriterOptions;
+use crate::chunk::WriteOptions;
 use crate::namespace::s3_types::{CompletePart, CompleteRequest, CreateUpload, UploadInfo};
 
 impl Fixture {
@@ -11,7 +11,7 @@ impl Fixture {
     }
 
     fn part(&self, upload: &UploadInfo, number: u32, body: &[u8]) -> CompletePart {
-        let mut writer = self.ns.writer("pics", WriterOptions { md5: true, ..WriterOptions::default() }).unwrap();
+        let mut writer = self.ns.writer("pics", WriteOptions { md5: true, ..WriteOptions::default() }).unwrap();
         writer.write(body).unwrap();
         let stored = writer.finish().unwrap();
         let put = self.ns.put_part(&s3_caller(), "pics", &upload.key, upload.id, number, stored, None);
