@@ -193,7 +193,10 @@ impl Engine {
                 let digest = digest_of(reader.root())?;
                 match self.chunks.sealed_file(reader.root())? {
                     // A kernel uses a content file for one inode at a time: another may turn it into its live file.
-                    Some(file) if *self.backed.entry(digest).or_insert(inode.ino) == inode.ino => Some(file.file),
+                    Some(file) if *self.backed.entry(digest).or_insert(inode.ino) == inode.ino => {
+                        open.backed = Some(digest);
+                        Some(file.file)
+                    }
                     _ => None,
                 }
             }
@@ -216,7 +219,9 @@ impl Engine {
         let last = open.handles == 0;
         if last {
             open.backing = None;
-            self.backed.retain(|_, ino| *ino != inode.ino);
+            if let Some(digest) = open.backed.take() {
+                self.backed.remove_if(&digest, |_, ino| *ino == inode.ino);
+            }
         }
         let data = inode.data.read().clone();
         let result = match data {
@@ -228,7 +233,11 @@ impl Engine {
                 let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
                 drop(live);
                 if last && small {
-                    self.publish_locked(inode, &mut open).map(|_| ())
+                    let published = self.publish_locked(inode, &mut open);
+                    if published.is_err() {
+                        self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
+                    }
+                    published.map(|_| ())
                 } else {
                     self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
                     Ok(())

@@ -40,6 +40,8 @@ pub(super) struct OpenState {
     pub(super) unflushed: u32,
     /// The one file that the kernel may read and write directly, chosen at the first open (ruling 11).
     pub(super) backing: Option<Arc<File>>,
+    /// The content that `backing` is, if it is sealed.
+    pub(super) backed: Option<[u8; 32]>,
     /// The last publish that left the live file in place: its size and mtime then, when, and how long it took.
     pub(super) copied: Option<Copied>,
 }

@@ -289,17 +289,15 @@ impl Namespace {
                 Found::Dir { .. } => Err(Error::new(ErrorKind::IsADirectory, "is a directory")),
                 Found::Node(holder, node) => {
                     txn.note_replaced(&node);
-                    let ino = node.attr.ino;
                     txn.unname(&holder, node, Some((dir, name.bytes)))?;
                     let above = txn.touch_dir(dir, 0, false)?;
                     txn.stale_entry(above.attr.ino, name.bytes);
-                    txn.keep_if_empty(dir, above)?;
-                    Ok(ino)
+                    txn.keep_if_empty(dir, above)
                 }
             }
         })?;
-        let ino = self.0.sequenced(caller, removed);
-        self.0.drop_unheld_live(ino)
+        self.0.sequenced(caller, removed);
+        Ok(())
     }
 
     /// `rmdir`. In the namespace root: DeleteBucket.

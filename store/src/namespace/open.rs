@@ -9,8 +9,8 @@ use super::mount_types::{FsStat, Invalidate};
 use crate::chunk::{ChunkConfig, ChunkStore, CollectBudget};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{IoContext, Result};
-use crate::meta::Progress;
-use crate::meta::replica::{MetaConfig, Metadata};
+use crate::meta::record::InlineBlock;
+use crate::meta::{BlockSink, MetaConfig, Metadata, Prepared, Progress};
 use crate::worker::WorkerStatus;
 
 /// Average size of a file that `statfs` reckons with when it says how many files fit.
@@ -26,10 +26,16 @@ impl Namespace {
     /// As [`Self::open`], with a clock of the caller's.
     pub fn open_with_clock(config: NamespaceConfig, clock: Arc<dyn Clock>, progress: &dyn Progress) -> Result<Self> {
         std::fs::create_dir_all(&config.data_dir).at("the data directory cannot be made")?;
-        let (meta, opened) = Metadata::open(meta_config(&config), progress)?;
-        let chunks = ChunkStore::open(chunk_config(&config), Arc::clone(meta.store()), opened.replica_rebuilt, progress)?;
-        meta.start(Arc::new(chunks.clone()), progress)?;
-        chunks.set_inline_lookup(meta.inline_lookup());
+        let prepared = Prepared::open(meta_config(&config), progress)?;
+        let rebuild = prepared.opened().replica_rebuilt;
+        let indexing = |done: u64, total: Option<u64>| progress.report("indexing stored content", done, total);
+        let chunks = ChunkStore::open(chunk_config(&config), Arc::clone(prepared.store()), rebuild, &indexing)?;
+        let (meta, opened) = prepared.start(Arc::new(Bodies(chunks.clone())), progress)?;
+        if let Some(aside) = &opened.set_aside {
+            tracing::warn!(folder = %aside.display(), "the metadata replica was damaged; it was set aside and rebuilt from the log");
+        }
+        let bodies = meta.clone();
+        chunks.set_inline_lookup(Arc::new(move |digest| bodies.inline_block(digest)));
         let engine = Arc::new(Engine {
             meta,
             chunks,
@@ -71,7 +77,6 @@ impl Namespace {
         self.0.workers.stop();
         let published = self.publish_all();
         self.0.meta.close()?;
-        self.0.chunks.close()?;
         published
     }
 
@@ -102,13 +107,13 @@ impl Namespace {
 
     /// Room on the data disk.
     pub fn statfs(&self) -> Result<FsStat> {
-        let space = self.0.chunks.disk_space()?;
+        let space = self.0.chunks.usage()?.disk;
         Ok(FsStat {
             total: space.total,
             free: space.free,
-            available: space.available,
+            available: space.free.saturating_sub(space.reserve),
             files: space.total / FILE_SIZE_FOR_STATFS,
-            files_free: space.available / FILE_SIZE_FOR_STATFS,
+            files_free: space.free.saturating_sub(space.reserve) / FILE_SIZE_FOR_STATFS,
         })
     }
 
@@ -124,13 +129,22 @@ impl Namespace {
     }
 }
 
+/// Bodies that travelled in records go to the chunk store before their rows are applied.
+struct Bodies(ChunkStore);
+
+impl BlockSink for Bodies {
+    fn store_blocks(&self, blocks: &[InlineBlock]) -> Result<()> {
+        self.0.store_inline(blocks)
+    }
+}
+
 fn meta_config(config: &NamespaceConfig) -> MetaConfig {
     let mut meta = MetaConfig::new(&config.data_dir);
     meta.engine = config.engine;
     meta.cache_bytes = config.cache_bytes;
     meta.segment_bytes = config.segment_bytes;
     meta.commit_interval = config.commit_interval;
-    meta.checkpoint_bytes = config.checkpoint_bytes;
+    meta.checkpoint_floor_bytes = config.checkpoint_bytes;
     meta
 }
 

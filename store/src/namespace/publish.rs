@@ -9,7 +9,7 @@ use super::live::{Copied, Data, OpenState};
 use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
 use super::Namespace;
-use crate::chunk::{LiveFile, Stored, WriteOptions};
+use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Checksum, Content};
@@ -100,10 +100,6 @@ impl Engine {
             return Err(Error::new(ErrorKind::Internal, "a live file went away while it was published"));
         };
         let sealed = (|| {
-            if before.size <= self.chunks.slab_object_max() as u64 && self.chunks.is_unused(&live)? {
-                let bytes = local::read(live.file(), 0, before.size as usize)?;
-                return Ok(Some(self.chunks.store_small(bytes, profile, WriteOptions::default())?));
-            }
             // Its own descriptor must be gone for the kernel to tell whether anybody else can write.
             let Ok(live) = Arc::try_unwrap(live) else { return Ok(None) };
             match self.chunks.seal_live(live, profile) {

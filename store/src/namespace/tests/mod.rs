@@ -13,8 +13,7 @@ use super::s3_types::{ListItem, ListPage, ListRequest, ObjectInfo, Precondition,
 use super::{FileHandle, Namespace, NamespaceConfig};
 use crate::chunk::WriteOptions;
 use crate::error::Result;
-use crate::meta::Quiet;
-use crate::meta::engine::EngineKind;
+use crate::meta::{EngineKind, Quiet};
 use crate::types::{BucketName, Caller, Door, ETag, Id, Ino};
 
 /// A namespace in a folder of its own, and what a test does with it most.
