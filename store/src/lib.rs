@@ -7,6 +7,8 @@ pub mod chunk;
 pub mod error;
 pub mod meta;
 pub mod namespace;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 pub mod types;
 pub mod unixfs;
 

@@ -4,6 +4,8 @@
 //! - [`schema`]: keys and values of the replica's rows.
 //! - [`MetaStore`]: the narrow ordered key-value trait behind which the replica's engines stand.
 
+pub mod engine;
+pub mod log;
 pub mod record;
 pub mod rows;
 pub mod schema;
@@ -41,6 +43,11 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// The engine's name: `sled`, `fjall`, `redb` or `memory`.
     fn engine(&self) -> &'static str;
+
+    /// How many keys a batch should have at most, where it may be split.
+    fn batch_keys(&self) -> usize {
+        1000
+    }
 }
 
 /// What an engine says of its size.
