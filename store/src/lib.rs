@@ -3,6 +3,7 @@
 //! Modules use only those above them in this list (a test greps for back edges):
 //! `types error → meta, unixfs → chunk → namespace`.
 
+pub mod chunk;
 pub mod error;
 pub mod meta;
 pub mod types;
