@@ -356,7 +356,7 @@ pub(crate) async fn complete(
     let precondition = condition::of_write(&sent);
     let caller = access.caller();
     put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
-    let complete = CompleteRequest { parts: named, precondition, expected_size, checksum: object.map(|c| c.value) };
+    let complete = CompleteRequest { parts: named, precondition, expected_size, checksum: object };
     let namespace = service.namespace.clone();
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
     let info =
