@@ -4,6 +4,7 @@
 //! `types error → unixfs → meta → chunk → namespace`.
 
 pub mod chunk;
+pub mod clock;
 pub mod error;
 pub mod meta;
 pub mod namespace;
@@ -11,5 +12,6 @@ pub mod namespace;
 pub mod testkit;
 pub mod types;
 pub mod unixfs;
+pub mod worker;
 
 pub use error::{Error, ErrorKind, IoContext, Result, Retry};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::meta::engine::EngineKind;
+use crate::meta::EngineKind;
 
 /// Settings of a namespace on local disk.
 #[derive(Clone, Debug)]

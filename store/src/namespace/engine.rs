@@ -13,16 +13,19 @@ use super::watch::Mounts;
 use crate::chunk::{ChunkStore, Roots};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::meta::record::{Op, SYSTEM_STREAM};
-use crate::meta::replica::Metadata;
+use crate::meta::record::Op;
+use crate::meta::Metadata;
 use crate::meta::rows::BucketRow;
 use crate::meta::schema;
 use crate::types::{Caller, Id, Ino};
+use crate::worker::Workers;
 
 /// Inode numbers are taken from the log in blocks of this many.
 const INO_BLOCK: u64 = 1 << 16;
 /// Where the upper end of the last block taken is kept.
 const NEXT_INO: &str = "next-inode";
+/// A stream of its own, whose lock is taken below any other's.
+const INODE_STREAM: Id = Id([0xff; 16]);
 
 /// The state of one namespace.
 pub(super) struct Engine {
@@ -35,6 +38,9 @@ pub(super) struct Engine {
     pub(super) lives: LiveTable,
     pub(super) mounts: Mounts,
     pub(super) inos: InoAllocator,
+    /// Which inode a kernel uses a content file for.
+    pub(super) backed: DashMap<[u8; 32], Ino>,
+    pub(super) workers: Workers,
 }
 
 impl Engine {
@@ -80,7 +86,7 @@ impl InoAllocator {
         if block.next == block.end {
             let key = schema::setting(NEXT_INO);
             let caller = Caller::worker("inodes");
-            let taken = engine.commit(&caller, SYSTEM_STREAM, Op::System, |txn| {
+            let taken = engine.commit(&caller, INODE_STREAM, Op::System, |txn| {
                 // 1 is the namespace root.
                 let start = txn.engine.meta.get(&key)?.and_then(|v| v.try_into().ok()).map_or(2, u64::from_be_bytes);
                 txn.put_raw(key.clone(), (start + INO_BLOCK).to_be_bytes().to_vec());

@@ -134,7 +134,7 @@ impl Engine {
         }
         let live = Arc::new(live);
         if let Err(error) = self.log_live(caller, inode) {
-            self.chunks.discard_live(&live)?;
+            self.chunks.discard_live(inode.ino)?;
             return Err(error);
         }
         self.set_live(inode, Arc::clone(&live));
@@ -170,6 +170,7 @@ impl Engine {
         if self.lives.insert(inode) {
             let place = inode.place.read().clone();
             self.inodes.reference(inode.ino, place);
+            self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most);
         }
     }
 
@@ -187,16 +188,19 @@ impl Engine {
             return Ok(());
         }
         open.backing = match &*inode.data.read() {
-            Data::Live(live) => Some(live.shared_file()),
+            Data::Live(live) => Some(Arc::clone(live.file())),
             Data::Sealed(reader) => {
                 let digest = digest_of(reader.root())?;
                 match self.chunks.sealed_file(reader.root())? {
                     // A kernel uses a content file for one inode at a time: another may turn it into its live file.
-                    Some(file) if *self.backed.entry(digest).or_insert(inode.ino) == inode.ino => Some(file.file),
+                    Some(file) if *self.backed.entry(digest).or_insert(inode.ino) == inode.ino => {
+                        open.backed = Some(digest);
+                        Some(file.file)
+                    }
                     _ => None,
                 }
             }
-            Data::None => None,
+            Data::None | Data::Sealing(_) => None,
         };
         Ok(())
     }
@@ -215,18 +219,25 @@ impl Engine {
         let last = open.handles == 0;
         if last {
             open.backing = None;
-            self.backed.retain(|_, ino| *ino != inode.ino);
+            if let Some(digest) = open.backed.take() {
+                self.backed.remove_if(&digest, |_, ino| *ino == inode.ino);
+            }
         }
         let data = inode.data.read().clone();
         let result = match data {
             Data::Live(live) if matches!(&*inode.place.read(), Place::Orphan { .. }) => {
-                if last { self.discard(inode, &live) } else { Ok(()) }
+                drop(live);
+                if last { self.discard(inode) } else { Ok(()) }
             }
             Data::Live(live) if open.writers == 0 => {
                 let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
                 drop(live);
                 if last && small {
-                    self.publish_locked(inode, &mut open).map(|_| ())
+                    let published = self.publish_locked(inode, &mut open);
+                    if published.is_err() {
+                        self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
+                    }
+                    published.map(|_| ())
                 } else {
                     self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
                     Ok(())
@@ -243,9 +254,9 @@ impl Engine {
         result
     }
 
-    fn discard(&self, inode: &Inode, live: &LiveFile) -> Result<()> {
+    fn discard(&self, inode: &Inode) -> Result<()> {
         self.clear_live(inode, Data::None);
-        self.chunks.discard_live(live)
+        self.chunks.discard_live(inode.ino)
     }
 
     /// After an unlink: a live file that nobody holds open goes at once.
@@ -255,11 +266,8 @@ impl Engine {
         if open.handles > 0 || !matches!(&*inode.place.read(), Place::Orphan { .. }) {
             return Ok(());
         }
-        let data = inode.data.read().clone();
-        match data {
-            Data::Live(live) => self.discard(&inode, &live),
-            _ => Ok(()),
-        }
+        let live = matches!(&*inode.data.read(), Data::Live(_));
+        if live { self.discard(&inode) } else { Ok(()) }
     }
 }
 
@@ -286,7 +294,7 @@ impl Namespace {
     }
 
     /// Opens a known inode.
-    pub fn open(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> Result<Arc<FileHandle>> {
+    pub fn open_file(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> Result<Arc<FileHandle>> {
         let inode = self.0.inode(ino)?;
         let kind = self.0.stat(&inode)?.kind;
         if kind != FileKind::File {
@@ -316,7 +324,7 @@ impl Namespace {
         match data {
             Data::Live(file) => Ok(local::read(file.file(), offset, len)?.into()),
             Data::Sealed(reader) => reader.read_at(offset, len),
-            Data::None => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
+            Data::None | Data::Sealing(_) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
         }
     }
 
@@ -357,7 +365,7 @@ impl Namespace {
     pub fn fsync(&self, handle: &FileHandle, _data_only: bool) -> Result<()> {
         let data = handle.inode.data.read().clone();
         if let Data::Live(file) = data {
-            self.0.chunks.sync_live(&file)?;
+            file.sync_data()?;
         }
         self.0.meta.durable_blocking(self.0.meta.head())
     }
@@ -387,7 +395,7 @@ impl Namespace {
                 None if offset >= reader.size() => Ok(None),
                 None => Ok(Some(if data { offset } else { reader.size() })),
             },
-            Data::None => Ok(None),
+            Data::None | Data::Sealing(_) => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@ use dashmap::DashMap;
 use parking_lot::{Condvar, Mutex};
 
 use super::inode::Inode;
+use super::local::LocalStat;
 use crate::chunk::{LiveFile, ObjectReader};
 use crate::types::Ino;
 
@@ -24,6 +25,8 @@ pub(super) enum Data {
     Sealed(Arc<ObjectReader>),
     /// A live file.
     Live(Arc<LiveFile>),
+    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile.
+    Sealing(LocalStat),
 }
 
 /// What opening and releasing keep of an inode.
@@ -37,6 +40,8 @@ pub(super) struct OpenState {
     pub(super) unflushed: u32,
     /// The one file that the kernel may read and write directly, chosen at the first open (ruling 11).
     pub(super) backing: Option<Arc<File>>,
+    /// The content that `backing` is, if it is sealed.
+    pub(super) backed: Option<[u8; 32]>,
     /// The last publish that left the live file in place: its size and mtime then, when, and how long it took.
     pub(super) copied: Option<Copied>,
 }

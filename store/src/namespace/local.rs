@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Timestamp;
 
 /// What a live file says of itself.
+#[derive(Clone, Copy)]
 pub(super) struct LocalStat {
     pub(super) size: u64,
     /// 512-byte blocks.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::inode::{Holder, Inode, Place};
 use super::live::Data;
+use super::local;
 use super::mount_types::{DirEntry, FileKind, Form, Name, Stat};
 use super::node::{dir_row, find_dir, find_node, is_root, read_node, stat_dir, stat_node};
 use super::txn::Rows;
@@ -139,8 +140,12 @@ impl Engine {
     /// `stat` of a node, with a live file's own size and times where there is one.
     pub(super) fn stat_live(inode: &Inode, node: &NodeRow) -> Result<Stat> {
         let mut stat = stat_node(node);
-        if let Data::Live(file) = &*inode.data.read() {
-            let live = file.stat()?;
+        let live = match &*inode.data.read() {
+            Data::Live(file) => Some(local::stat(file.file())?),
+            Data::Sealing(live) => Some(*live),
+            _ => None,
+        };
+        if let Some(live) = live {
             stat.size = live.size;
             stat.blocks = live.blocks;
             if live.mtime != node.attr.mtime {

@@ -33,6 +33,9 @@ mod walk;
 mod watch;
 mod xattr;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 pub use account::{Account, Role};

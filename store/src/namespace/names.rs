@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::handle::FileHandle;
 use super::inode::{Holder, Place};
+use super::local;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, OpenMode, Special, Stat};
 use super::node::{
@@ -132,7 +133,7 @@ impl Namespace {
         let file = self.empty_file(parent)?;
         if !open.write {
             let node = self.make_node(caller, parent, name, mode, NodeKind::File(file))?;
-            let handle = self.open(caller, node.attr.ino, open);
+            let handle = self.open_file(caller, node.attr.ino, open);
             return handle.map(|handle| (stat_node(&node), handle)).inspect_err(|_| self.forget(node.attr.ino, 1));
         }
         let (dir, bucket) = self.0.file_dir(parent)?;
@@ -148,12 +149,13 @@ impl Namespace {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                self.0.chunks.discard_live(&live)?;
+                drop(live);
+                self.0.chunks.discard_live(ino)?;
                 return Err(error);
             }
         };
         let node = self.0.sequenced(caller, made);
-        live.set_times(node.attr.atime, node.attr.mtime)?;
+        local::set_times(live.file(), node.attr.atime, node.attr.mtime)?;
         let handle = self.adopt_live(ino, live, open)?;
         Ok((stat_node(&node), handle))
     }
@@ -287,17 +289,15 @@ impl Namespace {
                 Found::Dir { .. } => Err(Error::new(ErrorKind::IsADirectory, "is a directory")),
                 Found::Node(holder, node) => {
                     txn.note_replaced(&node);
-                    let ino = node.attr.ino;
                     txn.unname(&holder, node, Some((dir, name.bytes)))?;
                     let above = txn.touch_dir(dir, 0, false)?;
                     txn.stale_entry(above.attr.ino, name.bytes);
-                    txn.keep_if_empty(dir, above)?;
-                    Ok(ino)
+                    txn.keep_if_empty(dir, above)
                 }
             }
         })?;
-        let ino = self.0.sequenced(caller, removed);
-        self.0.drop_unheld_live(ino)
+        self.0.sequenced(caller, removed);
+        Ok(())
     }
 
     /// `rmdir`. In the namespace root: DeleteBucket.

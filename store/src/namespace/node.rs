@@ -28,7 +28,7 @@ pub(super) fn fresh_attr(ino: Ino, mode: u32, uid: u32, gid: u32, now: Timestamp
 
 /// The content of an empty object.
 pub(super) fn empty_content(profile: Profile) -> Content {
-    Content { mode: 0, profile, root: raw_cid(b""), size: 0, leaves: 0 }
+    Content { mode: 0, profile, root: raw_cid(b""), size: 0, leaves: 1 }
 }
 
 /// S3's side of an object without anything special.
@@ -48,7 +48,7 @@ pub(super) fn plain_meta(etag: String, now: Timestamp) -> ObjectMeta {
 /// ETag of content published by the mount (S12): the multipart form, which no client takes for an MD5.
 pub(super) fn published_etag(content: &Content) -> Result<String> {
     let digest = digest_of(&content.root)?;
-    Ok(format!("{}-{}", hex::encode(&digest[..16]), content.leaves.max(1)))
+    Ok(format!("{}-{}", hex::encode(&digest[..16]), content.leaves))
 }
 
 /// The inode behind `dir/` where the directory is explicit but no object was put there.

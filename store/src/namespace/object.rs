@@ -7,8 +7,8 @@ use super::inode::Holder;
 use super::node::{DIRECTORY_TYPE, find_node, fresh_attr, full_mode, read_node};
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
-use super::txn::{Rows, Txn};
-use crate::chunk::{ObjectReader, ObjectWriter, WriterOptions};
+use super::txn::Txn;
+use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixHints};
@@ -181,7 +181,7 @@ impl Engine {
 impl Namespace {
     /// A writer for an object's or part's bytes in this bucket's profile. Blocking: use it from a blocking thread,
     /// except for bodies of which `size_hint` says at most `inline_max`.
-    pub fn writer(&self, bucket: &str, options: WriterOptions) -> Result<ObjectWriter> {
+    pub fn writer(&self, bucket: &str, options: WriteOptions) -> Result<ObjectWriter> {
         let row = self.0.bucket_row(bucket)?;
         self.0.chunks.writer(row.profile, options)
     }
@@ -210,7 +210,7 @@ impl Namespace {
             txn.put_object(key, object, &precondition)
         })?;
         // The row holds the content from here on.
-        drop(stored);
+        stored.guard.committed();
         let node = self.0.acknowledged(caller, put).await?;
         object_info(key.to_vec(), &node)
     }
@@ -303,6 +303,10 @@ impl Namespace {
             let (holder, old) = find_key(txn, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
             let stored = read_node(txn, &holder)?;
             let mut node = old;
+            if stored.is_none() {
+                // The implied marker of an explicit directory becomes an inode of its own.
+                node.attr.ino = txn.engine.inos.next(txn.engine)?;
+            }
             node.attr.ctime = txn.now;
             if let Some(file) = node.file_mut() {
                 file.meta.tags = tags;

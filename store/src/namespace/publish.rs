@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::inode::{Inode, Place};
 use super::live::{Copied, Data, OpenState};
-use super::local;
+use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
 use super::Namespace;
-use crate::chunk::{Stored, WriterOptions};
+use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Checksum, Content};
 use crate::types::{Caller, ETag, Ino};
+use crate::unixfs::Profile;
 
 /// How long a read at the other door waits for the RELEASE that follows a close (it comes after close returned).
 const RELEASE_WAIT: Duration = Duration::from_millis(200);
@@ -51,7 +52,8 @@ impl Engine {
             _ => return Ok(false),
         };
         let before = local::stat(live.file())?;
-        let may_seal = open.writers == 0;
+        // Whoever has it open, even for reading, may have it mapped or be reading it directly.
+        let may_seal = open.handles == 0;
         if let Some(copied) = &open.copied {
             let unchanged = copied.size == before.size && copied.mtime == before.mtime;
             let soon = open.unflushed > 0 && copied.at.elapsed() < copied.took * COPY_PACE;
@@ -61,45 +63,78 @@ impl Engine {
         }
         let profile = self.profile_of(bucket)?;
         let started = Instant::now();
-        let small = before.size <= self.chunks.slab_object_max();
-        let (mut stored, sealed) = if may_seal && small && open.handles == 0 {
-            // The live file's bytes go to the log or a slab; the file itself is free once the row says so.
-            let bytes = local::read(live.file(), 0, before.size as usize)?;
-            (self.chunks.store_small(&bytes, profile, WriterOptions::default())?, true)
-        } else if may_seal && !small {
-            match self.chunks.seal_live(&live, profile) {
-                Ok(stored) => (stored, true),
-                // A mapping or a descriptor of a killed daemon's mount may still write: publish a copy, look again.
-                Err(error) if error.kind() == ErrorKind::Busy => (self.chunks.publish_copy(&live, profile)?, false),
-                Err(error) => return Err(error),
-            }
+        let (stored, sealed) = if may_seal {
+            drop(live);
+            self.seal(inode, before, profile)?
         } else {
             (self.chunks.publish_copy(&live, profile)?, false)
         };
-        let changed = self.commit_publish(inode, bucket, &mut stored, profile, before.mtime, sealed)?;
-        if sealed {
-            open.copied = None;
-            let next = if open.handles > 0 {
-                Data::Sealed(Arc::new(self.chunks.reader(&stored.root, stored.size)?))
-            } else {
-                Data::None
-            };
-            self.clear_live(inode, next);
-            self.chunks.discard_live(&live)?;
-        } else {
-            let took = started.elapsed();
-            open.copied = Some(Copied { size: before.size, mtime: before.mtime, at: Instant::now(), took });
-            self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most.max(took * COPY_PACE));
+        let (root, size) = (stored.root, stored.size);
+        match self.commit_publish(inode, bucket, stored, profile, before.mtime, sealed) {
+            Ok(changed) if sealed => {
+                tracing::trace!(inode = %inode.ino, %root, size, "published");
+                open.copied = None;
+                self.clear_live(inode, Data::None);
+                self.chunks.discard_live(inode.ino)?;
+                Ok(changed)
+            }
+            Ok(changed) => {
+                let took = started.elapsed();
+                open.copied = Some(Copied { size: before.size, mtime: before.mtime, at: Instant::now(), took });
+                self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most.max(took * COPY_PACE));
+                Ok(changed)
+            }
+            Err(error) => {
+                if sealed {
+                    self.reopen_live(inode)?;
+                }
+                Err(error)
+            }
         }
-        Ok(changed)
+    }
+
+    /// Stores a live file that nobody has open: small ones in the log or a slab, others become content files. The live
+    /// file itself is let go of after the commit. True if it was sealed, false if a copy was published.
+    fn seal(&self, inode: &Inode, before: LocalStat, profile: Profile) -> Result<(Stored, bool)> {
+        let Data::Live(live) = std::mem::replace(&mut *inode.data.write(), Data::Sealing(before)) else {
+            return Err(Error::new(ErrorKind::Internal, "a live file went away while it was published"));
+        };
+        let sealed = (|| {
+            // Its own descriptor must be gone for the kernel to tell whether anybody else can write.
+            let Ok(live) = Arc::try_unwrap(live) else { return Ok(None) };
+            match self.chunks.seal_live(live, profile) {
+                Ok(stored) => Ok(Some(stored)),
+                Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+                Err(error) => Err(error),
+            }
+        })();
+        match sealed {
+            Ok(Some(stored)) => Ok((stored, true)),
+            // A mapping, or a descriptor of a killed daemon's mount, may still write: publish a copy, look again.
+            Ok(None) => {
+                let live = self.reopen_live(inode)?;
+                Ok((self.chunks.publish_copy(&live, profile)?, false))
+            }
+            Err(error) => {
+                self.reopen_live(inode)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes an inode's live file up again.
+    fn reopen_live(&self, inode: &Inode) -> Result<Arc<LiveFile>> {
+        let live = Arc::new(self.chunks.open_live(inode.ino)?);
+        *inode.data.write() = Data::Live(Arc::clone(&live));
+        Ok(live)
     }
 
     fn commit_publish(
         &self,
         inode: &Inode,
         bucket: crate::types::Id,
-        stored: &mut Stored,
-        profile: crate::unixfs::Profile,
+        mut stored: Stored,
+        profile: Profile,
         mtime: crate::types::Timestamp,
         sealed: bool,
     ) -> Result<bool> {
@@ -135,6 +170,7 @@ impl Engine {
             txn.put_node(&holder, Some(&old), &new)?;
             Ok(true)
         })?;
+        stored.guard.committed();
         Ok(self.sequenced(&caller, committed))
     }
 
@@ -145,6 +181,9 @@ impl Engine {
             let mut open = inode.open.lock();
             if let Err(error) = self.publish_locked(&inode, &mut open) {
                 tracing::error!(inode = %ino, %error, "a written file could not be published; its bytes stay in its live file");
+            }
+            if matches!(&*inode.data.read(), Data::Live(_)) {
+                // Still open, or not published: looked at again.
                 self.lives.schedule(ino, Instant::now() + self.config.publish_at_most);
             }
         }

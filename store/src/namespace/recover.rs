@@ -53,15 +53,13 @@ impl Engine {
                 found.push((Ino(u64::from_be_bytes(number)), LiveRow::decode(&value)?));
             }
         }
-        progress.begin("publishing files that were open", found.len() as u64);
-        for (ino, row) in &found {
+        for (done, (ino, row)) in found.iter().enumerate() {
+            progress.report("publishing files that were open", done as u64, Some(found.len() as u64));
             self.recover_one(*ino, row)?;
-            progress.step(1);
         }
-        progress.end();
         for ino in self.chunks.list_live()? {
             if self.lives.get(ino).is_none() {
-                self.chunks.discard_live(&self.chunks.open_live(ino)?)?;
+                self.chunks.discard_live(ino)?;
             }
         }
         Ok(())

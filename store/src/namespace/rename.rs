@@ -158,15 +158,14 @@ impl Namespace {
             if let Found::Dir { id, .. } = &source {
                 txn.check_no_loop(*id, to)?;
             }
-            let gone = match (&target, mode) {
+            match (&target, mode) {
                 (Some(_), RenameMode::NoReplace) => {
                     return Err(Error::new(ErrorKind::AlreadyExists, "the target exists"));
                 }
                 (None, RenameMode::Exchange) => return Err(no_entry(new_name)),
-                (Some(target), _) if target.ino() == source.ino() => return Ok(None),
-                (Some(target), RenameMode::Replace) => Some(target.ino()),
-                _ => None,
-            };
+                (Some(target), _) if target.ino() == source.ino() => return Ok(()),
+                _ => {}
+            }
             match (target, mode) {
                 (Some(target), RenameMode::Exchange) => {
                     if let Found::Dir { id, .. } = &target {
@@ -192,11 +191,9 @@ impl Namespace {
                     txn.after_move(to, new_name.bytes, moved, is_special(&source))?;
                 }
             }
-            Ok(gone)
+            Ok(())
         })?;
-        match self.0.sequenced(caller, renamed) {
-            Some(gone) => self.0.drop_unheld_live(gone),
-            None => Ok(()),
-        }
+        self.0.sequenced(caller, renamed);
+        Ok(())
     }
 }

@@ -52,7 +52,9 @@ pub(super) struct Txn<'a> {
 pub(super) struct Committed<T> {
     pub(super) value: T,
     pub(super) seq: Seq,
-    pub(super) stale: Vec<Stale>,
+    stale: Vec<Stale>,
+    /// Inodes that lost their last name and have a live file.
+    orphans: Vec<Ino>,
 }
 
 impl Rows for Txn<'_> {
@@ -221,26 +223,41 @@ impl Engine {
             state.0.seq = Some(last + 1);
             seq
         };
+        let mut orphans = Vec::new();
         for (ino, place) in places {
+            if matches!(place, Place::Orphan { .. }) && self.lives.get(ino).is_some() {
+                orphans.push(ino);
+            }
             self.inodes.set_place(ino, place);
         }
         for (ino, place) in adopted {
             self.inodes.reference(ino, place);
         }
         for digest in released {
-            self.chunks.release_hint(digest);
+            self.chunks.release_hint(&digest);
         }
-        Ok(Committed { value, seq, stale })
+        Ok(Committed { value, seq, stale, orphans })
     }
 
     /// The mount's end of a commit: other mounts are told, nobody waits (ruling 2).
     pub(super) fn sequenced<T>(&self, caller: &Caller, committed: Committed<T>) -> T {
+        self.drop_orphans(&committed.orphans);
         self.mounts.tell(caller, &committed.stale);
         committed.value
     }
 
+    /// Live files of inodes that lost their last name go, unless somebody holds them open.
+    fn drop_orphans(&self, orphans: &[Ino]) {
+        for ino in orphans {
+            if let Err(error) = self.drop_unheld_live(*ino) {
+                tracing::warn!(inode = %ino, %error, "a live file without a name could not be discarded; the next start will");
+            }
+        }
+    }
+
     /// S3's end of a commit: mounts have been told and the record is durable when it returns (S6, S14).
     pub(super) async fn acknowledged<T>(&self, caller: &Caller, committed: Committed<T>) -> Result<T> {
+        self.drop_orphans(&committed.orphans);
         if !committed.stale.is_empty() && !self.mounts.is_empty() {
             // A kernel that has to be told may make us wait: not on a runtime thread that others need.
             Self::blocking(|| self.mounts.tell(caller, &committed.stale));

@@ -145,6 +145,37 @@ fn nodes_whose_sizes_disagree_are_refused() {
 }
 
 #[test]
+fn a_child_of_another_size_than_its_parent_says_is_refused() {
+    let mut blocks = Blocks::default();
+    let inner = add_file(b"abcdef", geometry(3, 2), &mut blocks).cid;
+    for (size, good) in [(5, false), (6, true), (7, false)] {
+        let top = node(vec![link("", inner)], Data::file_node(size, vec![size]));
+        let cid = top.cid;
+        blocks.put(top).unwrap();
+        let walked: Result<Vec<_>> = FileReader::open(&blocks, &cid).unwrap().leaves(0..9).collect();
+        assert_eq!(walked.map_err(|e| e.kind()).err(), (!good).then_some(ErrorKind::Corrupt), "{size}");
+    }
+}
+
+#[test]
+fn shards_of_another_fanout_below_are_refused() {
+    let mut blocks = Blocks::default();
+    let mut builder =
+        DirectoryBuilder::with_geometry(Geometry { directory_limit: 0, shard_bits: 4, ..Profile::V1_2025.geometry() });
+    builder.push(Entry { name: "name".to_owned(), cid: raw_cid(b"x"), tsize: 1 }).unwrap();
+    let small = builder.finish(&mut |b| blocks.put(b)).unwrap().cid;
+    let all: Vec<String> = (0..256).map(|slot| format!("{slot:02X}")).collect();
+    let top = Block::dag_pb(shard(&all, vec![0xff; 32], small));
+    let cid = top.cid;
+    blocks.put(top).unwrap();
+    let reader = DirectoryReader::open(&blocks, &cid).unwrap();
+    for error in [reader.lookup("name").unwrap_err(), reader.entries().next().unwrap().unwrap_err()] {
+        assert_eq!((error.kind(), error.context("cid")), (ErrorKind::Corrupt, Some(small.to_string().as_str())));
+        assert!(error.message().contains("fanout"), "{error}");
+    }
+}
+
+#[test]
 fn dag_pb_is_parsed_strictly() {
     let cid = raw_cid(b"x").to_bytes();
     let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();

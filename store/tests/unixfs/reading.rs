@@ -157,6 +157,22 @@ fn nodes_with_bytes_and_children() {
 }
 
 #[test]
+fn mode_and_mtime_as_others_write_them() {
+    // Seconds as a plain varint (ten bytes when negative), nanoseconds fixed and absent when zero.
+    let known: [(i64, u32, &[u8]); 3] = [
+        (5, 0, b"\x08\x01\x38\xa4\x03\x42\x02\x08\x05"),
+        (5, 7, b"\x08\x01\x38\xa4\x03\x42\x07\x08\x05\x15\x07\x00\x00\x00"),
+        (-1, 0, b"\x08\x01\x38\xa4\x03\x42\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+    ];
+    for (secs, nanos, bytes) in known {
+        let mtime = Some(Timestamp { secs, nanos });
+        let data = Data { kind: Kind::Directory, mode: Some(0o644), mtime, ..Data::default() };
+        assert_eq!(data.encode(), bytes);
+        assert_eq!(Data::parse(&Bytes::copy_from_slice(bytes)).unwrap(), data);
+    }
+}
+
+#[test]
 fn what_is_not_a_file_says_so() {
     let mut blocks = Blocks::default();
     let directory = Block::dag_pb(&b"\x0a\x02\x08\x01"[..]);

@@ -14,9 +14,9 @@ pub(super) struct MemoryStore {
     rows: RwLock<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
-fn bounds<'a>(start: &'a [u8], end: &'a [u8]) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
-    // BTreeMap panics on a range that is upside down.
-    (start < end).then_some((Bound::Included(start), Bound::Excluded(end)))
+/// BTreeMap panics on a range that is upside down, so its end is never before its start.
+fn bounds<'a>(start: &'a [u8], end: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    (Bound::Included(start), Bound::Excluded(end.max(start)))
 }
 
 impl MetaStore for MemoryStore {
@@ -25,15 +25,13 @@ impl MetaStore for MemoryStore {
     }
 
     fn range(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<Row>> {
-        let Some(bounds) = bounds(start, end) else { return Ok(Vec::new()) };
         let rows = self.rows.read();
-        Ok(rows.range::<[u8], _>(bounds).take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
+        Ok(rows.range::<[u8], _>(bounds(start, end)).take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 
     fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Row>> {
-        let Some(bounds) = bounds(start, end) else { return Ok(None) };
         let rows = self.rows.read();
-        Ok(rows.range::<[u8], _>(bounds).next_back().map(|(k, v)| (k.clone(), v.clone())))
+        Ok(rows.range::<[u8], _>(bounds(start, end)).next_back().map(|(k, v)| (k.clone(), v.clone())))
     }
 
     fn apply(&self, batch: &[RowChange]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! redb 4: a copy-on-write B-tree in one file.
 
+use std::io::ErrorKind as ErrorKindIo;
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -45,6 +46,9 @@ impl RedbStore {
 
 fn translate(error: impl Into<redb::Error>) -> Error {
     match error.into() {
+        redb::Error::Io(e) if matches!(e.kind(), ErrorKindIo::InvalidData | ErrorKindIo::UnexpectedEof) => {
+            Error::corrupt("redb's file is none of its own").caused_by(e)
+        }
         redb::Error::Io(e) => Error::io("redb cannot read or write", e),
         e @ redb::Error::DatabaseAlreadyOpen => {
             Error::new(ErrorKind::Busy, "another process has the replica open").caused_by(e)

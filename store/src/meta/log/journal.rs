@@ -17,7 +17,7 @@ use super::committer::{Committer, Queue, Shared, extend, first_segment};
 use super::fault::{FaultHook, Faults, LogPoint};
 use super::format::{RECORD_HEADER, SEGMENT_HEADER};
 use super::reader::JournalReader;
-use super::recover::{Recovered, recover};
+use super::recover::{Found, Recovered, recover};
 use super::segment::{SegmentFile, remove_spare, sync_dir};
 use super::watermark::{Position, Watermark, refused};
 use super::{CommitLog, LogReader, LogStats, MAX_RECORD_BYTES};
@@ -71,14 +71,14 @@ impl LocalJournal {
         let faults = Faults(options.faults);
         let found = recover(dir)?;
         let (tail, at, capacity, sizes, recovered) = match found {
-            Some((tail, mut sizes, recovered)) if tail.sealed => {
+            Some(Found { tail, mut sizes, recovered }) if tail.sealed => {
                 // A crash between the seal and the next segment's name.
                 tail.file.set_len(tail.end).and_then(|()| tail.file.sync_all()).at("cannot end a log segment")?;
                 let next = first_segment(dir, recovered.head + 1, options.segment_bytes, &faults)?;
                 sizes.push((SegmentFile { path: next.1.clone(), first: recovered.head + 1 }, SEGMENT_HEADER as u64));
                 (next, SEGMENT_HEADER as u64, options.segment_bytes, sizes, recovered)
             }
-            Some((tail, sizes, recovered)) => {
+            Some(Found { tail, sizes, recovered }) => {
                 let capacity = extend(&tail.file, options.segment_bytes)?;
                 ((tail.file, tail.path, tail.header), tail.end, capacity, sizes, recovered)
             }

@@ -10,7 +10,7 @@ use super::segment::{SegmentFile, Step, Walk, damage, list, read_header};
 use crate::error::{Error, IoContext, Result};
 use crate::types::Seq;
 
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// What opening a journal found.
 #[derive(Clone, Debug, Default)]
@@ -155,9 +155,17 @@ pub(super) struct Tail {
     pub(super) sealed: bool,
 }
 
+/// What is in a log directory.
+pub(super) struct Found {
+    pub(super) tail: Tail,
+    /// All segments with their sizes, oldest first.
+    pub(super) sizes: Vec<(SegmentFile, u64)>,
+    pub(super) recovered: Recovered,
+}
+
 /// Opens all segments of `dir`, cuts a torn tail, and makes sure that everything left is durable. `None` if there is
-/// no segment yet. With it, the other segments' sizes.
-pub(super) fn recover(dir: &Path) -> Result<Option<(Tail, Vec<(SegmentFile, u64)>, Recovered)>> {
+/// no segment yet.
+pub(super) fn recover(dir: &Path) -> Result<Option<Found>> {
     let segments = list(dir)?;
     let Some(last) = segments.last() else { return Ok(None) };
     let mut sizes = Vec::new();
@@ -188,7 +196,7 @@ pub(super) fn recover(dir: &Path) -> Result<Option<(Tail, Vec<(SegmentFile, u64)
     let recovered = Recovered { first, head: scan.next - 1, cut };
     let sealed = matches!(scan.how, End::Sealed);
     let tail = Tail { file, path: last.path.clone(), header: scan.header, end: scan.end, sealed };
-    Ok(Some((tail, sizes, recovered)))
+    Ok(Some(Found { tail, sizes, recovered }))
 }
 
 /// Makes the end of the segment durable. What was read may be in the page cache only: after a crash of the process
