@@ -112,7 +112,7 @@ impl Door {
         let ino = self.numbers.to_store(number);
         let mode = open_mode(flags.0);
         let privileged = mode.write && privilege::has_any(self.namespace.getattr(ino)?.mode);
-        let handle = self.namespace.open(caller, ino, mode)?;
+        let handle = self.namespace.open_file(caller, ino, mode)?;
         if privileged && mode.truncate && privilege::clears(caller.uid) {
             self.clear_privileges(caller, ino)?;
         }

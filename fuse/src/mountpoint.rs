@@ -256,6 +256,11 @@ impl Own {
         }
     }
 
+    /// Takes it out of the tree, whoever uses it.
+    pub(crate) fn detach(&self) -> Result<()> {
+        if self.is_ours()? { detach(&self.path) } else { Ok(()) }
+    }
+
     /// Unmounts whoever uses it. Stores through mappings are written first, within `wait`; then the connection is cut:
     /// who still has a file open gets ENOTCONN.
     pub(crate) fn cut(&self, wait: Duration) -> Result<()> {

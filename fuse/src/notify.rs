@@ -109,7 +109,7 @@ impl Notifications {
 }
 
 impl Invalidate for Notifications {
-    fn invalidate(&self, stale: &[Stale]) {
+    fn invalidate(&self, stale: &[Stale], wait: bool) {
         if stale.is_empty() {
             return;
         }
@@ -117,7 +117,7 @@ impl Invalidate for Notifications {
         let mut state = self.shared.state.lock();
         // Nothing is ever left out: a name that the kernel is not told of would stay stale for an hour. So whoever
         // finds the queue full waits, and then adds what it has: that is little, and slow enough to be bounded.
-        while state.queue.len() >= ROOM && !state.stopped {
+        while wait && state.queue.len() >= ROOM && !state.stopped {
             if self.shared.sent.wait_until(&mut state, until).timed_out() {
                 break;
             }
@@ -128,6 +128,9 @@ impl Invalidate for Notifications {
         state.push(stale);
         let mine = state.queued;
         self.shared.work.notify_one();
+        if !wait {
+            return;
+        }
         while state.sent < mine && !state.stopped {
             if self.shared.sent.wait_until(&mut state, until).timed_out() {
                 self.shared.meters.late_invalidations.increment(1);

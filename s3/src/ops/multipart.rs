@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinfold_store::chunk::{ObjectReader, Stored, WriterOptions};
+use pinfold_store::chunk::{ObjectReader, Stored, WriteOptions};
 use pinfold_store::meta::rows::{Checksum, ChecksumType};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{
@@ -180,7 +180,7 @@ async fn rewrite(
     let _stop_with_the_request = gone.clone().drop_guard();
     let (namespace, bucket, reader) = (namespace.clone(), bucket.to_owned(), Arc::new(reader));
     let (stored, value) = blocking(move || {
-        let options = WriterOptions { md5: true, size_hint: Some(end - start) };
+        let options = WriteOptions { md5: true, size_hint: Some(end - start) };
         let mut writer = namespace.writer(&bucket, options)?;
         let mut hasher = checksum::Hasher::new(algorithm);
         let mut offset = start;
@@ -195,7 +195,7 @@ async fn rewrite(
             }
             offset += piece.len() as u64;
             hasher.update(&piece);
-            writer.write(piece)?;
+            writer.write(&piece)?;
         }
         Ok((writer.finish()?, hasher.finish()))
     })

@@ -64,7 +64,8 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored = |guard| Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard };
+        let stored =
+            |guard| Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard };
         if self.has_object(&object)? {
             return Ok(stored(guard));
         }

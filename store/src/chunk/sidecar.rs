@@ -288,7 +288,16 @@ impl Sidecar {
         }
         let cid = cid_of_digest(u64::from(footer[1]), digest);
         let root = Root { cid, size, leaves, tsize: 0 };
-        Ok(Self { file, kind, chunk_size, root, disk: len, zero: zero_of(chunk_size), sections, records_end: footer_at })
+        Ok(Self {
+            file,
+            kind,
+            chunk_size,
+            root,
+            disk: len,
+            zero: zero_of(chunk_size),
+            sections,
+            records_end: footer_at,
+        })
     }
 
     /// The leaf at this position; `None` beyond the end.
