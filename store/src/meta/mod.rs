@@ -8,6 +8,9 @@
 
 mod applier;
 mod apply;
+pub mod checkpoint;
+mod checkpointer;
+mod cursors;
 pub mod engine;
 pub mod log;
 mod merge;
@@ -58,7 +61,7 @@ pub trait MetaStore: Send + Sync + 'static {
     /// Size figures, cheap enough for a metrics scrape.
     fn stats(&self) -> Result<StoreStats>;
 
-    /// The engine's name: `sled`, `fjall`, `redb` or `memory`.
+    /// The engine's name: `sled`, `fjall` or `memory`.
     fn engine(&self) -> &'static str;
 
     /// How many keys a batch should have at most, where it may be split.

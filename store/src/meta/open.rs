@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::MetaStore;
 use super::apply::{BlockSink, Replica, applied_position, applied_row, store_bodies};
+use super::checkpoint::{info, load, newest};
 use super::engine::{EngineKind, EngineOptions};
 use super::log::{CommitLog, JournalOptions, LocalJournal, READ_BYTES, Recovered, sync_dir};
 use super::progress::Progress;
@@ -22,6 +23,7 @@ use crate::types::Seq;
 /// replica/engine        the engine's name
 /// replica/data/         the engine's files
 /// replica.damaged-N/    a replica that was set aside
+/// cursors               how far the log's consumers have come
 /// rebuild-replica       a mark: build the replica anew at the next start
 /// ```
 #[derive(Clone, Debug)]
@@ -48,6 +50,10 @@ impl Layout {
     /// The replica's folder.
     pub fn replica(&self) -> PathBuf {
         self.dir.join("replica")
+    }
+
+    pub(super) fn cursors(&self) -> PathBuf {
+        self.dir.join("cursors")
     }
 
     pub(super) fn mark(&self) -> PathBuf {
@@ -215,7 +221,7 @@ enum Found {
     Nothing,
 }
 
-fn options(config: &MetaConfig) -> EngineOptions {
+pub(super) fn options(config: &MetaConfig) -> EngineOptions {
     EngineOptions { cache_bytes: config.cache_bytes }
 }
 
@@ -229,9 +235,7 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
     }
     match std::fs::read_to_string(replica.join("engine")) {
         // Never completely made.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Ok(Found::Damaged(Error::corrupt("the replica was not completely built")));
-        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(e) => return Err(Error::io("cannot read the replica's engine", e)),
         Ok(name) if name.trim() != config.engine.name() => {
             return Err(Error::new(ErrorKind::InvalidArgument, "the replica was made by another metadata engine")
@@ -258,16 +262,63 @@ fn build(
     config: &MetaConfig,
     layout: &Layout,
     recovered: &Recovered,
-    _progress: &dyn Progress,
+    progress: &dyn Progress,
 ) -> Result<(Arc<dyn MetaStore>, Seq)> {
-    if recovered.first != 1 {
-        return Err(
-            Error::corrupt("the log's begin is gone and there is no checkpoint").with("log begins at", recovered.first)
-        );
+    let checkpoints = layout.checkpoints();
+    let usable = match newest(&checkpoints)? {
+        // Says by its very name what the log must have.
+        Some((began, path)) => check_fit(began, began, recovered).and_then(|()| {
+            let info = info(&path)?;
+            check_fit(info.began, info.ended, recovered)?;
+            build_from(config, layout, Some(&path), progress)
+        }),
+        None if recovered.first == 1 => return build_from(config, layout, None, progress),
+        None => Err(does_not_fit("the log's begin is gone and there is no checkpoint", recovered)),
+    };
+    match usable {
+        // Only ever for a damaged file: a log that does not fit to a whole checkpoint has lost something.
+        Err(error) if error.context("checkpoint").is_some() && recovered.first == 1 => {
+            tracing::error!(%error, "the checkpoint is damaged; replaying the whole commit log");
+            build_from(config, layout, None, progress)
+        }
+        other => other,
     }
+}
+
+fn does_not_fit(message: &'static str, recovered: &Recovered) -> Error {
+    Error::corrupt("the replica cannot be rebuilt")
+        .with("because", message)
+        .with("log begins at", recovered.first)
+        .with("log ends at", recovered.head)
+        .with("help", "`pinfold fsck` says what is there and what can be done with it")
+}
+
+/// Whether the log completes a checkpoint whose scan went from `began` to `ended`.
+fn check_fit(began: Seq, ended: Seq, recovered: &Recovered) -> Result<()> {
+    if began + 1 < recovered.first {
+        return Err(does_not_fit("records between the checkpoint and the log are missing", recovered)
+            .with("checkpoint began at", began));
+    }
+    if ended > recovered.head {
+        return Err(does_not_fit("the checkpoint has seen records that the log does not have", recovered)
+            .with("checkpoint ended at", ended));
+    }
+    Ok(())
+}
+
+fn build_from(
+    config: &MetaConfig,
+    layout: &Layout,
+    checkpoint: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<(Arc<dyn MetaStore>, Seq)> {
     let replica = layout.replica();
+    remove_folder(&replica)?;
     let store = config.engine.open(&replica.join("data"), &options(config))?;
-    let began = 0;
+    let began = match checkpoint {
+        Some(path) => load(path, &*store, progress)?.began,
+        None => 0,
+    };
     store.apply(&[applied_row(began)])?;
     store.flush()?;
     if config.engine != EngineKind::Memory {
@@ -276,6 +327,13 @@ fn build(
     match std::fs::remove_file(layout.mark()) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot remove the mark for a rebuild", e)),
         _ => Ok((store, began)),
+    }
+}
+
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot remove an unfinished replica", e)),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use parking_lot::Mutex;
 
 use super::applier::Applier;
 use super::apply::{BlockSink, Replica};
+use super::checkpoint::CheckpointInfo;
+use super::checkpointer::{Checkpointer, last_checkpoint};
+use super::cursors::Cursors;
 use super::engine::EngineKind;
 use super::log::fault::FaultHook;
 use super::log::{CommitLog, Cut, JournalOptions, LogStats};
@@ -101,6 +105,8 @@ pub struct MetaStats {
     pub log: LogStats,
     /// The replica.
     pub store: StoreStats,
+    /// Bytes of all keys and values, as the last checkpoint of this run counted them; 0 before there was one.
+    pub live_bytes: u64,
 }
 
 /// The metadata of one node. A cheap handle; the last one that goes closes it.
@@ -117,7 +123,10 @@ struct Inner {
     stopping: Arc<AtomicBool>,
     /// The replica was found damaged: the next start rebuilds it.
     damaged: Arc<AtomicBool>,
-    applier: Mutex<Option<JoinHandle<()>>>,
+    cursors: Arc<Cursors>,
+    checkpointer: Arc<Checkpointer>,
+    /// The applier and the checkpointer.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Metadata {
@@ -138,9 +147,32 @@ impl Metadata {
         let replica = Arc::new(replica);
         let overlay = Arc::new(Overlay::new(applied, config.overlay_bytes));
         let (stopping, damaged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let cursors = Arc::new(Cursors::open(layout.cursors())?);
+        let checkpointer = Arc::new(Checkpointer {
+            log: log.clone(),
+            replica: replica.clone(),
+            overlay: overlay.clone(),
+            layout: layout.clone(),
+            cursors: cursors.clone(),
+            stopping: stopping.clone(),
+            floor: config.checkpoint_floor_bytes,
+            making: Mutex::new(()),
+            last: Mutex::new(last_checkpoint(&layout)),
+            live_bytes: AtomicU64::new(0),
+        });
+        // A request that meets another one is the same request.
+        let (due, requests) = sync_channel(1);
         let on_damage = {
             let (layout, damaged) = (layout.clone(), damaged.clone());
             move |error: &Error| note_damage(&layout, &damaged, error)
+        };
+        let after_run = {
+            let checkpointer = checkpointer.clone();
+            move |_| {
+                if checkpointer.is_due() {
+                    let _ = due.try_send(());
+                }
+            }
         };
         let applier = Applier {
             replica: replica.clone(),
@@ -149,13 +181,17 @@ impl Metadata {
             position: log.follow(),
             interval: config.apply_interval,
             stopping: stopping.clone(),
-            after_run: Box::new(|_| {}),
+            after_run: Box::new(after_run),
             on_damage: Box::new(on_damage),
         };
-        let thread = std::thread::Builder::new()
-            .name("meta-apply".into())
-            .spawn(move || applier.run())
-            .at("cannot start the applier's thread")?;
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(run).at("cannot start a thread for the metadata")
+        };
+        let checkpoints = checkpointer.clone();
+        let threads = vec![
+            spawn("meta-apply", Box::new(move || applier.run()))?,
+            spawn("meta-checkpoint", Box::new(move || checkpoints.run(&requests)))?,
+        ];
         Ok(Self(Arc::new(Inner {
             log,
             replica,
@@ -164,7 +200,9 @@ impl Metadata {
             order: Mutex::new(()),
             stopping,
             damaged,
-            applier: Mutex::new(Some(thread)),
+            cursors,
+            checkpointer,
+            threads: Mutex::new(threads),
         })))
     }
 
@@ -253,6 +291,39 @@ impl Metadata {
         self.0.overlay.wait_applied(head)
     }
 
+    /// Makes a checkpoint now and lets old log segments go; without a call that happens when the log has become
+    /// longer than the last checkpoint. Blocks for a scan of all rows.
+    pub fn checkpoint(&self, progress: &dyn Progress) -> Result<CheckpointInfo> {
+        self.0.note(self.0.checkpointer.make(false, progress))
+    }
+
+    /// The last checkpoint.
+    pub fn last_checkpoint(&self) -> Option<CheckpointInfo> {
+        self.0.checkpointer.last.lock().clone()
+    }
+
+    /// Says that the consumer `name` has no more use for records up to `seq`: those behind it stay in the log until
+    /// it says so for them too. A new consumer begins with the position it wants to read from. After a crash the
+    /// position may be an older one, never a newer one.
+    pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
+        self.0.cursors.set(name, seq)
+    }
+
+    /// What [`Metadata::set_cursor`] said last.
+    pub fn cursor(&self, name: &str) -> Option<Seq> {
+        self.0.cursors.get(name)
+    }
+
+    /// Forgets a consumer: it holds nothing back any more.
+    pub fn remove_cursor(&self, name: &str) {
+        self.0.cursors.remove(name);
+    }
+
+    /// Makes the cursors durable now; otherwise that happens with the next checkpoint and at close.
+    pub fn save_cursors(&self) -> Result<()> {
+        self.0.cursors.save().map(|_| ())
+    }
+
     /// Size figures.
     pub fn stats(&self) -> Result<MetaStats> {
         let (records, bytes) = self.0.overlay.size();
@@ -264,6 +335,7 @@ impl Metadata {
             overlay_bytes: bytes as u64,
             log: self.0.log.stats(),
             store: self.0.replica.store.stats()?,
+            live_bytes: self.0.checkpointer.live_bytes.load(Ordering::Relaxed),
         })
     }
 
@@ -303,9 +375,10 @@ impl Inner {
         self.stopping.store(true, Ordering::SeqCst);
         self.overlay.wake();
         let closed = self.log.close();
-        if let Some(thread) = self.applier.lock().take() {
-            thread.join().map_err(|_| Error::new(ErrorKind::Internal, "the applier's thread panicked"))?;
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            thread.join().map_err(|_| Error::new(ErrorKind::Internal, "a thread of the metadata panicked"))?;
         }
+        self.cursors.save()?;
         closed
     }
 }

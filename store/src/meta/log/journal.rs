@@ -284,6 +284,13 @@ impl CommitLog for LocalJournal {
         }
     }
 
+    fn bytes_since(&self, seq: Seq) -> u64 {
+        let head = self.head();
+        let segments = self.shared.segments.read();
+        let ends = segments.iter().skip(1).map(|(next, _)| next.first - 1).chain([head]);
+        segments.iter().zip(ends).filter(|(_, end)| *end > seq).map(|((_, bytes), _)| bytes).sum()
+    }
+
     fn stats(&self) -> LogStats {
         let (bytes, segments) = {
             let segments = self.shared.segments.read();

@@ -86,6 +86,9 @@ pub trait CommitLog: Send + Sync + 'static {
     /// Removes whole segments in which every record is older than `before`; returns the bytes given back.
     fn truncate(&self, before: Seq) -> Result<u64>;
 
+    /// Bytes of the files that hold records behind `seq`.
+    fn bytes_since(&self, seq: Seq) -> u64;
+
     /// Size figures.
     fn stats(&self) -> LogStats;
 

@@ -1,5 +1,6 @@
 //! Metadata as a whole: what is committed is read, what is durable comes back, whatever is lost or broken in between.
 
+mod checkpoint;
 mod model;
 mod reopen;
 mod running;
