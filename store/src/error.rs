@@ -150,9 +150,11 @@ impl Error {
     /// Whether a later try may succeed.
     pub fn retry(&self) -> Retry {
         match self.0.kind {
-            ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Busy | ErrorKind::NoSpace | ErrorKind::TooMany => {
-                Retry::Later
-            }
+            ErrorKind::Unavailable
+            | ErrorKind::TimedOut
+            | ErrorKind::Busy
+            | ErrorKind::NoSpace
+            | ErrorKind::TooMany => Retry::Later,
             _ => Retry::No,
         }
     }

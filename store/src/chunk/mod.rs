@@ -35,6 +35,7 @@ mod slab;
 mod space;
 mod store;
 mod sys;
+mod unseal;
 mod writer;
 
 #[cfg(test)]
@@ -52,12 +53,13 @@ use crate::unixfs::Profile;
 
 pub use collect::{CollectBudget, CollectReport, Roots};
 pub use config::{ChunkConfig, StepHook};
-pub use live::{LiveFile, SealedFile};
+pub use live::LiveFile;
 pub use pins::TempPin;
 pub use reader::ObjectReader;
 pub use recover::{Progress, ProgressFn};
 pub use space::{DiskSpace, Usage};
 pub use store::InlineLookup;
+pub use unseal::SealedFile;
 pub use writer::{ObjectWriter, Stored, WriteOptions};
 
 /// The store. Clones are the same store; when the last is dropped, and every reader and writer of it, its threads end
@@ -128,10 +130,19 @@ impl ChunkStore {
         self.0.pins.pin(digest)
     }
 
-    /// The object's content file, for the kernel to read by itself. `None` if the object has none (small, shared in
-    /// parts, not here) or it is not as it was sealed (ruling 13).
-    pub fn sealed_file(&self, root: &Cid) -> Result<Option<SealedFile>> {
-        self.0.sealed_file(root)
+    /// The object's content file, lent to an inode for the kernel to read by itself.
+    ///
+    /// `None` if the object has none (small, shared in parts, not here), if it is not as it was sealed (ruling 13), or if it
+    /// is lent to another inode (ruling 11): then reads go through [`ChunkStore::reader`].
+    pub fn sealed_file(&self, root: &Cid, ino: Ino) -> Result<Option<SealedFile>> {
+        self.0.sealed_file(root, ino)
+    }
+
+    /// Makes the content file of `root` the live file of `ino`, so that who reads it by passthrough sees what is written;
+    /// the object keeps its content in a new file from before this returns (ruling 11). An object that has no file of its
+    /// own is cloned. Busy if the file is lent to another inode, AlreadyExists if `ino` has a live file.
+    pub fn unseal(&self, root: &Cid, ino: Ino, size: u64) -> Result<LiveFile> {
+        self.0.unseal(root, ino, size)
     }
 
     /// An empty live file for an inode that has none.
