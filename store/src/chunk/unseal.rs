@@ -17,8 +17,8 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Cid, Id, Ino};
 use crate::unixfs;
 
-/// Which content files are in use by the kernel for which inode. A file is lent to one inode at a time: when it becomes
-/// that inode's live file, nobody else reads what is then written to it.
+/// Which content files the kernel has for which inode. A file is lent to one inode at a time: when it becomes that
+/// inode's live file, nobody else reads what is then written to it.
 #[derive(Default)]
 pub(super) struct Lent(Mutex<HashMap<u64, (Ino, u32)>>);
 
@@ -52,7 +52,7 @@ impl Drop for Loan {
     }
 }
 
-/// A content file that is as it was sealed, lent to an inode. Collection spares it while this lives.
+/// A content file that is as it was sealed. Collection spares it while this lives.
 pub struct SealedFile {
     /// Open for reading.
     pub file: Arc<File>,
@@ -60,7 +60,7 @@ pub struct SealedFile {
     pub path: PathBuf,
     /// The file's id: equal ids are the same content.
     pub id: u64,
-    _loan: Loan,
+    _loan: Option<Loan>,
     _pin: TempPin,
 }
 
@@ -71,13 +71,16 @@ impl std::fmt::Debug for SealedFile {
 }
 
 impl Inner {
-    /// A sealed content file for the kernel to read by itself, on behalf of `ino`.
-    pub(super) fn sealed_file(&self, root: &Cid, ino: Ino) -> Result<Option<SealedFile>> {
+    /// A sealed content file, lent to an inode if one is given.
+    pub(super) fn sealed_file(&self, root: &Cid, lend_to: Option<Ino>) -> Result<Option<SealedFile>> {
         let digest = unixfs::digest_of(root)?;
         let pin = self.pins.pin(&digest).quiet();
         let Some(row) = self.index.object(&digest)? else { return Ok(None) };
         // Lent before it is opened: nobody makes it a live file in between.
-        let Some(loan) = self.lent.lend(row.id, ino) else { return Ok(None) };
+        let loan = match lend_to.map(|ino| self.lent.lend(row.id, ino)) {
+            Some(None) => return Ok(None),
+            loan => loan.flatten(),
+        };
         let Some(file) = self.open_sealed(&row)? else { return Ok(None) };
         let path = self.layout.content_file(row.id, &row.root);
         Ok(Some(SealedFile { file: Arc::new(file), path, id: row.id, _loan: loan, _pin: pin }))
@@ -99,15 +102,13 @@ impl Inner {
     }
 
     /// Makes the content file of `root` the live file of `ino`, whose readers may have it open by passthrough; the object
-    /// keeps its content in a new file. Without a file of its own to give, the object is cloned.
-    ///
-    /// Busy if the file is lent to another inode; AlreadyExists if `ino` has a live file.
-    pub(super) fn unseal(self: &Arc<Self>, root: &Cid, ino: Ino, size: u64) -> Result<LiveFile> {
+    /// keeps its content in a new file.
+    pub(super) fn unseal(self: &Arc<Self>, root: &Cid, ino: Ino) -> Result<LiveFile> {
         self.health.check()?;
         let digest = unixfs::digest_of(root)?;
         let _pin = self.pins.pin(&digest).quiet();
         let Some(row) = self.index.object(&digest)?.filter(|row| row.kind == Kind::Whole) else {
-            return self.clone_to_live(ino, root, size);
+            return Err(Error::new(ErrorKind::Unsupported, "an object has no content file of its own").with("cid", root));
         };
         let live_path = self.layout.live_file(ino);
         if live_path.exists() {
@@ -116,7 +117,7 @@ impl Inner {
         let _loan = self.lent.lend(row.id, ino).ok_or_else(|| {
             Error::new(ErrorKind::Busy, "another inode reads this content file by itself").with("inode", ino)
         })?;
-        let reader = ObjectReader::open(self, root, size)?;
+        let reader = ObjectReader::open(self, root, row.size)?;
         // Held open all along: every reader in this process goes through this handle.
         let handle = self
             .content
@@ -125,7 +126,7 @@ impl Inner {
         let path = self.layout.content_file(row.id, &row.root);
         let copy = self.layout.tmp_file()?;
         if !self.reflink(&reader, &copy)? {
-            self.space.admit(size)?;
+            self.space.admit(row.disk)?;
             self.copy_checked(&reader, &copy.file)?;
         }
         copy.file.set_permissions(Permissions::from_mode(0o400)).at("sealing a content file")?;

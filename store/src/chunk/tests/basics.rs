@@ -97,8 +97,8 @@ fn an_object_that_shares_half_its_chunks_stores_the_others_only() {
     assert!((3 * MIB as u64..3 * MIB as u64 + 100_000).contains(&grown), "{grown}");
     assert_eq!(b, cid_of(&second, Profile::V1_2025));
     assert_eq!(rig.read(&b, 8 << 20), second);
-    assert!(rig.store.sealed_file(&a, Ino(1)).unwrap().is_some());
-    assert!(rig.store.sealed_file(&b, Ino(1)).unwrap().is_none());
+    assert!(rig.store.sealed_file(&a).unwrap().is_some());
+    assert!(rig.store.sealed_file(&b).unwrap().is_none());
 
     // The first object goes: what the second needs of it is moved, the rest is gone.
     rig.release(&a);
@@ -155,7 +155,7 @@ fn a_flipped_byte_is_corrupt_and_never_read() {
     assert_eq!(error.context("cid"), Some(bad.to_string().as_str()));
     assert_eq!(reader.read_at(0, 3 * MIB).unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(rig.store.block(&bad).unwrap_err().kind(), ErrorKind::Corrupt);
-    assert!(rig.store.sealed_file(&root, Ino(1)).unwrap().is_none(), "the kernel may not read it by itself");
+    assert!(rig.store.sealed_file(&root).unwrap().is_none(), "the kernel may not read it by itself");
     let error = rig.store.reader(&small_root, 30_000).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(error.context("cid"), Some(small_root.to_string().as_str()));
@@ -190,12 +190,12 @@ fn live_files_are_sealed_without_a_copy() {
     rig.store.discard_live(ino).unwrap();
     assert_eq!(rig.store.list_live().unwrap(), []);
     assert_eq!(rig.read(&root, bytes.len() as u64), bytes);
-    let sealed = rig.store.sealed_file(&root, Ino(1)).unwrap().unwrap();
+    let sealed = rig.store.sealed_file(&root).unwrap().unwrap();
     assert_eq!(sealed.file.metadata().unwrap().ino(), inode);
     assert_eq!(sealed.file.metadata().unwrap().mode() & 0o777, 0o400);
     drop(sealed);
     let rig = rig.reopen(false);
-    assert!(rig.store.sealed_file(&root, Ino(1)).unwrap().is_some());
+    assert!(rig.store.sealed_file(&root).unwrap().is_some());
     assert_eq!(rig.read(&root, bytes.len() as u64), bytes);
 }
 
@@ -279,7 +279,7 @@ fn open_files_are_published_by_copy() {
     rig.store.discard_live(Ino(1)).unwrap();
     rig.collect();
     assert_eq!(rig.read(&second, bytes.len() as u64), bytes);
-    assert!(rig.store.sealed_file(&second, Ino(1)).unwrap().is_some());
+    assert!(rig.store.sealed_file(&second).unwrap().is_some());
     let usage = rig.store.usage().unwrap();
     assert_eq!((usage.objects, usage.slab_live_bytes), (1, 0), "{usage:?}");
 }
@@ -350,15 +350,15 @@ fn a_sealed_file_becomes_live_again_and_the_object_keeps_its_content() {
     let open_reader = rig.store.reader(&root, size).unwrap();
     assert_eq!(open_reader.read_at(0, MIB).unwrap(), bytes[..MIB]);
 
-    let lent = rig.store.sealed_file(&root, other).unwrap().unwrap();
-    assert!(rig.store.sealed_file(&root, mine).unwrap().is_none(), "lent to one inode at a time");
-    assert_eq!(rig.store.unseal(&root, mine, size).unwrap_err().kind(), ErrorKind::Busy);
+    let lent = rig.store.lend_sealed(&root, other).unwrap().unwrap();
+    assert!(rig.store.lend_sealed(&root, mine).unwrap().is_none(), "lent to one inode at a time");
+    assert_eq!(rig.store.unseal(&root, mine).unwrap_err().kind(), ErrorKind::Busy);
     drop(lent);
 
-    let lent = rig.store.sealed_file(&root, mine).unwrap().unwrap();
-    let again = rig.store.sealed_file(&root, mine).unwrap().unwrap();
+    let lent = rig.store.lend_sealed(&root, mine).unwrap().unwrap();
+    let again = rig.store.lend_sealed(&root, mine).unwrap().unwrap();
     assert_eq!(again.id, lent.id);
-    let live = rig.store.unseal(&root, mine, size).unwrap();
+    let live = rig.store.unseal(&root, mine).unwrap();
     assert_eq!(
         live.metadata().unwrap().ino(),
         lent.file.metadata().unwrap().ino(),
@@ -369,17 +369,18 @@ fn a_sealed_file_becomes_live_again_and_the_object_keeps_its_content() {
     assert_eq!(open_reader.read_at(0, bytes.len()).unwrap(), bytes, "readers of the object do not");
     assert_eq!(rig.read(&root, size), bytes);
     drop((lent, again));
-    let fresh = rig.store.sealed_file(&root, other).unwrap().unwrap();
+    let fresh = rig.store.lend_sealed(&root, other).unwrap().unwrap();
     assert_ne!(fresh.file.metadata().unwrap().ino(), live.metadata().unwrap().ino());
-    assert_eq!(rig.store.unseal(&root, Ino(10), size).unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(rig.store.unseal(&root, Ino(10)).unwrap_err().kind(), ErrorKind::Busy);
     drop(fresh);
-    assert_eq!(rig.store.unseal(&root, mine, size).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(rig.store.unseal(&root, mine).unwrap_err().kind(), ErrorKind::AlreadyExists);
     drop((live, open_reader));
 
-    // An object in a slab has no file to give: it is cloned.
+    // An object in a slab has no file to give.
     let small = noise(2, 10_000);
     let small_root = rig.commit(rig.put(&small));
-    let live = rig.store.unseal(&small_root, Ino(9), 10_000).unwrap();
+    assert_eq!(rig.store.unseal(&small_root, Ino(9)).unwrap_err().kind(), ErrorKind::Unsupported);
+    let live = rig.store.clone_to_live(Ino(9), &small_root, 10_000).unwrap();
     let mut out = vec![0; 10_000];
     live.file().read_exact_at(&mut out, 0).unwrap();
     assert_eq!(out, small);
@@ -390,13 +391,13 @@ fn what_touches_a_sealed_file_is_looked_into() {
     let rig = Rig::new();
     let bytes = noise(1, 2 * MIB);
     let root = rig.commit(rig.put(&bytes));
-    let path = rig.store.sealed_file(&root, Ino(1)).unwrap().unwrap().path;
+    let path = rig.store.sealed_file(&root).unwrap().unwrap().path;
     let touch = || std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
     touch();
-    assert!(rig.store.sealed_file(&root, Ino(1)).unwrap().is_some(), "its times changed, its bytes did not");
+    assert!(rig.store.sealed_file(&root).unwrap().is_some(), "its times changed, its bytes did not");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let writer = std::fs::File::options().write(true).open(&path).unwrap();
-    assert!(rig.store.sealed_file(&root, Ino(1)).unwrap().is_none(), "somebody can write to it");
+    assert!(rig.store.sealed_file(&root).unwrap().is_none(), "somebody can write to it");
     drop(writer);
-    assert!(rig.store.sealed_file(&root, Ino(1)).unwrap().is_some());
+    assert!(rig.store.sealed_file(&root).unwrap().is_some());
 }
