@@ -136,12 +136,22 @@ pub struct Caller {
     pub gid: u32,
     /// An administrator: may set owners by `x-amz-meta-uid|gid` (S11).
     pub admin: bool,
+    /// The mount it came by (its subscription's id), so that a mount is not told of what it did itself; else 0.
+    pub mount: u64,
 }
 
 impl Caller {
     /// A caller for background work named `worker`.
     pub fn worker(worker: &str) -> Self {
-        Self { principal: worker.to_owned(), door: Door::Worker, request: Id::random(), uid: 0, gid: 0, admin: true }
+        Self {
+            principal: worker.to_owned(),
+            door: Door::Worker,
+            request: Id::random(),
+            uid: 0,
+            gid: 0,
+            admin: true,
+            mount: 0,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod health;
 mod ids;
 mod index;
 mod layout;
+mod join;
 mod link;
 mod live;
 mod pins;

@@ -6,6 +6,8 @@ use multihash::Multihash;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::unixfs::dagpb::Node;
+use crate::unixfs::data::Data;
 
 /// Multicodec of raw blocks.
 pub const RAW: u64 = 0x55;
@@ -28,6 +30,12 @@ impl Block {
     pub fn dag_pb(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self { cid: cid_of_digest(DAG_PB, Sha256::digest(&bytes).into()), bytes }
+    }
+
+    /// The block of a symbolic link to `target`.
+    pub fn symlink(target: impl Into<Bytes>) -> Self {
+        let data = Data::symlink(target).encode();
+        Self::dag_pb(Node { links: Vec::new(), data: Some(data.into()) }.encode())
     }
 
     /// Names `bytes` as a raw block.

@@ -38,8 +38,8 @@ pub type Sink<'a> = dyn FnMut(Block) -> Result<()> + 'a;
 
 /// Builds a file's inner nodes from its leaves, pushed in order, in memory of at most `max_links` links a level.
 ///
-/// Every block that the root reaches is a leaf that was pushed (or [`DagBuilder::zero_leaf`]), or goes to the sink
-/// once: for an empty file that is the raw empty block. A node may reach the sink again in another builder.
+/// Every block that the root reaches is a leaf that was pushed, the [`DagBuilder::zero_leaf`], or goes to the sink: for
+/// an empty file that is the raw empty block. Equal nodes may go to the sink more than once, memoised ones go once.
 pub struct DagBuilder {
     geometry: Geometry,
     /// `levels[k]` holds the children, complete subtrees of height k, of the open node of height k+1:

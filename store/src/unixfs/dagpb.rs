@@ -66,22 +66,21 @@ impl Node {
 }
 
 impl Link {
-    /// Bytes this link takes in its node's block.
+    /// Bytes that this link takes in its node's block.
     pub fn encoded_len(&self) -> usize {
-        let body = self.body_len();
-        1 + varint_len(body as u64) + body
+        Self::encoded_len_of(&self.cid, self.name.as_ref().map(String::len), self.tsize)
     }
 
-    fn body_len(&self) -> usize {
-        let bytes = |len: usize| 1 + varint_len(len as u64) + len;
-        bytes(self.cid.encoded_len())
-            + self.name.as_ref().map_or(0, |n| bytes(n.len()))
-            + self.tsize.map_or(0, |t| 1 + varint_len(t))
+    /// Bytes that a link with a name of so many bytes takes in its node's block.
+    pub(super) fn encoded_len_of(cid: &Cid, name_len: Option<usize>, tsize: Option<u64>) -> usize {
+        let body = body_len(cid, name_len, tsize);
+        1 + varint_len(body as u64) + body
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(2 << 3 | 2);
-        put_varint(out, self.body_len() as u64);
+        let name_len = self.name.as_ref().map(String::len);
+        put_varint(out, body_len(&self.cid, name_len, self.tsize) as u64);
         put_bytes_field(out, 1, &self.cid.to_bytes());
         if let Some(name) = &self.name {
             put_bytes_field(out, 2, name.as_bytes());
@@ -90,6 +89,11 @@ impl Link {
             put_varint_field(out, 3, tsize);
         }
     }
+}
+
+fn body_len(cid: &Cid, name_len: Option<usize>, tsize: Option<u64>) -> usize {
+    let field = |len: usize| 1 + varint_len(len as u64) + len;
+    field(cid.encoded_len()) + name_len.map_or(0, field) + tsize.map_or(0, |t| 1 + varint_len(t))
 }
 
 fn parse_link(bytes: &[u8]) -> Result<Link> {

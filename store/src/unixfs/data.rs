@@ -54,6 +54,11 @@ impl Data {
         Self { filesize: Some(filesize), blocksizes, ..Self::default() }
     }
 
+    /// A symbolic link to `target`. Its block is a node of this data without links.
+    pub fn symlink(target: impl Into<Bytes>) -> Self {
+        Self { kind: Kind::Symlink, data: Some(target.into()), ..Self::default() }
+    }
+
     /// Parses a message. Unknown fields are passed over, as protobuf asks. Corrupt on anything malformed.
     pub fn parse(bytes: &Bytes) -> Result<Self> {
         let mut kind = None;

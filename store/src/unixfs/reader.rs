@@ -71,7 +71,9 @@ impl<S: BlockSource> FileReader<S> {
     pub fn leaves(&self, range: Range<u64>) -> Leaves<'_, S> {
         let range = range.start..range.end.min(self.top.size);
         let mut leaves = Leaves { source: &self.source, range, pending: Vec::new(), depth: 0 };
-        leaves.expand(&self.root, 0, &self.top);
+        if !leaves.range.is_empty() {
+            leaves.expand(&self.root, 0, &self.top);
+        }
         leaves
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use cid::Cid;
-use pinfold_store::unixfs::{Block, BlockSource, DagBuilder, Geometry, Leaf, Profile, Root, raw_cid};
+use pinfold_store::unixfs::{Block, BlockSource, DAG_PB, DagBuilder, Geometry, Leaf, Node, Profile, Root, raw_cid};
 use pinfold_store::{Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
@@ -57,6 +57,25 @@ impl Blocks {
         pinfold_store::unixfs::verify(&block.cid, &block.bytes)?;
         self.0.insert(block.cid, block.bytes);
         Ok(())
+    }
+}
+
+impl Blocks {
+    /// Bytes of all blocks below `root`, as often as they are linked, counted from the blocks themselves.
+    pub fn linked_bytes(&self, root: &Cid) -> u64 {
+        fn count(blocks: &Blocks, cid: &Cid, known: &mut HashMap<Cid, u64>) -> u64 {
+            if let Some(&known) = known.get(cid) {
+                return known;
+            }
+            let block = &blocks.0[cid];
+            let mut sum = block.len() as u64;
+            if cid.codec() == DAG_PB {
+                sum += Node::parse(block).unwrap().links.iter().map(|l| count(blocks, &l.cid, known)).sum::<u64>();
+            }
+            known.insert(*cid, sum);
+            sum
+        }
+        count(self, root, &mut HashMap::new())
     }
 }
 

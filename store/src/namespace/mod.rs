@@ -1,0 +1,54 @@
+//! The one API of both doors: names to inodes to content, decided at the log's head.
+//!
+//! Start reading at [`engine`] (what the parts share) and [`txn`] (how a change becomes one record). The object side
+//! (S3) is in `bucket`, `object`, `list`, `copy`, `multipart`, `account`; the mount's in `lookup`, `names`, `rename`,
+//! `setattr`, `xattr`, `handle`; what joins them in `publish` and `watch`.
+
+mod account;
+mod bucket;
+mod condition;
+pub mod config;
+mod copy;
+mod engine;
+mod handle;
+mod inode;
+mod list;
+mod live;
+mod local;
+mod lookup;
+pub mod mount_types;
+mod multipart;
+mod names;
+mod node;
+mod object;
+mod open;
+mod path;
+mod publish;
+mod recover;
+mod rename;
+pub mod s3_types;
+mod setattr;
+mod txn;
+mod walk;
+mod watch;
+mod xattr;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use account::{Account, Role};
+pub use condition::check_read;
+pub use config::NamespaceConfig;
+pub use handle::FileHandle;
+pub use multipart::{MAX_PARTS, MIN_PART_SIZE};
+
+use crate::types::{DirId, Id};
+
+/// Id of the namespace root, whose children are buckets.
+const ROOT_DIR: DirId = Id([0; 16]);
+
+/// The namespace. Cheap to clone; two of them can live in one process.
+#[derive(Clone)]
+pub struct Namespace(Arc<engine::Engine>);
