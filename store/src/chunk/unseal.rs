@@ -108,7 +108,9 @@ impl Inner {
         let digest = unixfs::digest_of(root)?;
         let _pin = self.pins.pin(&digest).quiet();
         let Some(row) = self.index.object(&digest)?.filter(|row| row.kind == Kind::Whole) else {
-            return Err(Error::new(ErrorKind::Unsupported, "an object has no content file of its own").with("cid", root));
+            return Err(
+                Error::new(ErrorKind::Unsupported, "an object has no content file of its own").with("cid", root)
+            );
         };
         let live_path = self.layout.live_file(ino);
         if live_path.exists() {
