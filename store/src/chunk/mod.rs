@@ -39,6 +39,8 @@ mod sys;
 mod unseal;
 mod writer;
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
 #[cfg(test)]
 mod tests;
 
