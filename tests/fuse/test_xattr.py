@@ -1,0 +1,158 @@
+"""Extended attributes: the user's own, and what Pinfold shows of an object (S11)."""
+
+import errno
+import os
+
+import pytest
+
+from harness import cid, settings
+from harness import s3 as s3c
+from harness.data import md5, noise
+from harness.syscalls import fails, opened, write_file
+
+
+@pytest.fixture
+def f(fs):
+    write_file(fs / "f", b"content")
+    return fs / "f"
+
+
+def own(path):
+    """Names that are not Pinfold's."""
+    return sorted(n for n in os.listxattr(path) if not n.startswith(("user.pinfold.", "user.s3.", "security.", "system.")))
+
+
+def test_set_get_list_remove(f):
+    os.setxattr(f, "user.one", b"1")
+    os.setxattr(f, "user.two", b"\x00\xff binary")
+    os.setxattr(f, "user.empty", b"")
+    assert own(f) == ["user.empty", "user.one", "user.two"]
+    assert os.getxattr(f, "user.two") == b"\x00\xff binary"
+    assert os.getxattr(f, "user.empty") == b""
+    os.setxattr(f, "user.one", b"changed")
+    assert os.getxattr(f, "user.one") == b"changed"
+    os.removexattr(f, "user.one")
+    with fails(errno.ENODATA):
+        os.getxattr(f, "user.one")
+    with fails(errno.ENODATA):
+        os.removexattr(f, "user.one")
+    assert own(f) == ["user.empty", "user.two"]
+
+
+def test_create_and_replace(f):
+    with fails(errno.ENODATA):
+        os.setxattr(f, "user.a", b"1", os.XATTR_REPLACE)
+    os.setxattr(f, "user.a", b"1", os.XATTR_CREATE)
+    with fails(errno.EEXIST):
+        os.setxattr(f, "user.a", b"2", os.XATTR_CREATE)
+    os.setxattr(f, "user.a", b"3", os.XATTR_REPLACE)
+    assert os.getxattr(f, "user.a") == b"3"
+
+
+def test_on_directories_and_descriptors(fs, f):
+    os.mkdir(fs / "d")
+    os.setxattr(fs / "d", "user.a", b"dir")
+    assert os.getxattr(fs / "d", "user.a") == b"dir"
+    with opened(f, os.O_RDWR) as fd:
+        os.setxattr(fd, "user.fd", b"x")
+        assert os.getxattr(fd, "user.fd") == b"x"
+    os.symlink("f", fs / "l")
+    with fails(errno.EPERM):
+        os.setxattr(fs / "l", "user.a", b"x", follow_symlinks=False)
+
+
+def test_sizes(f):
+    os.setxattr(f, "user.big", noise(3000))
+    assert os.getxattr(f, "user.big") == noise(3000)
+    with fails(errno.ERANGE, errno.ENAMETOOLONG):
+        os.setxattr(f, "user." + "n" * 251, b"x")
+    with fails(errno.E2BIG, errno.ENOSPC):
+        os.setxattr(f, "user.toobig", bytes(65537))
+
+
+def test_they_move_with_the_file(fs, f):
+    os.setxattr(f, "user.a", b"1")
+    os.rename(f, fs / "g")
+    os.link(fs / "g", fs / "h")
+    assert os.getxattr(fs / "h", "user.a") == b"1"
+    write_file(fs / "h", b"rewritten")
+    assert os.getxattr(fs / "g", "user.a") == b"1"
+
+
+@pytest.mark.root
+def test_trusted(f):
+    os.setxattr(f, "trusted.a", b"1")
+    assert os.getxattr(f, "trusted.a") == b"1"
+
+
+# ---- what Pinfold shows
+@pytest.fixture
+def put(place, fs, prefix):
+    """An object put over S3 with everything: (its path, its key)."""
+    place.s3.put_object(
+        Bucket=place.bucket, Key=prefix + "o", Body=b"object", ContentType="text/x-test", Metadata={"colour": "green"},
+        Tagging="team=storage",
+    )
+    return fs / "o", prefix + "o"
+
+
+@pytest.mark.pinfold
+def test_s11_s3_metadata_as_attributes(put):
+    path, _ = put
+    assert os.getxattr(path, settings.XATTR_CONTENT_TYPE) == b"text/x-test"
+    assert os.getxattr(path, settings.XATTR_META + "colour") == b"green"
+    assert os.getxattr(path, settings.XATTR_TAG + "team") == b"storage"
+    listed = os.listxattr(path)
+    for name in (settings.XATTR_CONTENT_TYPE, settings.XATTR_META + "colour", settings.XATTR_TAG + "team"):
+        assert name in listed
+
+
+@pytest.mark.pinfold
+def test_s11_attributes_as_s3_metadata(place, put):
+    path, key = put
+    os.setxattr(path, settings.XATTR_CONTENT_TYPE, b"image/png")
+    os.setxattr(path, settings.XATTR_META + "colour", b"blue")
+    os.setxattr(path, settings.XATTR_META + "size", b"xl")
+    os.setxattr(path, settings.XATTR_TAG + "team", b"mount")
+    os.setxattr(path, settings.XATTR_TAG + "new", b"")
+    os.setxattr(path, "user.private", b"not for S3")
+    head = place.s3.head_object(Bucket=place.bucket, Key=key)
+    assert head["ContentType"] == "image/png"
+    assert {k: v for k, v in head["Metadata"].items() if k in ("colour", "size")} == {"colour": "blue", "size": "xl"}
+    assert "private" not in head["Metadata"]
+    tags = place.s3.get_object_tagging(Bucket=place.bucket, Key=key)["TagSet"]
+    assert {t["Key"]: t["Value"] for t in tags} == {"team": "mount", "new": ""}
+    os.removexattr(path, settings.XATTR_META + "colour")
+    os.removexattr(path, settings.XATTR_TAG + "team")
+    head = place.s3.head_object(Bucket=place.bucket, Key=key)
+    assert "colour" not in head["Metadata"]
+    tags = place.s3.get_object_tagging(Bucket=place.bucket, Key=key)["TagSet"]
+    assert [t["Key"] for t in tags] == ["new"]
+
+
+@pytest.mark.pinfold
+def test_s11_read_only_attributes(place, put):
+    path, key = put
+    head = place.s3.head_object(Bucket=place.bucket, Key=key)
+    assert os.getxattr(path, settings.XATTR_CID).decode() == cid.of_bytes(b"object") == s3c.cid(head)
+    assert os.getxattr(path, settings.XATTR_ETAG).decode().strip('"') == md5(b"object")
+    assert os.getxattr(path, settings.XATTR_VERSION)
+    assert os.getxattr(path, settings.XATTR_LOCAL) == b"6"
+    os.getxattr(path, settings.XATTR_PINS)
+    for name in ("cid", "etag", "version", "pins", "local"):
+        with fails(errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
+            os.setxattr(path, "user.pinfold." + name, b"forged")
+        with fails(errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
+            os.removexattr(path, "user.pinfold." + name)
+    with fails(errno.ENODATA):
+        os.getxattr(path, "user.pinfold.nonsense")
+
+
+@pytest.mark.pinfold
+def test_s12_the_cid_of_a_written_file_is_of_its_bytes_now(fs):
+    """Asking for the CID publishes: never the old one after a write."""
+    for turn in range(5):
+        data = noise(1_500_000, turn)
+        write_file(fs / "f", data)
+        assert os.getxattr(fs / "f", settings.XATTR_CID).decode() == cid.of_bytes(data)
+        assert os.getxattr(fs / "f", settings.XATTR_ETAG).decode().strip('"') == cid.mount_etag(data)

@@ -1,0 +1,175 @@
+"""Bodies that stream: bounded memory, clients that disappear, many at once."""
+
+import threading
+
+import pytest
+
+from harness import s3 as s3c
+from harness import settings
+from harness.data import md5, noise
+from harness.rawhttp import encode
+from harness.wait import until
+
+MIB = settings.MIB
+BIG = 512 * MIB
+#: Generous for buffers, caches and threads; a body held in memory would be far above it.
+BOUND = 200 * MIB
+
+
+class Pattern:
+    """A file-like body of any size, cheap to make and to check: 1 MiB of noise, its number in front, again and again."""
+
+    def __init__(self, size, tag="pattern"):
+        self.size, self.at, self.block = size, 0, noise(MIB - 8, tag)
+
+    def piece(self, number):
+        return number.to_bytes(8, "big") + self.block
+
+    def read(self, n=-1):
+        n = self.size - self.at if n < 0 else min(n, self.size - self.at)
+        out = bytearray()
+        while len(out) < n:
+            number, offset = divmod(self.at + len(out), MIB)
+            out += self.piece(number)[offset : offset + n - len(out)]
+        self.at += n
+        return bytes(out)
+
+    def seek(self, at, whence=0):
+        self.at = at if whence == 0 else self.size + at if whence == 2 else self.at + at
+        return self.at
+
+    def tell(self):
+        return self.at
+
+    def __len__(self):
+        return self.size
+
+
+def check(stream, size, tag="pattern"):
+    """The stream is that pattern."""
+    expected, seen = Pattern(size, tag), 0
+    for chunk in stream.iter_chunks(MIB):
+        assert chunk == expected.read(len(chunk)), f"wrong bytes near {seen}"
+        seen += len(chunk)
+    assert seen == size
+
+
+@pytest.mark.pinfold
+def test_big_bodies_stream_in_bounded_memory(server, s3, bucket):
+    node = server.node
+    s3.put_object(Bucket=bucket, Key="warm", Body=noise(8 * MIB))
+    before = node.memory()
+    node.reset_peak_memory()
+    peaks = []
+    stop = threading.Event()
+
+    def watch():
+        while not stop.wait(0.02):
+            peaks.append(node.memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        s3.put_object(Bucket=bucket, Key="big", Body=Pattern(BIG))
+        check(s3.get_object(Bucket=bucket, Key="big")["Body"], BIG)
+    finally:
+        stop.set()
+        watcher.join()
+    assert max(peaks) - before < BOUND, f"{(max(peaks) - before) >> 20} MiB more for a body of {BIG >> 20} MiB"
+
+
+@pytest.mark.pinfold
+def test_a_slow_reader_does_not_fill_memory(server, s3, bucket):
+    """A client that asks for much and reads little: the daemon waits, it does not buffer."""
+    node, size = server.node, 256 * MIB
+    s3.put_object(Bucket=bucket, Key="big", Body=Pattern(size))
+    before = node.memory()
+    bodies = [s3.get_object(Bucket=bucket, Key="big")["Body"] for _ in range(8)]
+    for body in bodies:
+        assert len(body.read(MIB)) == MIB
+    assert node.memory() - before < BOUND
+    for body in bodies:
+        body.close()
+
+
+@pytest.mark.pinfold
+@pytest.mark.parametrize("size", [1000, 3 * MIB, 64 * MIB])
+def test_a_client_that_disappears_leaves_nothing(server, raw, s3, bucket, size):
+    """Mid-PUT the connection is cut: no key, no trace on the disk, no descriptor held."""
+    node, path = server.node, f"/{bucket}/{encode('gone/x')}"
+    s3.put_object(Bucket=bucket, Key="warm", Body=noise(size))
+    s3.delete_object(Bucket=bucket, Key="warm")
+    files = node.open_files()
+    before = node.disk_use()
+    for _ in range(6):
+        headers = raw.signer().headers("PUT", raw.authority, path, payload="UNSIGNED-PAYLOAD")
+        headers["content-length"] = str(size)
+        with raw.connect() as connection:
+            connection.sendall(raw.head_bytes("PUT", path, headers) + noise(size * 3 // 4))
+    until(lambda: node.open_files() <= files + 4, "its descriptors are closed")
+    until(lambda: node.disk_use() <= before + size + MIB, "its bytes are given back")
+    assert s3c.keys(s3, bucket) == []
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+@pytest.mark.pinfold
+def test_a_client_that_disappears_mid_get(server, raw, s3, bucket):
+    node = server.node
+    s3.put_object(Bucket=bucket, Key="big", Body=Pattern(64 * MIB))
+    files = node.open_files()
+    path = f"/{bucket}/big"
+    for _ in range(20):
+        with raw.connect() as connection:
+            connection.sendall(raw.head_bytes("GET", path, raw.signer().headers("GET", raw.authority, path)))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    until(lambda: node.open_files() <= files + 4, "descriptors of cut answers are closed")
+    check(s3.get_object(Bucket=bucket, Key="big")["Body"], 64 * MIB)
+
+
+def test_a_cut_put_leaves_the_old_object(raw, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    path = f"/{bucket}/k"
+    headers = raw.signer().headers("PUT", raw.authority, path, payload="UNSIGNED-PAYLOAD")
+    headers["content-length"] = str(MIB)
+    with raw.connect() as connection:
+        connection.sendall(raw.head_bytes("PUT", path, headers) + noise(MIB // 2))
+    assert s3c.body(s3, bucket, "k") == b"old"
+
+
+def test_expect_continue(raw, s3, bucket):
+    """The body is asked for only once the request is allowed."""
+    path, data = f"/{bucket}/k", noise(100_000)
+    headers = raw.signer().headers("PUT", raw.authority, path, payload="UNSIGNED-PAYLOAD")
+    headers |= {"content-length": str(len(data)), "expect": "100-continue", "connection": "close"}
+    with raw.connect() as connection:
+        connection.sendall(raw.head_bytes("PUT", path, headers))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+        connection.sendall(data)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    assert s3c.body(s3, bucket, "k") == data
+
+
+def test_many_clients_at_once(s3, bucket):
+    """16 threads put, read back, overwrite and delete keys of their own in one bucket."""
+    problems = []
+
+    def work(i):
+        try:
+            for turn in range(15):
+                size = (i * 7919 + turn * 104729) % (2 * MIB)
+                data = noise(size, (i, turn))
+                put = s3.put_object(Bucket=bucket, Key=f"w{i}/k", Body=data)
+                assert s3c.etag(put) == md5(data)
+                assert s3c.body(s3, bucket, f"w{i}/k") == data
+                if turn % 5 == 4:
+                    s3.delete_object(Bucket=bucket, Key=f"w{i}/k")
+                    assert s3c.keys(s3, bucket, Prefix=f"w{i}/") == []
+        except Exception as error:
+            problems.append((i, error))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
