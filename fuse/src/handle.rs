@@ -111,7 +111,7 @@ impl Door {
     ) -> Outcome<Opened> {
         let ino = self.numbers.to_store(number);
         let mode = open_mode(flags.0);
-        let handle = self.namespace.open(caller, ino, mode)?;
+        let handle = self.namespace.open_file(caller, ino, mode)?;
         if mode.truncate && privilege::clears(caller.uid) {
             self.clear_privileges(caller, ino)?;
         }
