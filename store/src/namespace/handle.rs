@@ -294,7 +294,7 @@ impl Namespace {
     }
 
     /// Opens a known inode.
-    pub fn open(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> Result<Arc<FileHandle>> {
+    pub fn open_file(&self, caller: &Caller, ino: Ino, mode: OpenMode) -> Result<Arc<FileHandle>> {
         let inode = self.0.inode(ino)?;
         let kind = self.0.stat(&inode)?.kind;
         if kind != FileKind::File {

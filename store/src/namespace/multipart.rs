@@ -93,11 +93,11 @@ impl Engine {
         if wanted.is_empty() {
             return Err(Error::new(ErrorKind::InvalidPart, "a multipart upload has at least one part"));
         }
+        if wanted.windows(2).any(|pair| pair[1].number <= pair[0].number) {
+            return Err(Error::new(ErrorKind::InvalidPartOrder, "the list of parts is not in ascending order"));
+        }
         let mut chosen = Vec::with_capacity(wanted.len());
         for (index, part) in wanted.iter().enumerate() {
-            if index > 0 && part.number <= wanted[index - 1].number {
-                return Err(Error::new(ErrorKind::InvalidPartOrder, "the list of parts is not in ascending order"));
-            }
             let row = self
                 .row::<PartRow>(&schema::part(upload, part.number))?
                 .filter(|row| row.etag.0 == part.etag)

@@ -133,7 +133,7 @@ impl Namespace {
         let file = self.empty_file(parent)?;
         if !open.write {
             let node = self.make_node(caller, parent, name, mode, NodeKind::File(file))?;
-            let handle = self.open(caller, node.attr.ino, open);
+            let handle = self.open_file(caller, node.attr.ino, open);
             return handle.map(|handle| (stat_node(&node), handle)).inspect_err(|_| self.forget(node.attr.ino, 1));
         }
         let (dir, bucket) = self.0.file_dir(parent)?;

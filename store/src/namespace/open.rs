@@ -6,7 +6,7 @@ use super::Namespace;
 use super::config::NamespaceConfig;
 use super::engine::Engine;
 use super::mount_types::{FsStat, Invalidate};
-use crate::chunk::{ChunkConfig, ChunkStore, CollectBudget};
+use crate::chunk::{ChunkConfig, ChunkStore, CollectBudget, CollectReport, Progress as ChunkProgress};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{IoContext, Result};
 use crate::meta::record::InlineBlock;
@@ -28,7 +28,7 @@ impl Namespace {
         std::fs::create_dir_all(&config.data_dir).at("the data directory cannot be made")?;
         let prepared = Prepared::open(meta_config(&config), progress)?;
         let rebuild = prepared.opened().replica_rebuilt;
-        let indexing = |done: u64, total: Option<u64>| progress.report("indexing stored content", done, total);
+        let indexing = |step: ChunkProgress| progress.report(step.what, step.done, Some(step.total));
         let chunks = ChunkStore::open(chunk_config(&config), Arc::clone(prepared.store()), rebuild, &indexing)?;
         let (meta, opened) = prepared.start(Arc::new(Bodies(chunks.clone())), progress)?;
         if let Some(aside) = &opened.set_aside {
@@ -61,9 +61,9 @@ impl Namespace {
         self.0.workers.run("publish", move || engine.run_publisher())?;
         let engine = Arc::clone(&self.0);
         self.0.workers.every("collect", self.0.config.collect_every, move || {
-            let report = engine.chunks.collect(&*engine, CollectBudget::default())?;
-            if report.freed_bytes > 0 {
-                tracing::debug!(freed = report.freed_bytes, "unreachable content collected");
+            let report = engine.chunks.collect(&*engine, &CollectBudget::default())?;
+            if report.objects_removed + report.blocks_removed + report.slabs_removed > 0 {
+                tracing::debug!(?report, "unreachable content collected");
             }
             Ok(())
         })?;
@@ -77,6 +77,8 @@ impl Namespace {
         self.0.workers.stop();
         let published = self.publish_all();
         self.0.meta.close()?;
+        // The chunk store's way to bodies in the log ends, and with it what keeps the log open.
+        self.0.chunks.set_inline_lookup(Arc::new(|_| None));
         published
     }
 
@@ -90,9 +92,9 @@ impl Namespace {
         &self.0.config
     }
 
-    /// Collects unreachable content now; bytes freed.
-    pub fn collect(&self) -> Result<u64> {
-        Ok(self.0.chunks.collect(&*self.0, CollectBudget::default())?.freed_bytes)
+    /// Collects unreachable content now, within one budget.
+    pub fn collect(&self) -> Result<CollectReport> {
+        self.0.chunks.collect(&*self.0, &CollectBudget::default())
     }
 
     /// The metadata's own handle, for the operator's commands (checkpoint, statistics).

@@ -51,8 +51,8 @@ fn a_put_over_an_open_file_leaves_the_handle_its_bytes() {
     let (old, new) = (pattern(300_000, 1), pattern(300_000, 2));
     f.put("k", &old);
     let ino = f.ino("k").unwrap();
-    let reader = f.ns.open(&mount_caller(), ino, READ).unwrap();
-    let writer = f.ns.open(&mount_caller(), ino, WRITE).unwrap();
+    let reader = f.ns.open_file(&mount_caller(), ino, READ).unwrap();
+    let writer = f.ns.open_file(&mount_caller(), ino, WRITE).unwrap();
     f.put("k", &new);
     f.ns.collect().unwrap();
     f.ns.write(&writer, 0, b"late").unwrap();
@@ -70,7 +70,7 @@ fn a_reader_keeps_the_replaced_content() {
     let f = Fixture::new();
     let old = pattern(2 << 20, 1);
     f.put("k", &old);
-    let reader = f.ns.open(&mount_caller(), f.ino("k").unwrap(), READ).unwrap();
+    let reader = f.ns.open_file(&mount_caller(), f.ino("k").unwrap(), READ).unwrap();
     f.put("k", b"new");
     f.ns.collect().unwrap();
     assert_eq!(f.ns.read(&reader, 0, old.len()).unwrap(), old);
@@ -95,7 +95,7 @@ fn writing_in_place_changes_the_cid_and_the_etag() {
     let f = Fixture::new();
     let mut body = pattern(70_000, 1);
     let before = f.put("k", &body);
-    let handle = f.ns.open(&mount_caller(), f.ino("k").unwrap(), WRITE).unwrap();
+    let handle = f.ns.open_file(&mount_caller(), f.ino("k").unwrap(), WRITE).unwrap();
     f.ns.write(&handle, 10, b"changed").unwrap();
     body[10..17].copy_from_slice(b"changed");
     f.ns.flush(&handle).unwrap();
@@ -118,11 +118,11 @@ fn truncate_append_and_sparse_files() {
     assert_eq!(f.get("t").unwrap(), b"0123");
     f.ns.setattr(&mount_caller(), ino, SetAttr { size: Some(6), ..SetAttr::default() }).unwrap();
     let append = OpenMode { append: true, ..WRITE };
-    let handle = f.ns.open(&mount_caller(), ino, append).unwrap();
+    let handle = f.ns.open_file(&mount_caller(), ino, append).unwrap();
     f.ns.write(&handle, 0, b"end").unwrap();
     f.ns.release(&handle).unwrap();
     assert_eq!(f.get("t").unwrap(), b"0123\0\0end");
-    let cut = f.ns.open(&mount_caller(), ino, OpenMode { truncate: true, ..WRITE }).unwrap();
+    let cut = f.ns.open_file(&mount_caller(), ino, OpenMode { truncate: true, ..WRITE }).unwrap();
     assert_eq!(f.ns.getattr(ino).unwrap().size, 0);
     drop(cut);
     assert_eq!(f.get("t").unwrap(), b"");
@@ -131,7 +131,7 @@ fn truncate_append_and_sparse_files() {
     f.ns.setattr(&mount_caller(), ino, SetAttr { size: Some(1 << 30), ..SetAttr::default() }).unwrap();
     let info = f.head("t").unwrap();
     assert_eq!((info.size, info.leaves), (1 << 30, 1024));
-    assert!(f.ns.chunks().usage().unwrap().live < 1 << 20, "a hole is not stored");
+    assert!(f.ns.chunks().usage().unwrap().object_bytes < 1 << 20, "a hole is not stored");
 }
 
 #[test]
@@ -141,12 +141,12 @@ fn a_passthrough_reader_sees_a_writer_of_the_same_file() {
     f.put("k", &body);
     f.put("twin", &body);
     let ino = f.ino("k").unwrap();
-    let reader = f.ns.open(&mount_caller(), ino, READ).unwrap();
+    let reader = f.ns.open_file(&mount_caller(), ino, READ).unwrap();
     let backing = reader.passthrough().expect("a content file is read directly");
-    let twin = f.ns.open(&mount_caller(), f.ino("twin").unwrap(), READ).unwrap();
+    let twin = f.ns.open_file(&mount_caller(), f.ino("twin").unwrap(), READ).unwrap();
     assert!(twin.passthrough().is_none(), "the same content file backs one inode at a time");
     let (_, s3_reader) = f.run(f.ns.get(&super::s3_caller(), "pics", b"k")).unwrap();
-    let writer = f.ns.open(&mount_caller(), ino, WRITE).unwrap();
+    let writer = f.ns.open_file(&mount_caller(), ino, WRITE).unwrap();
     assert!(writer.passthrough().is_some(), "all opens of an inode share its backing file");
     f.ns.write(&writer, 0, b"NEW").unwrap();
     let mut seen = [0; 3];
@@ -172,7 +172,7 @@ fn times_follow_the_writes() {
     let set = SetAttr { mtime: Some(crate::namespace::mount_types::SetTime::At(past)), ..SetAttr::default() };
     f.ns.setattr(&mount_caller(), ino, set).unwrap();
     assert_eq!(f.ns.getattr(ino).unwrap().mtime, past);
-    let handle = f.ns.open(&mount_caller(), ino, WRITE).unwrap();
+    let handle = f.ns.open_file(&mount_caller(), ino, WRITE).unwrap();
     assert_eq!(f.ns.getattr(ino).unwrap().mtime, past, "opening is not writing");
     f.ns.write(&handle, 0, b"y").unwrap();
     assert!(f.ns.getattr(ino).unwrap().mtime > past);

@@ -12,14 +12,20 @@ use crate::namespace::s3_types::{ListItem, ListRequest};
 fn model(keys: &BTreeSet<String>, request: &ListRequest) -> (Vec<String>, bool) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (prefix, delimiter, after) = (text(&request.prefix), text(&request.delimiter), text(&request.after));
+    // A key after which a listing goes on skips all that it rolls up, if it is a common prefix itself; else what follows it
+    // may roll up to a prefix that is smaller than it.
+    let skipped = !delimiter.is_empty() && after.starts_with(&prefix) && {
+        let rest = &after[prefix.len()..];
+        rest.find(&delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
+    };
+    let begun = |key: &str| key > after.as_str() && !(skipped && key.starts_with(&after));
     let mut items: Vec<String> = Vec::new();
-    for key in keys.iter().filter(|key| key.starts_with(&prefix)) {
+    for key in keys.iter().filter(|key| key.starts_with(&prefix) && begun(key)) {
         let rolled = match key[prefix.len()..].find(&delimiter) {
             Some(at) if !delimiter.is_empty() => format!("{}*", &key[..prefix.len() + at + delimiter.len()]),
             _ => key.clone(),
         };
-        let plain = rolled.strip_suffix('*').unwrap_or(&rolled);
-        if (after.is_empty() || plain > after.as_str()) && items.last() != Some(&rolled) {
+        if items.last() != Some(&rolled) {
             items.push(rolled);
         }
     }

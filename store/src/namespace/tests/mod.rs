@@ -19,8 +19,18 @@ use crate::types::{BucketName, Caller, Door, ETag, Id, Ino};
 /// A namespace in a folder of its own, and what a test does with it most.
 pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
-    pub(super) ns: Namespace,
+    pub(super) ns: Opened,
     runtime: tokio::runtime::Runtime,
+}
+
+/// A namespace that can be let go of before it is opened again.
+pub(super) struct Opened(Option<Namespace>);
+
+impl std::ops::Deref for Opened {
+    type Target = Namespace;
+    fn deref(&self) -> &Namespace {
+        self.0.as_ref().expect("the namespace is open")
+    }
 }
 
 pub(super) fn s3_caller() -> Caller {
@@ -50,7 +60,7 @@ impl Fixture {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Self::open(dir.path());
+        let ns = Opened(Some(Self::open(dir.path())));
         let fixture = Self { dir, ns, runtime };
         fixture.run(fixture.ns.create_bucket(&s3_caller(), &BucketName::new("pics").unwrap(), None)).unwrap();
         fixture
@@ -68,7 +78,8 @@ impl Fixture {
     /// Closes and opens it again.
     pub(super) fn reopen(&mut self) {
         self.ns.close().unwrap();
-        self.ns = Self::open(self.dir.path());
+        drop(self.ns.0.take());
+        self.ns = Opened(Some(Self::open(self.dir.path())));
     }
 
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
@@ -127,7 +138,7 @@ impl Fixture {
 
     /// `cat`.
     pub(super) fn cat(&self, path: &str) -> Result<Vec<u8>> {
-        let handle = self.ns.open(&mount_caller(), self.ino(path)?, READ)?;
+        let handle = self.ns.open_file(&mount_caller(), self.ino(path)?, READ)?;
         self.read_all(&handle)
     }
 

@@ -14,7 +14,8 @@ impl Fixture {
         let mut writer = self.ns.writer("pics", WriteOptions { md5: true, ..WriteOptions::default() }).unwrap();
         writer.write(body).unwrap();
         let stored = writer.finish().unwrap();
-        let put = self.ns.put_part(&s3_caller(), "pics", &upload.key, upload.id, number, stored, None);
+        let caller = s3_caller();
+        let put = self.ns.put_part(&caller, "pics", &upload.key, upload.id, number, stored, None);
         CompletePart { number, etag: self.run(put).unwrap().etag.0, checksum: None }
     }
 
@@ -70,5 +71,5 @@ fn an_aborted_upload_leaves_nothing() {
     f.run(f.ns.abort_upload(&s3_caller(), "pics", b"k", upload.id)).unwrap();
     assert!(f.ns.uploads("pics", b"", b"", None, 10).unwrap().uploads.is_empty());
     f.ns.collect().unwrap();
-    assert_eq!(f.ns.chunks().usage().unwrap().live, 0);
+    assert_eq!(f.ns.chunks().usage().unwrap().object_bytes, 0);
 }

@@ -59,7 +59,7 @@ fn hard_links_are_keys_of_one_inode() {
     let stat = f.ns.link(&mount_caller(), ino, root, plain("b")).unwrap();
     assert_eq!((stat.ino, stat.nlink), (ino, 2));
     assert_eq!(f.get("b").unwrap(), b"shared");
-    let handle = f.ns.open(&mount_caller(), ino, WRITE).unwrap();
+    let handle = f.ns.open_file(&mount_caller(), ino, WRITE).unwrap();
     f.ns.write(&handle, 0, b"SH").unwrap();
     f.ns.flush(&handle).unwrap();
     f.ns.release(&handle).unwrap();
@@ -121,7 +121,7 @@ fn the_forms_of_a_name_reach_every_object() {
     assert_eq!((object.kind, object.size), (FileKind::File, 6));
     let dir = f.ino("a").unwrap();
     let marker = f.ns.lookup(dir, Name { bytes: b"", form: Form::Marker }).unwrap();
-    let handle = f.ns.open(&mount_caller(), marker.ino, READ).unwrap();
+    let handle = f.ns.open_file(&mount_caller(), marker.ino, READ).unwrap();
     assert_eq!(f.read_all(&handle).unwrap(), b"marker");
     let forms: Vec<_> = f.ns.readdir(root, None, 10).unwrap().into_iter().map(|e| (e.name, e.form)).collect();
     assert_eq!(forms, [(b"a".to_vec(), Form::Object), (b"a".to_vec(), Form::Plain)]);
