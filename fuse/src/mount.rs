@@ -174,6 +174,17 @@ impl Mount {
         self.ended.result.lock().is_none()
     }
 
+    /// Takes it out of the tree at once, for an end that cannot wait: nothing is published, programs that have files
+    /// open get ENOTCONN when the process ends.
+    pub fn detach(&self) -> Result<()> {
+        // A stop that hangs may hold the lock.
+        match self.way_out.try_lock().as_deref_mut() {
+            Some(Some(WayOut::Own(own))) => own.detach(),
+            Some(Some(WayOut::Fuser(unmounter))) => unmounter.unmount().at("cannot unmount"),
+            _ => Ok(()),
+        }
+    }
+
     /// Unmounts, publishes everything that was written, ends the threads. Programs that have files open get the
     /// configured grace and are cut off then. Not to be called on a thread that answers requests of this mount.
     ///
