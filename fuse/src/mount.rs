@@ -114,14 +114,14 @@ impl Mount {
         mountpoint::check(&config.mountpoint)?;
         let components: Vec<&[u8]> = config.path.iter().map(Vec::as_slice).collect();
         let root = namespace.mount_root(&components)?.ino;
-        let started = Self::mount(&config, &namespace, root);
+        let started = Self::begin(&config, &namespace, root);
         if started.is_err() {
             namespace.forget(root, 1);
         }
         started
     }
 
-    fn mount(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
+    fn begin(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
         let path = mountpoint::prepare(&config.mountpoint)?;
         let door = Arc::new(Door::new(config, namespace.clone(), root).at("cannot start the mount's threads")?);
         let is_root = rustix::process::geteuid().is_root();

@@ -281,7 +281,7 @@ impl Own {
         // FORCE cuts the connection, and fails as busy all the same. It is said to the kernel before the mount leaves
         // the tree, for there is no path to it afterwards.
         let _ = rustix::mount::unmount(&self.path, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW);
-        if self.is_ours()? { detach(&self.path) } else { Ok(()) }
+        self.detach()
     }
 }
 
