@@ -1,5 +1,7 @@
 //! Documents that must say what the code says.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
