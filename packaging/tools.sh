@@ -44,3 +44,6 @@ need_cargo_tool() {
     CARGO_TARGET_DIR=$tools_cache/build cargo install --quiet "$name" --version "$version" --locked --root "$root" "$@" >&2
     rm -rf "$tools_cache/build"
 }
+
+# can_mount — whether this process has CAP_SYS_ADMIN (bit 21).
+can_mount() { [ $((0x$(awk '/^CapEff:/ { print $2 }' /proc/self/status) >> 21 & 1)) = 1 ]; }

@@ -86,7 +86,7 @@ install_deb() {
 verify_unit() {
     # `systemd-analyze` speaks of every unit; only lines about ours count.
     local said
-    said=$(in_root systemd-analyze verify pinfold.service 2>&1 | grep -i pinfold)
+    said=$(in_root systemd-analyze verify pinfold.service 2>&1 | grep -i pinfold | grep -v 'man pinfold')
     [ -z "$said" ] || { echo "$said"; return 1; }
 }
 
@@ -113,14 +113,21 @@ stop_daemon() {
 }
 gone() { ! kill -0 "$1" 2>/dev/null || [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" = Z ]; }
 
-# ---- S3
-curl_s3() { curl -sSf --max-time 30 --aws-sigv4 aws:amz:us-east-1:s3 --user "$access:$secret" "$@"; }
-put_object() {
-    curl_s3 -o /dev/null "$s3/pkg" 2>/dev/null || curl_s3 -X PUT "$s3/pkg"
-    printf %s "$2" > "$work/body"
-    curl_s3 -H "x-amz-content-sha256: $(sha256sum < "$work/body" | cut -d' ' -f1)" -T "$work/body" "$s3/pkg/$1"
+# ---- S3: curl signs, but leaves the body's digest to us
+# curl_s3 BODY-FILE ARGUMENT…
+curl_s3() {
+    local digest
+    digest=$(sha256sum < "$1" | cut -d' ' -f1)
+    shift
+    curl -sS --fail-with-body --max-time 60 --aws-sigv4 aws:amz:us-east-1:s3 --user "$access:$secret" \
+        -H "x-amz-content-sha256: $digest" "$@"
 }
-get_object() { curl_s3 "$s3/pkg/$1"; }
+put_object() {
+    curl_s3 /dev/null -o /dev/null "$s3/pkg" 2>/dev/null || curl_s3 /dev/null -X PUT "$s3/pkg" || return 1
+    printf %s "$2" > "$work/body"
+    curl_s3 "$work/body" -T "$work/body" "$s3/pkg/$1"
+}
+get_object() { curl_s3 /dev/null "$s3/pkg/$1"; }
 
 # ---- the unit in a booted container
 boot_unit() {
@@ -173,8 +180,7 @@ unit_rights() {
 unit_restarts() {
     local before after
     before=$(in_container systemctl show -P MainPID pinfold)
-    in_container kill -9 "$before"
-    until_true 60 sh -c "! [ -e /proc/none ]" # give the kernel a moment to reap
+    in_container systemctl kill --kill-who=main --signal=KILL pinfold || return 1
     until_true 60 new_pid "$before" || return 1
     until_true 60 curl -sf "$admin/health/ready" || return 1
     after=$(in_container cat /srv/pinfold/pkg/unit.txt)
