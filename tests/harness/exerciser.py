@@ -116,7 +116,7 @@ class Exerciser:
         from_ = {"Bucket": self.bucket, "Key": self.key(source)}
         answer = self.s3.copy_object(Bucket=self.bucket, Key=self.key(path), CopySource=from_)
         etag = s3c.etag(answer["CopyObjectResult"])
-        assert etag in file.etags | {md5(file.data)}
+        assert not file.etags or etag in file.etags | {md5(file.data)}
         self.tree.put(path, File(file.data, {etag}, file.kind))
         return path
 
@@ -299,9 +299,14 @@ class Exerciser:
         objects, _ = s3c.list_all(self.s3, self.bucket, Prefix=self.prefix)
         got = [(o["Key"][len(self.prefix) :], o["Size"], s3c.etag(o)) for o in objects if o["Key"] != self.prefix]
         expected = self.tree.listing()
-        assert [g[:2] for g in got] == [e[:2] for e in expected]
-        for (key, _, etag), (_, _, allowed) in zip(got, expected, strict=True):
-            assert not allowed or etag in allowed, f"ETag of {key}: {etag}, right are {allowed}"
+        assert [g[0] for g in got] == [e[0] for e in expected]
+        # LIST does not wait for a file that is open for writing (ruling 20): its row may be of an earlier state.
+        writing = {id(file) for _, file in self.held}
+        late = {"/".join(path) for path, file in self.tree.all_files() if id(file) in writing}
+        for (key, size, etag), (_, right, allowed) in zip(got, expected, strict=True):
+            if key not in late:
+                assert size == right, f"size of {key} in the listing: {size}, right is {right}"
+                assert not allowed or etag in allowed, f"ETag of {key} in the listing: {etag}, right are {allowed}"
 
     def check_names(self):
         """Every directory of the mount, and every size and link count."""
