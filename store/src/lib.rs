@@ -4,10 +4,14 @@
 //! `types error → unixfs → meta → chunk → namespace`.
 
 pub mod chunk;
+pub mod clock;
 pub mod error;
 pub mod meta;
 pub mod namespace;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 pub mod types;
 pub mod unixfs;
+pub mod worker;
 
 pub use error::{Error, ErrorKind, IoContext, Result, Retry};

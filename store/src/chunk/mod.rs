@@ -1,46 +1,200 @@
-//! stub, replaced by the chunk branch
-#![allow(missing_docs, clippy::all)]
-use crate::error::Result;
-use crate::meta::record::InlineBlock;
-use crate::types::Cid;
-use crate::unixfs::Profile;
-use bytes::Bytes;
-use std::fs::File;
+//! The chunk store: CIDs → bytes on this host's disk.
+//!
+//! - An object's bytes lie in one sealed *content file* ([`link`]), or, scattered, in *slabs* and other objects' content
+//!   files ([`scatter`]); small ones in slabs ([`slab`], [`append`]). A *sidecar* ([`sidecar`]) lists an object's leaves and
+//!   holds its dag-pb nodes.
+//! - The *block index* ([`index`]) says where each digest lies; it is made from the files and can be rebuilt ([`recover`]).
+//! - An inode that is open for writing has a *live file* ([`live`]), which is sealed without a copy ([`seal`]).
+//! - Writers and readers hold *pins* ([`pins`]); the collector ([`collect`]) removes what no root, pin or scattered object
+//!   needs, and compacts slabs.
+//!
+//! Order of a write: bytes durable → index rows → the caller's commit record. A crash leaves at worst bytes that nothing
+//! names; the next start finds them. All calls block; cheap ones (`contains`, `release_hint`) may be made anywhere.
+
+mod append;
+mod block;
+mod collect;
+mod compact;
+mod config;
+mod content;
+mod frame;
+mod health;
+mod ids;
+mod index;
+mod layout;
+mod join;
+mod link;
+mod live;
+mod pins;
+mod pool;
+mod reader;
+mod recover;
+mod scatter;
+mod seal;
+mod sidecar;
+mod slab;
+mod space;
+mod store;
+mod sys;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-pub struct TempPin(());
-pub struct Stored {
-    pub root: Cid,
-    pub size: u64,
-    pub leaves: u64,
-    pub md5: Option<[u8; 16]>,
-    pub inline: Option<InlineBlock>,
-    pub guard: TempPin,
-}
-#[derive(Clone, Copy, Default)]
-pub struct WriterOptions {
-    pub md5: bool,
-    pub size_hint: Option<u64>,
-}
-pub struct ObjectWriter(());
-impl ObjectWriter {
-    pub fn write(&mut self, _bytes: Bytes) -> Result<()> {
-        panic!()
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::meta::MetaStore;
+use crate::meta::record::InlineBlock;
+use crate::types::{Cid, Ino};
+use crate::unixfs::Profile;
+
+pub use collect::{CollectBudget, CollectReport, Roots};
+pub use config::{ChunkConfig, StepHook};
+pub use live::{LiveFile, SealedFile};
+pub use pins::TempPin;
+pub use reader::ObjectReader;
+pub use recover::{Progress, ProgressFn};
+pub use space::{DiskSpace, Usage};
+pub use store::InlineLookup;
+pub use writer::{ObjectWriter, Stored, WriteOptions};
+
+/// The store. Clones are the same store; when the last is dropped, and every reader and writer of it, its threads end
+/// and the index is closed cleanly.
+#[derive(Clone)]
+pub struct ChunkStore(Arc<store::Inner>);
+
+impl ChunkStore {
+    /// Opens or makes the store in `config.dir`, its index in the local rows (`b`, `c`, `f`, `r`) of `index`.
+    ///
+    /// After a crash it catches up with the files that the index may not know; with `rebuild` the index is made anew from
+    /// all files. Both report to `progress`.
+    pub fn open(
+        config: ChunkConfig,
+        index: Arc<dyn MetaStore>,
+        rebuild: bool,
+        progress: &ProgressFn<'_>,
+    ) -> Result<Self> {
+        Ok(Self(Arc::new(store::Inner::open(config, index, rebuild, progress)?)))
     }
-    pub fn finish(self) -> Result<Stored> {
-        panic!()
+
+    /// Where bodies that the log still carries are found by digest. It is called without any lock of the store.
+    pub fn set_inline_lookup(&self, lookup: InlineLookup) {
+        *self.0.inline_lookup.write() = Some(lookup);
+    }
+
+    /// A writer of a new object. NoSpace when the disk's reserve is reached, TooLarge for a hint beyond 5 TiB,
+    /// Unavailable after a failed sync.
+    pub fn writer(&self, profile: Profile, options: WriteOptions) -> Result<ObjectWriter> {
+        ObjectWriter::new(self.0.clone(), profile, options)
+    }
+
+    /// Stores a whole body. Up to `slab_object_max` bytes this is the shortest way: no hand-over to other threads but the
+    /// shared sync.
+    pub fn store_small(&self, bytes: impl Into<Bytes>, profile: Profile, options: WriteOptions) -> Result<Stored> {
+        let bytes = bytes.into();
+        if bytes.len() <= self.0.config.slab_object_max {
+            return self.0.store_small(bytes, options.md5);
+        }
+        let mut writer = self.writer(profile, WriteOptions { size_hint: Some(bytes.len() as u64), ..options })?;
+        writer.write(&bytes)?;
+        writer.finish()
+    }
+
+    /// Takes over bodies that the log carried: durable when it returns, and idempotent. Corrupt if one is not what its
+    /// CID says.
+    pub fn store_inline(&self, blocks: &[InlineBlock]) -> Result<()> {
+        self.0.store_inline(blocks)
+    }
+
+    /// Opens the object `root` of `size` bytes. NotFound if it is not on this host.
+    pub fn reader(&self, root: &Cid, size: u64) -> Result<ObjectReader> {
+        ObjectReader::open(&self.0, root, size)
+    }
+
+    /// A leaf or inner node, checked; `None` if it is not on this host; Corrupt, with the CID, if all copies are damaged.
+    pub fn block(&self, cid: &Cid) -> Result<Option<Bytes>> {
+        self.0.block(cid)
+    }
+
+    /// Whether [`ChunkStore::block`] would find it; its bytes are not read.
+    pub fn contains(&self, cid: &Cid) -> Result<bool> {
+        self.0.contains(cid)
+    }
+
+    /// Holds what `digest` names, whether it is stored yet or not, until the pin is dropped.
+    pub fn pin(&self, digest: &[u8; 32]) -> TempPin {
+        self.0.pins.pin(digest)
+    }
+
+    /// The object's content file, for the kernel to read by itself. `None` if the object has none (small, shared in
+    /// parts, not here) or it is not as it was sealed (ruling 13).
+    pub fn sealed_file(&self, root: &Cid) -> Result<Option<SealedFile>> {
+        self.0.sealed_file(root)
+    }
+
+    /// An empty live file for an inode that has none.
+    pub fn create_live(&self, ino: Ino) -> Result<LiveFile> {
+        self.0.create_live(ino)
+    }
+
+    /// A live file, for an inode that has none, with the bytes of `root`: by reflink where the disk has it, else a
+    /// checked copy.
+    pub fn clone_to_live(&self, ino: Ino, root: &Cid, size: u64) -> Result<LiveFile> {
+        self.0.clone_to_live(ino, root, size)
+    }
+
+    /// The live file that an inode has.
+    pub fn open_live(&self, ino: Ino) -> Result<LiveFile> {
+        self.0.open_live(ino)
+    }
+
+    /// Lets go of an inode's live file, if it has one: after the commit that names what it was sealed as, or when the
+    /// inode is gone.
+    pub fn discard_live(&self, ino: Ino) -> Result<()> {
+        self.0.discard_live(ino)
+    }
+
+    /// Inodes that have a live file: after a crash some may belong to no inode any more.
+    pub fn list_live(&self) -> Result<Vec<Ino>> {
+        self.0.list_live()
+    }
+
+    /// Seals a live file at its last close: nothing is copied. [`ChunkStore::discard_live`] follows after the commit.
+    ///
+    /// Busy if a writer or writable mapping may be left, or the file changed meanwhile: then
+    /// [`ChunkStore::publish_copy`]. The live file is still there and can be opened again.
+    pub fn seal_live(&self, live: LiveFile, profile: Profile) -> Result<Stored> {
+        let ino = live.ino();
+        self.0.seal_live(live, profile).inspect_err(|_| self.0.forget_sealing(ino))
+    }
+
+    /// Publishes what a live file that may be written to holds at one moment. Busy if it changes all the time.
+    pub fn publish_copy(&self, live: &LiveFile, profile: Profile) -> Result<Stored> {
+        self.0.publish_copy(live, profile)
+    }
+
+    /// Tells that the namespace no longer holds a root: the collector will look at it.
+    pub fn release_hint(&self, digest: &[u8; 32]) {
+        self.0.pins.hint(*digest);
+    }
+
+    /// Removes what no held root, pin, open reader or scattered object needs, within `budget`, while everything else goes
+    /// on. One call at a time; others wait. Called again at once while [`CollectReport::more`].
+    pub fn collect(&self, roots: &dyn Roots, budget: &CollectBudget) -> Result<CollectReport> {
+        self.0.collect(roots, budget)
+    }
+
+    /// Bytes and files, and how full the disk is.
+    pub fn usage(&self) -> Result<Usage> {
+        self.0.usage()
     }
 }
-pub struct ObjectReader(());
-impl ObjectReader {
-    pub fn size(&self) -> u64 {
-        panic!()
-    }
-    pub fn read_at(&self, _offset: u64, _len: usize) -> Result<Bytes> {
-        panic!()
+
+impl std::fmt::Debug for ChunkStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkStore").field("config", &self.0.config).finish_non_exhaustive()
     }
 }
-pub struct SealedFile {
-    pub file: Arc<File>,
-}
-#[allow(unused)]
-fn x(_: Profile) {}

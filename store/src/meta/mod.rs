@@ -2,13 +2,32 @@
 //!
 //! - [`record`]: what one operation changes, as physical after-images.
 //! - [`schema`]: keys and values of the replica's rows.
-//! - [`MetaStore`]: the narrow ordered key-value trait behind which the replica's engines stand.
+//! - [`log`]: the commit log.
+//! - [`MetaStore`]: the narrow ordered key-value trait behind which the replica's engines ([`engine`]) stand.
+//! - [`Metadata`]: log, overlay and replica behind one face; what the namespace uses.
 
+mod applier;
+mod apply;
+pub mod engine;
+pub mod log;
+mod merge;
+mod open;
+mod overlay;
+mod progress;
 pub mod record;
+mod replica;
 pub mod rows;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Result;
+
+pub use apply::BlockSink;
+pub use engine::EngineKind;
+pub use open::{Layout, Prepared};
+pub use progress::{Progress, Quiet};
+pub use replica::{MetaConfig, MetaStats, Metadata, Opened};
 
 /// One row change: `None` deletes.
 pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
@@ -41,6 +60,11 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// The engine's name: `sled`, `fjall`, `redb` or `memory`.
     fn engine(&self) -> &'static str;
+
+    /// How many keys a batch should have at most, where it may be split.
+    fn batch_keys(&self) -> usize {
+        1000
+    }
 }
 
 /// What an engine says of its size.

@@ -92,6 +92,27 @@ pub fn upload(bucket: Id, key: &[u8], upload: Id) -> Vec<u8> {
     [b"U", bucket.as_bytes().as_slice(), key, b"\0", upload.as_bytes()].concat()
 }
 
+/// Prefix of all uploads of a bucket.
+pub fn upload_prefix(bucket: Id) -> Vec<u8> {
+    [b"U", bucket.as_bytes().as_slice()].concat()
+}
+
+/// Splits an upload's row key into the object's key and the upload's id.
+pub fn parse_upload(row_key: &[u8]) -> Result<(&[u8], Id)> {
+    // `U`, bucket (16), key, NUL, upload (16)
+    let bad = || Error::corrupt("not an upload's key");
+    let rest = row_key.get(17..).ok_or_else(bad)?;
+    let at = rest.len().checked_sub(17).ok_or_else(bad)?;
+    let id = rest[at + 1..].try_into().map_err(|_| bad())?;
+    Ok((&rest[..at], Id(id)))
+}
+
+/// Part number of a part's row key.
+pub fn parse_part(row_key: &[u8]) -> Result<u32> {
+    let number = row_key.get(17..).and_then(|bytes| bytes.try_into().ok());
+    number.map(u32::from_be_bytes).ok_or_else(|| Error::corrupt("not a part's key"))
+}
+
 /// Key of a part.
 pub fn part(upload: Id, number: u32) -> Vec<u8> {
     [b"V", upload.as_bytes().as_slice(), number.to_be_bytes().as_slice()].concat()

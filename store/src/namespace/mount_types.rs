@@ -210,6 +210,7 @@ pub enum Stale {
 /// A mount that wants to know what became stale (S6, ruling 21). Called on the committing thread with no lock of the
 /// store held. Must not call back into the namespace.
 pub trait Invalidate: Send + Sync {
-    /// Queues `stale` and waits, boundedly, until the kernel has been told.
-    fn invalidate(&self, stale: &[Stale]);
+    /// Queues `stale` and, with `wait`, waits boundedly until the kernel has been told. Without it (the change came by
+    /// another mount, whose threads must not wait) it only queues.
+    fn invalidate(&self, stale: &[Stale], wait: bool);
 }

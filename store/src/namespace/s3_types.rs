@@ -227,8 +227,9 @@ pub struct CompleteRequest {
     pub precondition: Precondition,
     /// `x-amz-mp-object-size`: must equal the sum.
     pub expected_size: Option<u64>,
-    /// Checksum of the whole object, as the client says it (base64).
-    pub checksum: Option<String>,
+    /// Checksum of the whole object, composed by the door from the parts' (see [`super::Namespace::parts`]) and
+    /// compared there with what the client says.
+    pub checksum: Option<Checksum>,
 }
 
 /// A page of ListMultipartUploads.

@@ -1,0 +1,289 @@
+//! Telling the kernel what the other door changed (S6, ruling 21): one thread and one bounded queue a mount.
+//!
+//! Only threads of the S3 side (and of other mounts) wait here. A thread that answers a request of this mount must
+//! never do so: the kernel holds a directory's lock while it waits for, say, an unlink in it, and `inval_entry` wants
+//! that same lock. What such a thread has to tell it leaves in the queue ([`Notifications::later`]).
+
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use fuser::{INodeNo, Notifier};
+use parking_lot::{Condvar, Mutex};
+use pinfold_store::namespace::mount_types::{Invalidate, Stale};
+use pinfold_store::types::Ino;
+
+use crate::attr::Numbers;
+use crate::metrics::Meters;
+use crate::name;
+
+/// Items that wait before those who ask have to wait for room.
+const ROOM: usize = 64 * 1024;
+/// Items sent in one turn, so that those who wait for the first need not wait for the last.
+const TURN: usize = 1024;
+
+/// Who is told: the kernel, or a test.
+pub(crate) trait Told: Send + 'static {
+    /// A name in a directory.
+    fn entry(&self, parent: INodeNo, name: &OsStr) -> io::Result<()>;
+    /// Attributes, and pages if `data`.
+    fn inode(&self, ino: INodeNo, data: bool) -> io::Result<()>;
+}
+
+impl Told for Notifier {
+    fn entry(&self, parent: INodeNo, name: &OsStr) -> io::Result<()> {
+        self.inval_entry(parent, name)
+    }
+    fn inode(&self, ino: INodeNo, data: bool) -> io::Result<()> {
+        // A negative offset means attributes only, a length of 0 everything from the offset on.
+        self.inval_inode(ino, if data { 0 } else { -1 }, 0)
+    }
+}
+
+/// A mount's notifications.
+pub(crate) struct Notifications {
+    shared: Arc<Shared>,
+    wait: Duration,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    numbers: Numbers,
+    meters: Arc<Meters>,
+    state: Mutex<State>,
+    /// Something to send, or the end.
+    work: Condvar,
+    /// Something was sent: room, and maybe what somebody waits for.
+    sent: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Stale>,
+    /// Items ever queued and ever sent.
+    queued: u64,
+    sent: u64,
+    stopped: bool,
+}
+
+impl Notifications {
+    /// Starts the notifier thread.
+    pub(crate) fn start(
+        told: impl Told,
+        numbers: Numbers,
+        wait: Duration,
+        meters: Arc<Meters>,
+    ) -> io::Result<Arc<Self>> {
+        let shared =
+            Arc::new(Shared { numbers, meters, state: Mutex::default(), work: Condvar::new(), sent: Condvar::new() });
+        let for_thread = Arc::clone(&shared);
+        let thread =
+            std::thread::Builder::new().name("fuse-notify".to_owned()).spawn(move || for_thread.serve(&told))?;
+        Ok(Arc::new(Self { shared, wait, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Queues items without waiting for anything: for threads that answer this mount's requests.
+    pub(crate) fn later(&self, stale: Stale) {
+        let mut state = self.shared.state.lock();
+        if !state.stopped {
+            state.push(&[stale]);
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Sends what is queued, then ends the thread. Whoever waits goes on.
+    pub(crate) fn stop(&self) {
+        self.shared.state.lock().stopped = true;
+        self.shared.work.notify_one();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the notifier of a mount panicked");
+        }
+        self.shared.sent.notify_all();
+    }
+}
+
+impl Invalidate for Notifications {
+    fn invalidate(&self, stale: &[Stale]) {
+        if stale.is_empty() {
+            return;
+        }
+        let until = Instant::now() + self.wait;
+        let mut state = self.shared.state.lock();
+        // Nothing is ever left out: a name that the kernel is not told of would stay stale for an hour. So whoever
+        // finds the queue full waits, and then adds what it has: that is little, and slow enough to be bounded.
+        while state.queue.len() >= ROOM && !state.stopped {
+            if self.shared.sent.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        if state.stopped {
+            return;
+        }
+        state.push(stale);
+        let mine = state.queued;
+        self.shared.work.notify_one();
+        while state.sent < mine && !state.stopped {
+            if self.shared.sent.wait_until(&mut state, until).timed_out() {
+                self.shared.meters.late_invalidations.increment(1);
+                tracing::warn!(
+                    waited = ?self.wait,
+                    behind = state.queue.len(),
+                    "the kernel has not yet been told of a change at the other door; going on"
+                );
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, stale: &[Stale]) {
+        self.queue.extend(stale.iter().cloned());
+        self.queued += stale.len() as u64;
+    }
+}
+
+impl Shared {
+    fn serve(&self, told: &impl Told) {
+        loop {
+            let turn: Vec<Stale> = {
+                let mut state = self.state.lock();
+                while state.queue.is_empty() {
+                    if state.stopped {
+                        return;
+                    }
+                    self.work.wait(&mut state);
+                }
+                let n = state.queue.len().min(TURN);
+                state.queue.drain(..n).collect()
+            };
+            self.send(told, &turn);
+            self.meters.invalidations.increment(turn.len() as u64);
+            self.state.lock().sent += turn.len() as u64;
+            self.sent.notify_all();
+        }
+    }
+
+    fn send(&self, told: &impl Told, turn: &[Stale]) {
+        // The kernel marks a directory as changed only if it knew the name, so its attributes are named too, once.
+        let mut parents = HashSet::new();
+        for item in turn {
+            match item {
+                Stale::Entry { parent, name } => {
+                    let Some(number) = self.numbers.to_kernel(*parent) else { continue };
+                    for shown in name::all_shown(name) {
+                        gone_is_fine("entry", told.entry(number, OsStr::from_bytes(&shown)));
+                    }
+                    parents.insert(number);
+                }
+                Stale::Inode { ino, data } => {
+                    let Some(number) = self.numbers.to_kernel(*ino) else { continue };
+                    gone_is_fine("inode", told.inode(number, *data));
+                }
+            }
+        }
+        for number in parents {
+            gone_is_fine("directory", told.inode(number, false));
+        }
+    }
+}
+
+/// What the kernel does not know needs no invalidation, and a mount that ended has no caches.
+fn gone_is_fine(what: &'static str, result: io::Result<()>) {
+    if let Err(error) = result
+        && !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTCONN | libc::ENODEV | libc::ECONNABORTED))
+    {
+        tracing::warn!(what, %error, "the kernel refused an invalidation");
+    }
+}
+
+/// The stale name `name` in `parent`, for [`Notifications::later`].
+pub(crate) fn stale_name(parent: Ino, name: &[u8]) -> Stale {
+    Stale::Entry { parent, name: name.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Entry(u64, String),
+        Inode(u64, bool),
+    }
+
+    /// A kernel that notes what it is told, and waits for a word before each answer if it has a gate.
+    struct Kernel {
+        seen: Sender<Seen>,
+        gate: Option<Mutex<Receiver<()>>>,
+    }
+
+    impl Told for Kernel {
+        fn entry(&self, parent: INodeNo, name: &OsStr) -> io::Result<()> {
+            if let Some(gate) = &self.gate {
+                gate.lock().recv().map_err(io::Error::other)?;
+            }
+            self.seen.send(Seen::Entry(parent.0, name.to_string_lossy().into_owned())).map_err(io::Error::other)?;
+            Err(io::Error::from_raw_os_error(libc::ENOENT))
+        }
+        fn inode(&self, ino: INodeNo, data: bool) -> io::Result<()> {
+            self.seen.send(Seen::Inode(ino.0, data)).map_err(io::Error::other)
+        }
+    }
+
+    fn start(gate: Option<Receiver<()>>, wait: Duration) -> (Arc<Notifications>, Receiver<Seen>) {
+        let (seen, saw) = channel();
+        let kernel = Kernel { seen, gate: gate.map(Mutex::new) };
+        let numbers = Numbers::new(Ino(40));
+        (Notifications::start(kernel, numbers, wait, Arc::new(Meters::new())).unwrap(), saw)
+    }
+
+    #[test]
+    fn s6_whoever_waits_returns_after_the_kernel_was_told_of_every_form() {
+        let (notifications, saw) = start(None, Duration::from_secs(600));
+        notifications.invalidate(&[
+            stale_name(Ino(40), b"a"),
+            stale_name(Ino(40), b""),
+            Stale::Inode { ino: Ino(9), data: true },
+            // The list of buckets is not on this mount of a bucket; its number means the mount's root to the kernel.
+            stale_name(Ino::ROOT, b"bucket"),
+        ]);
+        assert_eq!(
+            saw.try_iter().collect::<Vec<_>>(),
+            [
+                Seen::Entry(1, "a".into()),
+                Seen::Entry(1, "%@object:a".into()),
+                Seen::Entry(1, "%@empty".into()),
+                Seen::Entry(1, "%@self".into()),
+                Seen::Inode(9, true),
+                Seen::Inode(1, false),
+            ]
+        );
+        notifications.stop();
+        notifications.invalidate(&[stale_name(Ino(40), b"late")]);
+        assert_eq!(saw.try_iter().count(), 0);
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_answer_is_waited_for_boundedly_and_told_later() {
+        let (open, gate) = channel();
+        let (notifications, saw) = start(Some(gate), Duration::from_millis(20));
+        notifications.invalidate(&[stale_name(Ino(40), b"a")]);
+        assert_eq!(saw.try_iter().count(), 0, "returned although nothing was sent");
+        notifications.later(stale_name(Ino(40), b"b"));
+        for _ in 0..4 {
+            open.send(()).unwrap();
+        }
+        notifications.stop();
+        let entries = saw.try_iter().filter(|seen| matches!(seen, Seen::Entry(..))).count();
+        assert_eq!(entries, 4, "both names in both forms, nothing left out");
+    }
+}

@@ -1,0 +1,297 @@
+//! The commands behind the admin socket. Each handler gets what it needs, not the whole node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post, put};
+use axum::{Json, Router};
+use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo};
+use pinfold_store::namespace::{Account, Namespace, Role};
+use pinfold_store::types::{BucketName, Caller, Door, Id, Timestamp};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc;
+
+use super::error::ApiError;
+use super::health::Health;
+use super::wire;
+use crate::build_info;
+use crate::config::value::MountSpec;
+use crate::credentials;
+use crate::doors;
+use crate::mounts::Mounts;
+use crate::signals::Signal;
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+/// What never changes while the node runs, for `status`.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Data directory.
+    pub data: PathBuf,
+    /// URL of the S3 endpoint.
+    pub s3: Option<String>,
+    /// Address of health and metrics.
+    pub admin: Option<String>,
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Access key of the root account: the principal of commands.
+    pub root: Arc<str>,
+    /// The mounts.
+    pub mounts: Arc<Mounts>,
+    /// The node's health.
+    pub health: Health,
+    /// For `status`.
+    pub about: Arc<About>,
+    /// Where `reload` goes.
+    pub signals: mpsc::Sender<Signal>,
+}
+
+/// The routes.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/reload", post(reload))
+        .route("/v1/buckets", get(buckets).post(create_bucket))
+        .route("/v1/buckets/{name}", get(bucket).delete(delete_bucket))
+        .route("/v1/users", get(users).post(create_user))
+        .route("/v1/users/{access}", delete(delete_user))
+        .route("/v1/users/{access}/secret", put(change_secret))
+        .route("/v1/object", get(object))
+        .route("/v1/mounts", get(mounts).post(mount))
+        .route("/v1/mounts/remove", post(unmount))
+        .route("/v1/meta/checkpoint", post(checkpoint))
+        .with_state(api)
+}
+
+/// Runs what may read the disk on a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::failed(format!("a worker ended early: {e}")))
+}
+
+impl Api {
+    /// The caller of a command, acting for `principal`.
+    fn caller(&self, principal: Option<&str>) -> Caller {
+        Caller {
+            principal: principal.unwrap_or(&self.root).to_owned(),
+            door: Door::Admin,
+            request: Id::random(),
+            uid: 0,
+            gid: 0,
+            admin: true,
+            mount: 0,
+        }
+    }
+
+    /// The account, which must be there and not be root's (root's keys are configuration).
+    async fn account(&self, access: String) -> Result<Account, ApiError> {
+        if *access == *self.root {
+            return Err(ApiError::conflict("this is the root account: its keys come from the configuration"));
+        }
+        let namespace = self.namespace.clone();
+        let wanted = access.clone();
+        let found = blocking(move || namespace.account(&wanted)).await??;
+        found.ok_or_else(|| ApiError::not_found(format!("there is no account {access}")))
+    }
+}
+
+async fn status(State(api): State<Api>) -> Answer<wire::Status> {
+    let namespace = api.namespace.clone();
+    let (buckets, disk) = blocking(move || (namespace.buckets(), namespace.statfs())).await?;
+    let disk = disk?;
+    let (phase, since) = api.health.phase();
+    let state = doors::complaint(&api.namespace).unwrap_or_else(|| phase.word().to_owned());
+    Ok(Json(wire::Status {
+        version: build_info::LONG.to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: since.elapsed().as_secs(),
+        state,
+        data: api.about.data.display().to_string(),
+        s3: api.about.s3.clone(),
+        admin: api.about.admin.clone(),
+        engine: doors::engine_name(&api.namespace),
+        buckets: buckets?.len() as u64,
+        disk_total: disk.total,
+        disk_available: disk.available,
+        mounts: api.mounts.list().iter().map(mount_view).collect(),
+    }))
+}
+
+async fn reload(State(api): State<Api>) -> Result<StatusCode, ApiError> {
+    let sent = api.signals.send(Signal::Reload).await;
+    sent.map(|()| StatusCode::NO_CONTENT).map_err(|_| ApiError::failed("the node is stopping"))
+}
+
+async fn buckets(State(api): State<Api>) -> Answer<Vec<wire::Bucket>> {
+    let buckets = blocking(move || api.namespace.buckets()).await??;
+    Ok(Json(buckets.iter().map(bucket_view).collect()))
+}
+
+async fn bucket(State(api): State<Api>, Path(name): Path<String>) -> Answer<wire::Bucket> {
+    let bucket = blocking(move || api.namespace.bucket(&name)).await??;
+    Ok(Json(bucket_view(&bucket)))
+}
+
+async fn create_bucket(State(api): State<Api>, Json(request): Json<wire::CreateBucket>) -> Answer<wire::Bucket> {
+    let name = BucketName::new(request.name)?;
+    if let Some(owner) = request.owner.as_ref().filter(|owner| ***owner != *api.root) {
+        api.account(owner.clone()).await?;
+    }
+    let caller = api.caller(request.owner.as_deref());
+    let bucket = api.namespace.create_bucket(&caller, &name, None).await?;
+    Ok(Json(bucket_view(&bucket)))
+}
+
+async fn delete_bucket(State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+    api.namespace.delete_bucket(&api.caller(None), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {
+    let accounts = blocking(move || api.namespace.accounts()).await??;
+    Ok(Json(accounts.iter().map(user_view).collect()))
+}
+
+async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUser>) -> Answer<wire::User> {
+    let wire::CreateUser { user, secret } = request;
+    if *user.access == *api.root {
+        return Err(ApiError::conflict("the root account has this access key"));
+    }
+    credentials::check(&user.access, secret.expose()).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    let role = match user.role {
+        wire::Role::Admin => Role::Admin,
+        wire::Role::UserPlus => Role::UserPlus,
+        wire::Role::User => Role::User,
+    };
+    let account =
+        Account { access: user.access, secret: secret.expose().to_owned(), role, uid: user.uid, gid: user.gid };
+    let view = user_view(&account);
+    api.namespace.set_account(&api.caller(None), account, false).await?;
+    Ok(Json(view))
+}
+
+async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
+    let account = api.account(access).await?;
+    api.namespace.delete_account(&api.caller(None), &account.access).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_secret(
+    State(api): State<Api>,
+    Path(access): Path<String>,
+    Json(request): Json<wire::NewSecret>,
+) -> Result<StatusCode, ApiError> {
+    let mut account = api.account(access).await?;
+    let secret = request.secret.expose();
+    credentials::check(&account.access, secret).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    account.secret = secret.to_owned();
+    api.namespace.set_account(&api.caller(None), account, true).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn object(State(api): State<Api>, Query(name): Query<wire::ObjectName>) -> Answer<wire::Object> {
+    let info = api.namespace.head(&api.caller(None), &name.bucket, name.key.as_bytes()).await?;
+    Ok(Json(object_view(name, info)))
+}
+
+async fn mounts(State(api): State<Api>) -> Answer<Vec<wire::Mount>> {
+    Ok(Json(api.mounts.list().iter().map(mount_view).collect()))
+}
+
+async fn mount(State(api): State<Api>, Json(request): Json<wire::Mount>) -> Answer<wire::Mount> {
+    let spec = MountSpec {
+        dir: PathBuf::from(request.dir),
+        bucket: request.bucket,
+        prefix: request.prefix.trim_matches('/').to_owned(),
+        read_only: request.read_only,
+    };
+    let spec = crate::config::check_mount(spec, &api.about.data).map_err(ApiError::bad_request)?;
+    let view = mount_view(&spec);
+    blocking(move || api.mounts.add(spec)).await??;
+    Ok(Json(view))
+}
+
+async fn unmount(State(api): State<Api>, Json(request): Json<wire::Unmount>) -> Result<StatusCode, ApiError> {
+    blocking(move || api.mounts.remove(std::path::Path::new(&request.dir))).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn checkpoint(State(api): State<Api>) -> Answer<wire::Checkpoint> {
+    let sequence = blocking(move || doors::checkpoint(&api.namespace)).await??;
+    Ok(Json(wire::Checkpoint { sequence }))
+}
+
+fn rfc3339(time: Timestamp) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp(time.secs).and_then(|t| t.replace_nanosecond(time.nanos));
+    // A time before year -9999 or after 9999 has no such form; the number is still right.
+    moment.ok().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", time.secs))
+}
+
+fn mount_view(spec: &MountSpec) -> wire::Mount {
+    wire::Mount {
+        dir: spec.dir.display().to_string(),
+        bucket: spec.bucket.clone(),
+        prefix: spec.prefix.clone(),
+        read_only: spec.read_only,
+    }
+}
+
+fn bucket_view(bucket: &BucketInfo) -> wire::Bucket {
+    wire::Bucket {
+        name: bucket.name.clone(),
+        created: rfc3339(bucket.created),
+        owner: bucket.owner.clone(),
+        profile: doors::profile_name(bucket.profile).to_owned(),
+        region: bucket.region.clone(),
+    }
+}
+
+fn user_view(account: &Account) -> wire::User {
+    let role = match account.role {
+        Role::Admin => wire::Role::Admin,
+        Role::UserPlus => wire::Role::UserPlus,
+        Role::User => wire::Role::User,
+    };
+    wire::User { access: account.access.clone(), role, uid: account.uid, gid: account.gid }
+}
+
+fn object_view(name: wire::ObjectName, info: ObjectInfo) -> wire::Object {
+    let headers = info.meta.headers;
+    wire::Object {
+        bucket: name.bucket,
+        key: name.key,
+        size: info.size,
+        cid: info.cid.to_string(),
+        chunks: info.leaves,
+        etag: info.meta.etag.to_string(),
+        last_modified: rfc3339(info.meta.last_modified),
+        content_type: headers.content_type.unwrap_or_else(|| "binary/octet-stream".to_owned()),
+        mode: format!("{:06o}", info.mode),
+        uid: info.uid,
+        gid: info.gid,
+        mtime: rfc3339(info.mtime),
+        ino: info.ino.0,
+        metadata: headers.user,
+        tags: info.meta.tags,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+    use pinfold_store::types::Timestamp;
+
+    #[test]
+    fn times() {
+        assert_eq!(rfc3339(Timestamp { secs: 0, nanos: 0 }), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(Timestamp { secs: 1, nanos: 500_000_000 }), "1970-01-01T00:00:01.5Z");
+        assert_eq!(rfc3339(Timestamp { secs: i64::MAX, nanos: 0 }), format!("@{}", i64::MAX));
+    }
+}

@@ -1,0 +1,178 @@
+//! What goes over the admin socket, as JSON: shared by the daemon and the commands, so that they cannot drift.
+
+use serde::{Deserialize, Serialize};
+
+use crate::credentials::Secret;
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it was ready.
+    pub uptime_seconds: u64,
+    /// `starting`, `serving` or `stopping`, or why it is not well.
+    pub state: String,
+    /// Data directory.
+    pub data: String,
+    /// URL of the S3 endpoint, if there is one.
+    pub s3: Option<String>,
+    /// Address of health and metrics, if there is one.
+    pub admin: Option<String>,
+    /// Engine of the metadata replica.
+    pub engine: String,
+    /// Number of buckets.
+    pub buckets: u64,
+    /// Bytes of the data disk: all, and what may still be written (free less the reserve).
+    pub disk_total: u64,
+    /// See `disk_total`.
+    pub disk_available: u64,
+    /// The mounts.
+    pub mounts: Vec<Mount>,
+}
+
+/// A mount.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// Mount point.
+    pub dir: String,
+    /// Bucket it shows; none shows all.
+    pub bucket: Option<String>,
+    /// Directory of the bucket it shows; empty shows all of it.
+    pub prefix: String,
+    /// It refuses writes.
+    pub read_only: bool,
+}
+
+/// `POST /v1/mounts/remove`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Unmount {
+    /// Mount point.
+    pub dir: String,
+}
+
+/// A bucket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Name.
+    pub name: String,
+    /// When it was created, RFC 3339 in UTC.
+    pub created: String,
+    /// Access key of its owner.
+    pub owner: String,
+    /// UnixFS profile.
+    pub profile: String,
+    /// Region named at creation.
+    pub region: Option<String>,
+}
+
+/// `POST /v1/buckets`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CreateBucket {
+    /// Name.
+    pub name: String,
+    /// Access key of the owner; none is the root account.
+    pub owner: Option<String>,
+}
+
+/// Role of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Own buckets, and may create buckets.
+    UserPlus,
+    /// Own buckets only.
+    User,
+}
+
+/// An account, without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct User {
+    /// Access key.
+    pub access: String,
+    /// Role.
+    pub role: Role,
+    /// POSIX owner of what it puts.
+    pub uid: u32,
+    /// POSIX group of what it puts.
+    pub gid: u32,
+}
+
+/// `POST /v1/users`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CreateUser {
+    /// The account.
+    #[serde(flatten)]
+    pub user: User,
+    /// Its secret key.
+    pub secret: Secret,
+}
+
+/// `PUT /v1/users/{access}/secret`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NewSecret {
+    /// The secret key.
+    pub secret: Secret,
+}
+
+/// `GET /v1/object?bucket=…&key=…`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ObjectName {
+    /// Bucket.
+    pub bucket: String,
+    /// Key.
+    pub key: String,
+}
+
+/// An object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Object {
+    /// Bucket.
+    pub bucket: String,
+    /// Key.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Root CID.
+    pub cid: String,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// ETag without quotes.
+    pub etag: String,
+    /// When this content was committed, RFC 3339 in UTC.
+    pub last_modified: String,
+    /// Content type.
+    pub content_type: String,
+    /// `st_mode` in octal.
+    pub mode: String,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// POSIX modification time, RFC 3339 in UTC.
+    pub mtime: String,
+    /// Inode number.
+    pub ino: u64,
+    /// User metadata (`x-amz-meta-*` without the prefix).
+    pub metadata: Vec<(String, String)>,
+    /// Tags.
+    pub tags: Vec<(String, String)>,
+}
+
+/// `POST /v1/meta/checkpoint`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Sequence number that the checkpoint reaches.
+    pub sequence: u64,
+}
+
+/// What every failed request answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// The message.
+    pub error: String,
+}

@@ -1,0 +1,67 @@
+//! What a person at a terminal sees when the node serves: how to use both doors, with lines to paste.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use crate::config::NodeConfig;
+use crate::credentials::{RootCredentials, Source};
+use crate::node::Addresses;
+
+/// Logs that the node serves, and tells the terminal, if standard error is one, how to use it. Keys that were just made
+/// are shown there, this once.
+pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) {
+    let s3 = addresses.s3.map(|at| at.to_string());
+    let admin = addresses.admin.map(|at| at.to_string());
+    tracing::info!(s3, admin, mounts = config.mounts.len(), data = %config.data.display(), "serving");
+    if let Source::Made(path) = source {
+        tracing::info!(file = %path.display(), "root keys made; they are in this file only");
+    }
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        // A terminal that goes away is no reason to stop serving.
+        let _ = terminal.write_all(text(config, addresses, root, source).as_bytes());
+    }
+}
+
+fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) -> String {
+    let mut out = String::from("\nPinfold serves.\n");
+    if let Some(at) = addresses.s3 {
+        let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
+        let _ = writeln!(out, "\nS3: {scheme}://{at}, region {}. With the AWS command line:", config.s3.region);
+        match source {
+            Source::Made(_) => {
+                let _ = writeln!(out, "  export AWS_ACCESS_KEY_ID={}", root.access);
+                let _ = writeln!(out, "  export AWS_SECRET_ACCESS_KEY={}   # shown this once", root.secret.expose());
+            }
+            Source::File(path) => {
+                let _ = writeln!(out, "  . {}", path.display());
+                out.push_str("  export AWS_ACCESS_KEY_ID=$PINFOLD_ROOT_ACCESS_KEY\n");
+                out.push_str("  export AWS_SECRET_ACCESS_KEY=$PINFOLD_ROOT_SECRET_KEY\n");
+            }
+            Source::Environment => {
+                out.push_str("  export AWS_ACCESS_KEY_ID=$PINFOLD_ROOT_ACCESS_KEY\n");
+                out.push_str("  export AWS_SECRET_ACCESS_KEY=$PINFOLD_ROOT_SECRET_KEY\n");
+            }
+        }
+        let _ = writeln!(out, "  export AWS_REGION={} AWS_ENDPOINT_URL={scheme}://{at}", config.s3.region);
+        out.push_str("  aws s3 mb s3://pics && echo hello | aws s3 cp - s3://pics/hello.txt\n");
+    }
+    for mount in &config.mounts {
+        let what = mount.bucket.as_deref().unwrap_or("all buckets");
+        let _ = writeln!(out, "\nMount of {what}: {}", mount.dir.display());
+        if mount.bucket.is_none() && addresses.s3.is_some() {
+            let _ = writeln!(out, "  cat {}/pics/hello.txt", mount.dir.display());
+        }
+    }
+    if config.mounts.is_empty() {
+        out.push_str("\nNo mount. To add one: pinfold mount DIR\n");
+    }
+    if let Some(at) = addresses.admin {
+        let _ = writeln!(out, "\nHealth and metrics: http://{at}/health/ready http://{at}/metrics");
+    }
+    if let Source::Made(path) = source {
+        let _ = writeln!(out, "\nThe root keys are in {} (mode 0600) from now on.", path.display());
+    }
+    out.push_str("Stop it with Ctrl-C.\n\n");
+    out
+}

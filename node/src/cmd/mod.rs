@@ -1,0 +1,35 @@
+//! The commands, one function each. `serve` builds the process's runtime and telemetry; the others are one request to
+//! the daemon or work on files.
+
+mod ask;
+mod documents;
+mod offline;
+mod serve;
+
+use crate::cli::Command;
+use crate::failure::Failure;
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve::serve(args.settings),
+        Command::Mount(args) => ask::mount(args),
+        Command::Umount(args) => ask::umount(&args),
+        Command::Bucket(args) => ask::bucket(args.action),
+        Command::User(args) => ask::user(args.action),
+        Command::Stat(args) => ask::stat(&args),
+        Command::Status(args) => ask::status(&args.client),
+        Command::Reload(args) => ask::reload(&args.client),
+        Command::Cid(args) => offline::cid(&args),
+        Command::Fsck(args) => offline::fsck(&args),
+        Command::Meta(args) => match args.action {
+            crate::cli::MetaAction::Checkpoint { client } => ask::checkpoint(&client),
+            crate::cli::MetaAction::Convert { to, client } => offline::convert(to, &client),
+            crate::cli::MetaAction::Rebuild { client } => offline::rebuild(&client),
+        },
+        Command::CheckConfig(source) => documents::check_config(&source.settings),
+        Command::Config(args) => documents::config(args.action),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man { dir } => documents::man(&dir),
+    }
+}

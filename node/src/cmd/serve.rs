@@ -1,0 +1,34 @@
+//! `pinfold serve`: the process around a node.
+
+use std::time::Duration;
+
+use crate::config::flags::SettingFlags;
+use crate::failure::Failure;
+use crate::node::{self, Inputs};
+use crate::signals;
+use crate::telemetry::Telemetry;
+
+/// Threads that wait for a disk or a sync end with their work; what still hangs is left behind after this.
+const RUNTIME_GRACE: Duration = Duration::from_secs(2);
+
+/// Loads the configuration, builds the runtime and the telemetry, and runs a node until a signal ends it.
+pub fn serve(flags: SettingFlags) -> Result<(), Failure> {
+    let loaded = flags.load()?;
+    let telemetry = Telemetry::install(&loaded.config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pinfold").build()?;
+    let outcome = runtime.block_on(async {
+        let (orders_in, orders) = signals::channel();
+        signals::forward_process_signals(orders_in.clone())?;
+        let inputs = Inputs {
+            loaded,
+            reread: Box::new(move || flags.load()),
+            var: Box::new(|name| std::env::var_os(name)),
+            telemetry,
+            orders_in,
+            orders,
+        };
+        node::run(inputs, |_| {}).await
+    });
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    outcome
+}

@@ -1,0 +1,343 @@
+//! The one table of settings. Flags, environment variables, keys of the configuration file, `config dump`,
+//! docs/CONFIGURATION.md and packaging/pinfold.toml are all made from it, so that no form can drift from another.
+
+/// What a setting's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A path; a relative one is taken from the working directory.
+    Path,
+    /// `HOST:PORT`, or `off`.
+    Address,
+    /// Bytes: `64MiB`, `1.5GB`, `4096`.
+    Size,
+    /// A length of time: `500ms`, `5s`, `1m30s`.
+    Duration,
+    /// A whole number.
+    Count,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A level or a filter (`info`, `info,pinfold_s3=debug`).
+    LogFilter,
+    /// A list of texts.
+    TextList,
+    /// A list of mounts (`DIR[=BUCKET[/PREFIX]][:ro]`).
+    MountList,
+}
+
+impl Kind {
+    /// Several values: repeated flags, `;` in the environment, an array in the file.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::TextList | Self::MountList)
+    }
+
+    /// How help and documents call the value.
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Path => "PATH",
+            Self::Address => "ADDR",
+            Self::Size => "SIZE",
+            Self::Duration => "TIME",
+            Self::Count => "NUMBER",
+            Self::Choice(_) => "WORD",
+            Self::LogFilter => "LEVEL",
+            Self::TextList => "TEXT",
+            Self::MountList => "MOUNT",
+        }
+    }
+}
+
+/// Where help and documents put a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Data and life cycle.
+    Node,
+    /// The S3 endpoint.
+    S3,
+    /// The mounts.
+    Mount,
+    /// Metadata: log and replica.
+    Metadata,
+    /// Bytes on disk.
+    Storage,
+    /// Logs.
+    Log,
+}
+
+impl Group {
+    /// All groups in the order of documents.
+    pub const ALL: [Self; 6] = [Self::Node, Self::S3, Self::Mount, Self::Metadata, Self::Storage, Self::Log];
+
+    /// Heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Node => "Node",
+            Self::S3 => "S3 endpoint",
+            Self::Mount => "Mounts",
+            Self::Metadata => "Metadata",
+            Self::Storage => "Storage",
+            Self::Log => "Logs",
+        }
+    }
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// The name: as it is in the file, upper-cased after `PINFOLD_` in the environment, with dashes as a flag.
+    pub name: &'static str,
+    /// Group.
+    pub group: Group,
+    /// Kind of value.
+    pub kind: Kind,
+    /// The default in text form; `None` where there is none.
+    pub default: Option<&'static str>,
+    /// One sentence.
+    pub help: &'static str,
+    /// What else an operator should know; may be empty.
+    pub details: &'static str,
+    /// `SIGHUP` and `pinfold reload` apply a new value.
+    pub reload: bool,
+}
+
+impl Setting {
+    /// The environment variable.
+    pub fn env(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The flag without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+}
+
+/// Every setting's environment variable begins with this.
+pub const ENV_PREFIX: &str = "PINFOLD_";
+
+/// `PINFOLD_*` variables that are not settings, and what they are.
+pub const OTHER_ENV: [(&str, &str); 4] = [
+    ("PINFOLD_CONFIG", "Path of the configuration file (`--config`)."),
+    ("PINFOLD_ROOT_ACCESS_KEY", "Access key of the root account; needs PINFOLD_ROOT_SECRET_KEY beside it."),
+    (
+        "PINFOLD_ROOT_SECRET_KEY",
+        "Secret key of the root account. It has no flag and no key in the file: both would show it.",
+    ),
+    ("PINFOLD_BIN", "Used by the test suites only: the binary they drive. The daemon ignores it."),
+];
+
+/// `PINFOLD_TEST_*` belongs to the test suites; the daemon ignores it.
+pub const TEST_ENV_PREFIX: &str = "PINFOLD_TEST_";
+
+/// All settings, in the order of documents.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "data",
+        group: Group::Node,
+        kind: Kind::Path,
+        default: Some("/var/lib/pinfold"),
+        help: "Data directory: log, replica, chunks, admin socket, root credentials.",
+        details: "Created with mode 0700 if it is not there. One daemon a directory: a second is refused.",
+        reload: false,
+    },
+    Setting {
+        name: "admin",
+        group: Group::Node,
+        kind: Kind::Address,
+        default: Some("127.0.0.1:9001"),
+        help: "Address of /health/live, /health/ready and /metrics; `off` for none.",
+        details: "There is no authentication here: keep it on the loopback or behind a firewall. Commands of the operator do \
+                  not use it; they go over DATA/admin.sock, which only the daemon's user and root may use.",
+        reload: false,
+    },
+    Setting {
+        name: "shutdown_timeout",
+        group: Group::Node,
+        kind: Kind::Duration,
+        default: Some("30s"),
+        help: "How long a stop may take: draining S3, publishing written files, unmounting.",
+        details: "When it is over the daemon ends at once with exit code 70. Acknowledged writes are safe either way: they are \
+                  in the log. Keep systemd's TimeoutStopSec= above it.",
+        reload: false,
+    },
+    Setting {
+        name: "root_credentials_file",
+        group: Group::Node,
+        kind: Kind::Path,
+        default: None,
+        help: "File with the root account's keys; DATA/root-credentials if not set.",
+        details: "Two lines, PINFOLD_ROOT_ACCESS_KEY=… and PINFOLD_ROOT_SECRET_KEY=…, mode 0600: a file that others can read \
+                  is refused. The environment variables of these names win over the file. At the very first start, with \
+                  neither, keys are made and written to DATA/root-credentials, and printed once if there is a terminal.",
+        reload: false,
+    },
+    Setting {
+        name: "s3",
+        group: Group::S3,
+        kind: Kind::Address,
+        default: Some("127.0.0.1:9000"),
+        help: "Address of the S3 endpoint; `off` for none.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "s3_region",
+        group: Group::S3,
+        kind: Kind::Text,
+        default: Some("us-east-1"),
+        help: "Region that clients sign for.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "s3_domain",
+        group: Group::S3,
+        kind: Kind::TextList,
+        default: None,
+        help: "Domain below which buckets are host names (BUCKET.DOMAIN); may be given several times.",
+        details: "Path style (HOST/BUCKET/KEY) always works.",
+        reload: false,
+    },
+    Setting {
+        name: "s3_tls_cert",
+        group: Group::S3,
+        kind: Kind::Path,
+        default: None,
+        help: "PEM file with the certificate chain; turns TLS on, together with s3_tls_key.",
+        details: "The path is fixed at start; SIGHUP reads the file again.",
+        reload: false,
+    },
+    Setting {
+        name: "s3_tls_key",
+        group: Group::S3,
+        kind: Kind::Path,
+        default: None,
+        help: "PEM file with the certificate's private key.",
+        details: "The path is fixed at start; SIGHUP reads the file again.",
+        reload: false,
+    },
+    Setting {
+        name: "mount",
+        group: Group::Mount,
+        kind: Kind::MountList,
+        default: None,
+        help: "A mount, DIR[=BUCKET[/PREFIX]][:ro]; may be given several times.",
+        details: "Without `=` the mount shows all buckets as directories. `:ro` mounts read-only. A backslash before `=`, `:`, `;` \
+                  or a backslash makes it part of the name.",
+        reload: false,
+    },
+    Setting {
+        name: "mount_passthrough",
+        group: Group::Mount,
+        kind: Kind::Choice(&["auto", "on", "off"]),
+        default: Some("auto"),
+        help: "Whether the kernel reads and writes whole local files without the daemon.",
+        details: "`auto` uses it where the kernel, the data disk and the daemon's rights allow it (it needs CAP_SYS_ADMIN); `on` \
+                  refuses a mount that cannot have it.",
+        reload: false,
+    },
+    Setting {
+        name: "engine",
+        group: Group::Metadata,
+        kind: Kind::Choice(&["sled", "fjall", "memory"]),
+        default: Some("sled"),
+        help: "Engine of the metadata replica.",
+        details: "An existing data directory is converted with `pinfold meta convert`, or simply rebuilt from the log when this \
+                  changes. `memory` rebuilds at every start.",
+        reload: false,
+    },
+    Setting {
+        name: "cache",
+        group: Group::Metadata,
+        kind: Kind::Size,
+        default: Some("256MiB"),
+        help: "Memory for the replica's cache.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "commit_interval",
+        group: Group::Metadata,
+        kind: Kind::Duration,
+        default: Some("1s"),
+        help: "How long an operation of the mount may wait until the log is synced.",
+        details: "Bounds what a power cut takes from files that were closed without fsync. S3 writes and fsync never wait for it.",
+        reload: false,
+    },
+    Setting {
+        name: "publish_after",
+        group: Group::Storage,
+        kind: Kind::Duration,
+        default: Some("5s"),
+        help: "A written file that rests this long while still open is published (chunked, hashed, named by its CID).",
+        details: "Last close, a GET or HEAD of the key, and a clean unmount publish at once.",
+        reload: false,
+    },
+    Setting {
+        name: "publish_at_most",
+        group: Group::Storage,
+        kind: Kind::Duration,
+        default: Some("60s"),
+        help: "A file that is written to without rest is published this often.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "inline_max",
+        group: Group::Storage,
+        kind: Kind::Size,
+        default: Some("4KiB"),
+        help: "Objects up to this size travel inside the log record: one sync in all.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "reserve",
+        group: Group::Storage,
+        kind: Kind::Size,
+        default: Some("1GiB"),
+        help: "Free space on the data disk that writes never use up.",
+        details: "A write that would is refused: ENOSPC at the mount, 507 over S3.",
+        reload: false,
+    },
+    Setting {
+        name: "log_level",
+        group: Group::Log,
+        kind: Kind::LogFilter,
+        default: Some("info"),
+        help: "Level, or a filter by module (`info,pinfold_s3=debug`).",
+        details: "Secrets are never logged, at any level.",
+        reload: true,
+    },
+    Setting {
+        name: "log_format",
+        group: Group::Log,
+        kind: Kind::Choice(&["human", "json"]),
+        default: Some("human"),
+        help: "Lines for people, or one JSON object a line; on standard error.",
+        details: "",
+        reload: false,
+    },
+];
+
+/// The setting called `name`.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OTHER_ENV, SETTINGS, TEST_ENV_PREFIX};
+
+    #[test]
+    fn names_are_unique_and_no_setting_takes_a_fixed_variable() {
+        for (i, setting) in SETTINGS.iter().enumerate() {
+            assert!(SETTINGS[..i].iter().all(|other| other.name != setting.name), "{} twice", setting.name);
+            assert!(OTHER_ENV.iter().all(|(name, _)| *name != setting.env()), "{} is taken", setting.env());
+            assert!(!setting.env().starts_with(TEST_ENV_PREFIX));
+            assert!(setting.help.ends_with('.'), "{}: help is one sentence", setting.name);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::settings::{Kind, SETTINGS};
+use super::source::{Origin, Raw, RawMap};
+use super::value::Listen;
+use super::{Loaded, Sources, load};
+
+fn flags(pairs: &[(&'static str, &str)]) -> RawMap {
+    let mut map = RawMap::new();
+    for (name, text) in pairs {
+        let raw =
+            map.entry(*name).or_insert_with(|| Raw { texts: Vec::new(), origin: Origin::Flag((*name).to_owned()) });
+        raw.texts.push((*text).to_owned());
+    }
+    map
+}
+
+fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
+}
+
+struct Given {
+    dir: tempfile::TempDir,
+    flags: RawMap,
+    env: Vec<(OsString, OsString)>,
+}
+
+fn given(file: &str) -> Given {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("pinfold.toml"), file).unwrap();
+    Given { dir, flags: RawMap::new(), env: Vec::new() }
+}
+
+impl Given {
+    fn env(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.env = env(pairs);
+        self
+    }
+    fn flags(mut self, pairs: &[(&'static str, &str)]) -> Self {
+        self.flags = flags(pairs);
+        self
+    }
+    fn load(self) -> Result<Loaded, String> {
+        let default_file = self.dir.path().join("pinfold.toml");
+        load(Sources { config_flag: None, flags: self.flags, env: self.env, default_file }).map_err(|e| e.to_string())
+    }
+}
+
+#[test]
+fn flag_over_environment_over_file_over_default() {
+    let file = "s3_region = \"file\"\ndata = \"/file\"\nlog_level = \"debug\"\n";
+    let loaded = given(file)
+        .env(&[("PINFOLD_S3_REGION", "env"), ("PINFOLD_DATA", "/env")])
+        .flags(&[("data", "/flag")])
+        .load()
+        .unwrap();
+    assert_eq!(loaded.config.data, PathBuf::from("/flag"));
+    assert_eq!(loaded.config.s3.region, "env");
+    assert_eq!(loaded.config.log.filter, "debug");
+    assert_eq!(loaded.config.admin, Listen::At("127.0.0.1:9001".to_owned()));
+    assert_eq!(loaded.effective["s3_region"].origin, Origin::Env("PINFOLD_S3_REGION".to_owned()));
+    assert_eq!(loaded.effective["admin"].origin, Origin::Default);
+}
+
+#[test]
+fn a_list_of_a_better_source_replaces_the_other() {
+    let loaded = given("mount = [\"/a\", \"/b=bucket/x:ro\"]\n").load().unwrap();
+    assert_eq!(loaded.config.mounts.len(), 2);
+    assert!(loaded.config.mounts[1].read_only);
+    let loaded = given("mount = [\"/a\"]\n").flags(&[("mount", "/c"), ("mount", "/d")]).load().unwrap();
+    let dirs: Vec<_> = loaded.config.mounts.iter().map(|m| m.dir.to_str().unwrap().to_owned()).collect();
+    assert_eq!(dirs, ["/c", "/d"]);
+}
+
+#[test]
+fn a_bad_value_is_refused_even_where_a_better_source_hides_it() {
+    let problem = given("cache = \"much\"\n").flags(&[("cache", "1GiB")]).load().unwrap_err();
+    assert!(problem.contains("cache (") && problem.contains("line 1"), "{problem}");
+}
+
+#[test]
+fn all_problems_are_told_at_once_by_name() {
+    let problem = given("s3 = \"nowhere\"\nengine = \"rocksdb\"\n").env(&[("PINFOLD_COMMIT_INTERVAL", "1")]).load();
+    let problem = problem.unwrap_err();
+    for part in ["s3 (", "engine (", "none of sled, fjall, memory", "environment variable PINFOLD_COMMIT_INTERVAL"] {
+        assert!(problem.contains(part), "{part} is not in {problem}");
+    }
+}
+
+#[test]
+fn what_no_value_shows_alone_is_refused_too() {
+    for (flag_pairs, part) in [
+        (&[("s3_tls_cert", "/c")][..], "s3_tls_key is missing"),
+        (&[("s3_tls_key", "/c")], "s3_tls_cert is missing"),
+        (&[("s3", "127.0.0.1:9001")], "the S3 endpoint listens there already"),
+        (&[("mount", "/m"), ("mount", "/m:ro")], "given twice"),
+        (&[("data", "/d"), ("mount", "/d/m")], "contain each other"),
+        (&[("data", "/d/m"), ("mount", "/d")], "contain each other"),
+        (&[("mount", "/m=Not-A-Bucket")], "a bucket's name"),
+        (&[("publish_after", "2m")], "shorter than publish_after"),
+        (&[("inline_max", "65KiB")], "at most 64KiB"),
+        (&[("commit_interval", "0s")], "between 1ms and 60s"),
+        (&[("cache", "1kB")], "at least 1MiB"),
+        (&[("shutdown_timeout", "10ms")], "at least 1s"),
+        (&[("log_level", "lou=d=er")], "log_level"),
+        (&[("s3_region", "")], "empty value"),
+    ] {
+        let problem = given("").flags(flag_pairs).load().unwrap_err();
+        assert!(problem.contains(part), "{part} is not in {problem}");
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there_and_the_default_one_may_be() {
+    let sources = |config_flag, default_file: &str| Sources {
+        config_flag,
+        flags: RawMap::new(),
+        env: Vec::new(),
+        default_file: default_file.into(),
+    };
+    assert!(load(sources(None, "/nonexistent/pinfold.toml")).unwrap().file.is_none());
+    let problem = load(sources(Some("/nonexistent/x.toml".into()), "/nonexistent")).unwrap_err().to_string();
+    assert!(problem.contains("/nonexistent/x.toml"), "{problem}");
+}
+
+#[test]
+fn relative_paths_become_absolute() {
+    let loaded = given("").flags(&[("data", "d"), ("mount", "m")]).load().unwrap();
+    assert!(loaded.config.data.is_absolute());
+    assert!(loaded.config.mounts[0].dir.is_absolute());
+    assert_eq!(loaded.config.root_credentials_file, loaded.config.data.join("root-credentials"));
+}
+
+/// Every setting of the table reaches the typed configuration: changing it changes the built value.
+#[test]
+fn no_setting_is_without_effect() {
+    let base = format!("{:?}", given("").load().unwrap().config);
+    for setting in SETTINGS {
+        let value = match setting.kind {
+            Kind::Text | Kind::TextList => "other",
+            Kind::Path | Kind::MountList => "/other",
+            Kind::Address => "127.0.0.1:1",
+            Kind::Size => "63KiB",
+            Kind::Duration => "7s",
+            Kind::Count => "7",
+            Kind::Choice(words) => words.iter().find(|w| Some(**w) != setting.default).unwrap(),
+            Kind::LogFilter => "trace",
+        };
+        let value = if setting.name == "cache" { "7MiB" } else { value };
+        let mut pairs = vec![(setting.name, value)];
+        // The two halves of a certificate only go together.
+        match setting.name {
+            "s3_tls_cert" => pairs.push(("s3_tls_key", "/key")),
+            "s3_tls_key" => pairs.push(("s3_tls_cert", "/cert")),
+            _ => {}
+        }
+        let changed = format!("{:?}", given("").flags(&pairs).load().unwrap().config);
+        assert_ne!(base, changed, "{} changes nothing", setting.name);
+    }
+}
+
+#[test]
+fn defaults_are_valid_and_durations_parse() {
+    let config = given("").load().unwrap().config;
+    assert_eq!(config.shutdown_timeout, Duration::from_secs(30));
+    assert_eq!(config.store.cache, 256 << 20);
+}

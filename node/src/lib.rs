@@ -1,0 +1,25 @@
+//! The node: one process that opens the store and serves its doors, and the commands of its operator.
+//!
+//! - [`node`]: config → build → run → drain; [`steps`] are its steps, [`doors`] calls the other crates.
+//! - [`config`]: the one table of settings and its three forms.
+//! - [`admin`]: health, metrics, and the socket behind the operator's commands.
+//! - [`cli`], [`cmd`]: the command line.
+
+pub mod admin;
+pub mod announce;
+pub mod build_info;
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod credentials;
+pub mod data_dir;
+pub mod doors;
+pub mod failure;
+pub mod mounts;
+pub mod node;
+pub mod output;
+pub mod progress;
+pub mod service_manager;
+pub mod signals;
+pub mod steps;
+pub mod telemetry;

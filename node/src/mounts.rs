@@ -1,0 +1,84 @@
+//! The running mounts, by directory. One at a time is started or stopped, on a thread that may wait.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pinfold_store::namespace::Namespace;
+use pinfold_store::{Error, ErrorKind, Result};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::config::Passthrough;
+use crate::config::value::MountSpec;
+use crate::doors::MountDoor;
+
+/// All mounts of a node.
+pub struct Mounts {
+    namespace: Namespace,
+    passthrough: Passthrough,
+    running: Mutex<BTreeMap<PathBuf, (MountSpec, MountDoor)>>,
+}
+
+impl Mounts {
+    /// None yet.
+    pub fn new(namespace: Namespace, passthrough: Passthrough) -> Self {
+        Self { namespace, passthrough, running: Mutex::default() }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<PathBuf, (MountSpec, MountDoor)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Mounts; makes the directory if it is not there. AlreadyExists if this node has mounted it already.
+    pub fn add(&self, spec: MountSpec) -> Result<()> {
+        let mut running = self.running();
+        if running.contains_key(&spec.dir) {
+            return Err(
+                Error::new(ErrorKind::AlreadyExists, "it is mounted already").with("directory", spec.dir.display())
+            );
+        }
+        let door = MountDoor::start(&spec, self.namespace.clone(), self.passthrough)?;
+        tracing::info!(mount = %spec, "mounted");
+        running.insert(spec.dir.clone(), (spec, door));
+        Ok(())
+    }
+
+    /// Unmounts: publishes what was written, then lets go. NotFound if this node has not mounted it.
+    pub fn remove(&self, dir: &Path) -> Result<()> {
+        let mut running = self.running();
+        let Some((spec, door)) = running.remove(dir) else {
+            return Err(
+                Error::new(ErrorKind::NotFound, "this node has not mounted it").with("directory", dir.display())
+            );
+        };
+        drop(running);
+        door.stop()?;
+        tracing::info!(mount = %spec, "unmounted");
+        Ok(())
+    }
+
+    /// What is mounted, by directory.
+    pub fn list(&self) -> Vec<MountSpec> {
+        self.running().values().map(|(spec, _)| spec.clone()).collect()
+    }
+
+    /// Takes all mounts out of the tree without publishing: for an end that cannot wait.
+    pub fn detach_all(&self) {
+        // A mount that is being started or stopped may hold the lock for as long as it hangs.
+        let Ok(running) = self.running.try_lock() else { return };
+        for (spec, door) in running.values() {
+            tracing::warn!(mount = %spec, "detached without publishing");
+            door.detach();
+        }
+    }
+
+    /// Unmounts all; a failure is logged and does not keep the others.
+    pub fn remove_all(&self) {
+        let all = std::mem::take(&mut *self.running());
+        for (spec, door) in all.into_values() {
+            match door.stop() {
+                Ok(()) => tracing::info!(mount = %spec, "unmounted"),
+                Err(error) => tracing::error!(mount = %spec, %error, "the mount could not be ended"),
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One node: config → build → run → drain.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use pinfold_store::namespace::Namespace;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::health::{Health, Phase};
+use crate::announce;
+use crate::config::{ConfigError, Loaded};
+use crate::credentials;
+use crate::data_dir::{DataDir, IfMissing};
+use crate::doors;
+use crate::failure::{ExitCode, Failure};
+use crate::mounts::Mounts;
+use crate::service_manager as manager;
+use crate::signals::Signal;
+use crate::steps;
+use crate::telemetry::Telemetry;
+
+/// Looks a variable of the environment up.
+pub type Variables = Box<dyn Fn(&str) -> Option<OsString> + Send>;
+
+/// What a node is given: it touches nothing of the process but this, so that two run in one process.
+pub struct Inputs {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// Reads the configuration anew, for `Reload`.
+    pub reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    /// The environment (root credentials).
+    pub var: Variables,
+    /// Logs and metrics.
+    pub telemetry: Telemetry,
+    /// Orders go in here …
+    pub orders_in: mpsc::Sender<Signal>,
+    /// … and come out here.
+    pub orders: mpsc::Receiver<Signal>,
+}
+
+/// Where a node listens, with real ports.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addresses {
+    /// S3.
+    pub s3: Option<SocketAddr>,
+    /// Health and metrics.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Runs a node until it is told to stop and has drained. `on_serving` is called once, when all doors are open.
+pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(), Failure> {
+    let Inputs { loaded, reread, var, telemetry, orders_in, mut orders } = inputs;
+    let config = &loaded.config;
+
+    // Hold the data before anything looks at it. The admin listener answers from here on: a long start shows.
+    let data = DataDir::take(&config.data, IfMissing::Create)?;
+    let (root, source) = credentials::load(var, &config.root_credentials_file, data.is_fresh())?;
+    let health = Health::starting();
+    let stop = CancellationToken::new();
+    let opened: Arc<OnceLock<Namespace>> = Arc::default();
+    let (admin_address, _admin) = steps::serve_admin(config, &health, &opened, &telemetry).await?;
+
+    // The store: log, replica, chunks. A stop while it opens has nothing to drain: nothing was promised yet.
+    let namespace = tokio::select! {
+        namespace = steps::open_store(config) => namespace?,
+        () = stopped(&mut orders) => return Ok(()),
+    };
+    let namespace = opened.get_or_init(|| namespace).clone();
+
+    // The doors: S3, the operator's socket, the mounts.
+    let mut s3 = steps::serve_s3(config, &namespace, &root, &stop).await?;
+    let mounts = Arc::new(Mounts::new(namespace.clone(), config.passthrough));
+    let addresses = Addresses { s3: s3.address(), admin: admin_address };
+    let about = steps::about(config, addresses);
+    let api = steps::api(about, &namespace, &root, &mounts, &health, orders_in);
+    let commands = steps::serve_commands(api, &stop)?;
+    steps::mount_all(config, &mounts).await?;
+
+    health.enter(Phase::Serving);
+    manager::ready();
+    announce::serving(config, addresses, &root, &source);
+    on_serving(addresses);
+
+    let ended = loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Signal::Reload) => steps::reload(&loaded, &reread, &telemetry, &s3),
+                Some(Signal::Stop) | None => break Ok(()),
+            },
+            failure = s3.ended_early() => break Err(failure),
+        }
+    };
+
+    // Drain: no new requests, answer those in flight, publish written files, unmount, close; in a stated time.
+    health.enter(Phase::Stopping);
+    manager::stopping(config.shutdown_timeout);
+    tracing::info!(timeout = ?config.shutdown_timeout, "stopping");
+    stop.cancel();
+    let drain = async {
+        s3.drained().await?;
+        commands.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
+        steps::unmount_all(&mounts).await?;
+        steps::blocking(move || doors::close_namespace(&namespace)).await
+    };
+    let drained = tokio::select! {
+        done = tokio::time::timeout(config.shutdown_timeout, drain) => done,
+        () = stopped(&mut orders) => {
+            mounts.detach_all();
+            return Err(Failure::message(ExitCode::StopTimedOut, "told to stop twice: ended without draining"));
+        }
+    };
+    match drained {
+        Ok(result) => {
+            tracing::info!("stopped");
+            ended.and(result)
+        }
+        Err(_) => {
+            mounts.detach_all();
+            let why = "draining took longer than shutdown_timeout: ended without the rest";
+            Err(Failure::message(ExitCode::StopTimedOut, why))
+        }
+    }
+}
+
+/// Waits for a `Stop`, ignoring other orders; for ever if nobody can send one.
+async fn stopped(orders: &mut mpsc::Receiver<Signal>) {
+    while let Some(order) = orders.recv().await {
+        if order == Signal::Stop {
+            return;
+        }
+    }
+    std::future::pending().await
+}

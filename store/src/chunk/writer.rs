@@ -1,0 +1,385 @@
+//! Writing objects: the body is read once, written once and hashed on other threads meanwhile.
+
+use std::collections::VecDeque;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use md5::{Digest as _, Md5};
+
+use crate::chunk::append::NewBlock;
+use crate::chunk::index::Kind;
+use crate::chunk::layout::TmpFile;
+use crate::chunk::link::NewObject;
+use crate::chunk::pins::{Digest32, TempPin};
+use crate::chunk::pool::{Buffer, Md5Lane, Pending, WINDOW, is_zero};
+use crate::chunk::sidecar::SidecarWriter;
+use crate::chunk::store::Inner;
+use crate::chunk::sys;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::meta::record::InlineBlock;
+use crate::types::{Cid, MAX_OBJECT_SIZE};
+use crate::unixfs::{self, DagBuilder, Leaf, Profile, RAW, Root, cid_of_digest};
+
+/// Written bytes after which the kernel is asked to begin writing them to disk.
+const WRITEBACK_EVERY: u64 = 16 << 20;
+
+/// What a writer is told beforehand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WriteOptions {
+    /// Whether [`Stored::md5`] is wanted.
+    pub md5: bool,
+    /// The body's length in bytes, if it is known: lets a body that does not fit be refused at once.
+    pub size_hint: Option<u64>,
+}
+
+/// What was stored.
+///
+/// It is durable, except `inline`, which becomes so with the log record that carries it. It stays while `guard` lives,
+/// or until [`crate::chunk::Roots`] no longer names it.
+#[derive(Debug)]
+pub struct Stored {
+    /// The object's CID.
+    pub root: Cid,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its number of chunks; 1 for an empty object, which is one empty block.
+    pub leaves: u64,
+    /// MD5 of its bytes, if it was asked for.
+    pub md5: Option<[u8; 16]>,
+    /// The whole object, if it is small enough to travel inside the log record. It is then nowhere else.
+    pub inline: Option<InlineBlock>,
+    /// Keeps it from being collected: let go with [`TempPin::committed`] after the commit that names it.
+    pub guard: TempPin,
+}
+
+/// Takes an object's bytes in order. Dropped before [`ObjectWriter::finish`], it leaves nothing behind.
+pub struct ObjectWriter {
+    inner: Arc<Inner>,
+    profile: Profile,
+    options: WriteOptions,
+    /// The body so far, while it may still be a small one.
+    small: Vec<u8>,
+    streaming: Option<Streaming>,
+}
+
+impl ObjectWriter {
+    pub(super) fn new(inner: Arc<Inner>, profile: Profile, options: WriteOptions) -> Result<Self> {
+        inner.health.check()?;
+        let hint = options.size_hint.unwrap_or(0);
+        check_size(hint)?;
+        inner.space.admit(hint)?;
+        let small = Vec::with_capacity(hint.min(inner.config.slab_object_max as u64) as usize);
+        Ok(Self { inner, profile, options, small, streaming: None })
+    }
+
+    /// Bytes written so far.
+    pub fn size(&self) -> u64 {
+        self.streaming.as_ref().map_or(self.small.len() as u64, |s| s.written + s.chunk.bytes.len() as u64)
+    }
+
+    /// The next bytes. TooLarge beyond 5 TiB, NoSpace when the disk's reserve is reached; after an error the writer is
+    /// of no more use.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        check_size(self.size() + bytes.len() as u64)?;
+        if self.streaming.is_none() {
+            if self.small.len() + bytes.len() <= self.inner.config.slab_object_max {
+                self.small.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let mut streaming = Streaming::new(&self.inner, self.profile, self.options)?;
+            streaming.write(&self.inner, &std::mem::take(&mut self.small))?;
+            self.streaming = Some(streaming);
+        }
+        match &mut self.streaming {
+            Some(streaming) => streaming.write(&self.inner, bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the object and makes it durable.
+    pub fn finish(self) -> Result<Stored> {
+        match self.streaming {
+            None => self.inner.store_small(self.small.into(), self.options.md5),
+            Some(streaming) => streaming.finish(&self.inner),
+        }
+    }
+}
+
+impl std::fmt::Debug for ObjectWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectWriter").field("profile", &self.profile).field("size", &self.size()).finish()
+    }
+}
+
+fn check_size(size: u64) -> Result<()> {
+    if size <= MAX_OBJECT_SIZE {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("size", size))
+}
+
+impl Inner {
+    /// Stores a body of at most `slab_object_max` bytes, on the caller's thread but for the shared sync.
+    pub(super) fn store_small(&self, bytes: Bytes, md5: bool) -> Result<Stored> {
+        self.store_small_as(bytes, md5, false)
+    }
+
+    /// As [`Inner::store_small`]; what is being `published` lies on this disk already and may use the reserve.
+    pub(super) fn store_small_as(&self, bytes: Bytes, md5: bool, published: bool) -> Result<Stored> {
+        self.health.check()?;
+        let root = unixfs::raw_cid(&bytes);
+        let digest = unixfs::digest_of(&root)?;
+        let guard = self.pins.pin(&digest);
+        let md5 = md5.then(|| Md5::digest(&bytes).into());
+        let size = bytes.len() as u64;
+        let mut inline = None;
+        if bytes.len() <= self.config.inline_max {
+            inline = Some(InlineBlock { cid: root, bytes: bytes.into() });
+        } else if self.pin_stored_block(&digest)?.is_none() {
+            self.appender.append(vec![NewBlock::new(&root, bytes)?], published)?;
+        }
+        Ok(Stored { root, size, leaves: 1, md5, inline, guard })
+    }
+
+    /// Takes over bodies that the log carried. Those that are stored already are passed over.
+    pub(super) fn store_inline(&self, blocks: &[InlineBlock]) -> Result<()> {
+        // Dropped with a hint: what was deleted while it was on its way is looked at by the collector.
+        let mut pins = Vec::with_capacity(blocks.len());
+        let mut new = Vec::new();
+        for block in blocks {
+            unixfs::verify(&block.cid, &block.bytes)?;
+            let digest = unixfs::digest_of(&block.cid)?;
+            pins.push(self.pins.pin(&digest));
+            if self.pin_stored_block(&digest)?.is_none() {
+                new.push(NewBlock::new(&block.cid, Bytes::copy_from_slice(&block.bytes))?);
+            }
+        }
+        // They were accepted when they were logged: the reserve is there for this.
+        if new.is_empty() { Ok(()) } else { self.appender.append(new, true) }
+    }
+}
+
+/// A body that grows into a content file.
+struct Streaming {
+    tmp: TmpFile,
+    written: u64,
+    writeback: u64,
+    chunk: Buffer,
+    chunk_size: usize,
+    in_flight: VecDeque<InFlight>,
+    md5: Option<Md5Lane>,
+    leaves: LeafSink,
+}
+
+enum InFlight {
+    Zeros,
+    Chunk(Pending, u32),
+}
+
+impl Streaming {
+    fn new(inner: &Inner, profile: Profile, options: WriteOptions) -> Result<Self> {
+        let chunk_size = profile.chunk_size();
+        Ok(Self {
+            tmp: inner.layout.tmp_file()?,
+            written: 0,
+            writeback: 0,
+            chunk: inner.pool.buffer(chunk_size),
+            chunk_size,
+            in_flight: VecDeque::new(),
+            md5: options.md5.then(|| inner.pool.md5()),
+            leaves: LeafSink::new(profile),
+        })
+    }
+
+    fn write(&mut self, inner: &Inner, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let room = self.chunk_size - self.chunk.bytes.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.chunk.bytes.extend_from_slice(now);
+            bytes = later;
+            if self.chunk.bytes.len() == self.chunk_size {
+                self.end_chunk(inner)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the full (or last) chunk on: to the disk, unless it is zeros, and to the hashing threads.
+    fn end_chunk(&mut self, inner: &Inner) -> Result<()> {
+        let chunk = Arc::new(std::mem::replace(&mut self.chunk, inner.pool.buffer(self.chunk_size)));
+        let len = chunk.bytes.len();
+        if let Some(md5) = &self.md5 {
+            md5.push(chunk.clone());
+        }
+        while self.in_flight.len() >= WINDOW {
+            self.settle_one(inner)?;
+        }
+        let zero = is_zero(&chunk.bytes);
+        if zero && len == self.chunk_size {
+            self.in_flight.push_back(InFlight::Zeros);
+        } else {
+            self.in_flight.push_back(InFlight::Chunk(inner.pool.sha256(chunk.clone()), len as u32));
+        }
+        if !zero {
+            inner.space.admit(len as u64)?;
+            self.tmp.file.write_all_at(&chunk.bytes, self.written).at("writing a content file")?;
+        }
+        self.written += len as u64;
+        if self.written - self.writeback >= WRITEBACK_EVERY {
+            sys::start_writeback(&self.tmp.file, self.writeback, self.written - self.writeback);
+            self.writeback = self.written;
+        }
+        Ok(())
+    }
+
+    fn settle_one(&mut self, inner: &Inner) -> Result<()> {
+        match self.in_flight.pop_front() {
+            None => Ok(()),
+            Some(InFlight::Zeros) => self.leaves.zeros(inner, 1),
+            Some(InFlight::Chunk(pending, len)) => self.leaves.leaf(inner, &pending.wait()?, len),
+        }
+    }
+
+    fn finish(mut self, inner: &Inner) -> Result<Stored> {
+        if !self.chunk.bytes.is_empty() {
+            self.end_chunk(inner)?;
+        }
+        while !self.in_flight.is_empty() {
+            self.settle_one(inner)?;
+        }
+        // A body that ends with zeros ends with a hole.
+        self.tmp.file.set_len(self.written).at("setting a content file's length")?;
+        let md5 = self.md5.map(Md5Lane::finish).transpose()?;
+        let object = self.leaves.finish(inner)?;
+        let root = object.root;
+        let guard = inner.adopt_file(self.tmp, object)?;
+        Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5, inline: None, guard })
+    }
+}
+
+/// Makes the DAG and the sidecar of an object from its leaves, in order, and counts what is stored already.
+pub(super) struct LeafSink {
+    profile: Profile,
+    kind: Kind,
+    dag: DagBuilder,
+    /// The only leaf so far: an object of one chunk has no sidecar.
+    first: Option<Digest32>,
+    sidecar: Option<(TmpFile, SidecarWriter)>,
+    leaves: u64,
+    stored: u64,
+    holes: u64,
+}
+
+impl LeafSink {
+    pub(super) fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            kind: Kind::Whole,
+            dag: DagBuilder::new(profile),
+            first: None,
+            sidecar: None,
+            leaves: 0,
+            stored: 0,
+            holes: 0,
+        }
+    }
+
+    /// For an object without a content file.
+    pub(super) fn scattered(profile: Profile) -> Self {
+        Self { kind: Kind::Scattered, ..Self::new(profile) }
+    }
+
+    /// The next chunk.
+    pub(super) fn leaf(&mut self, inner: &Inner, digest: &Digest32, size: u32) -> Result<()> {
+        if !inner.index.places(digest)?.is_empty() {
+            self.stored += 1;
+        }
+        self.begin(inner, digest)?;
+        let leaf = Leaf { cid: cid_of_digest(RAW, *digest), size: u64::from(size) };
+        match &mut self.sidecar {
+            Some((_, sidecar)) => {
+                sidecar.leaf(digest)?;
+                self.dag.push(leaf, &mut |node| sidecar.node(&node))
+            }
+            None => self.dag.push(leaf, &mut no_node),
+        }
+    }
+
+    /// The next `count` chunks are whole ones of zeros.
+    pub(super) fn zeros(&mut self, inner: &Inner, count: u64) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let zero = inner.zeros.of(self.profile.chunk_size() as u32);
+        self.begin(inner, &zero)?;
+        self.holes += count;
+        self.leaves += count - 1;
+        if count > 1 {
+            self.open_sidecar(inner)?;
+        }
+        match &mut self.sidecar {
+            Some((_, sidecar)) => {
+                let pushed = self.leaves - sidecar.leaves();
+                sidecar.zero_leaves(pushed)?;
+                self.dag.push_zeros(count, &mut |node| sidecar.node(&node))
+            }
+            None => self.dag.push_zeros(count, &mut no_node),
+        }
+    }
+
+    /// Counts one leaf, and opens the sidecar for the second.
+    fn begin(&mut self, inner: &Inner, digest: &Digest32) -> Result<()> {
+        self.leaves += 1;
+        if self.leaves == 1 {
+            self.first = Some(*digest);
+            return Ok(());
+        }
+        self.open_sidecar(inner)
+    }
+
+    fn open_sidecar(&mut self, inner: &Inner) -> Result<()> {
+        if self.sidecar.is_some() {
+            return Ok(());
+        }
+        let tmp = inner.layout.tmp_file()?;
+        let file = tmp.file.try_clone().at("keeping a file open")?;
+        let chunk_size = self.profile.chunk_size() as u32;
+        let mut sidecar = SidecarWriter::new(file, self.kind, chunk_size, inner.zeros.of(chunk_size));
+        if let Some(first) = self.first.take() {
+            sidecar.leaf(&first)?;
+        }
+        self.sidecar = Some((tmp, sidecar));
+        Ok(())
+    }
+
+    /// Names the object.
+    pub(super) fn finish(self, inner: &Inner) -> Result<NewObject> {
+        let (mut tmp, mut sidecar) = self.sidecar.unzip();
+        let mut only = None;
+        let root = self.dag.finish(&mut |node| {
+            match &mut sidecar {
+                Some(sidecar) => sidecar.node(&node)?,
+                None => only = Some(node),
+            }
+            Ok(())
+        })?;
+        if let Some(sidecar) = sidecar {
+            sidecar.finish(&root)?;
+        }
+        let root = Root { leaves: root.leaves.max(1), ..root };
+        inner.health.step("object: hashed, not durable")?;
+        Ok(NewObject {
+            root,
+            digest: unixfs::digest_of(&root.cid)?,
+            chunk_size: self.profile.chunk_size() as u32,
+            sidecar: tmp.take(),
+            stored: self.stored,
+            solid: self.leaves - self.holes,
+        })
+    }
+}
+
+fn no_node(node: unixfs::Block) -> Result<()> {
+    Err(Error::new(ErrorKind::Internal, "an object of one chunk has a node").with("cid", node.cid))
+}

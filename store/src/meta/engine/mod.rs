@@ -1,0 +1,103 @@
+//! The engines behind [`MetaStore`]. Which one holds a replica is a matter of configuration; rows are the same in all
+//! and `convert` carries them over.
+
+#[cfg(feature = "engine-fjall")]
+mod fjall;
+mod memory;
+#[cfg(feature = "engine-redb")]
+mod redb;
+mod sled;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::MetaStore;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which database holds the replica.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EngineKind {
+    /// sled 0.34.7 behind its guards; the default.
+    #[default]
+    Sled,
+    /// fjall 3, an LSM tree (feature `engine-fjall`).
+    Fjall,
+    /// redb 4, a copy-on-write B-tree (feature `engine-redb`).
+    Redb,
+    /// Nothing on disk: rebuilt from checkpoint and log at every start. For tests.
+    Memory,
+}
+
+impl EngineKind {
+    /// The name in configuration files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sled => "sled",
+            Self::Fjall => "fjall",
+            Self::Redb => "redb",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// The engines that this program was built with and that keep their rows on disk.
+    pub fn on_disk() -> &'static [Self] {
+        &[
+            Self::Sled,
+            #[cfg(feature = "engine-fjall")]
+            Self::Fjall,
+            #[cfg(feature = "engine-redb")]
+            Self::Redb,
+        ]
+    }
+
+    /// Opens the database in folder `dir`, which is made if it is not there.
+    ///
+    /// Corrupt if what is there cannot be opened as this engine's database; Unsupported if the engine was not built
+    /// in or does not trust the file system.
+    pub fn open(self, dir: &Path, options: &EngineOptions) -> Result<Arc<dyn MetaStore>> {
+        match self {
+            Self::Sled => Ok(Arc::new(sled::SledStore::open(dir, options)?)),
+            #[cfg(feature = "engine-fjall")]
+            Self::Fjall => Ok(Arc::new(fjall::FjallStore::open(dir, options)?)),
+            #[cfg(feature = "engine-redb")]
+            Self::Redb => Ok(Arc::new(redb::RedbStore::open(dir, options)?)),
+            Self::Memory => Ok(Arc::new(memory::MemoryStore::default())),
+            #[allow(unreachable_patterns, reason = "with every engine built in nothing is left")]
+            _ => Err(Error::new(ErrorKind::Unsupported, "this program was built without this metadata engine")
+                .with("engine", self)),
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        [Self::Sled, Self::Fjall, Self::Redb, Self::Memory]
+            .into_iter()
+            .find(|e| e.name() == s)
+            .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "not a metadata engine").with("engine", s))
+    }
+}
+
+/// What every engine is told.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Cache in bytes. Default 256 MiB; with less, sled needs *more* memory.
+    pub cache_bytes: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 256 << 20 }
+    }
+}

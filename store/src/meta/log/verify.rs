@@ -1,0 +1,1 @@
+//! Checks of a log that is not open, for `pinfold fsck`.

@@ -1,0 +1,148 @@
+//! Buckets: directories under the namespace root (S1).
+
+use super::Namespace;
+use super::inode::Place;
+use super::node::{dir_row, fresh_attr};
+use super::s3_types::BucketInfo;
+use super::txn::{Committed, Rows};
+use super::engine::Engine;
+use super::ROOT_DIR;
+use crate::error::{Error, ErrorKind, Result};
+use crate::meta::record::Op;
+use crate::meta::rows::{BucketRow, DirRow};
+use crate::meta::{rows::RowValue, schema};
+use crate::types::{BucketName, Caller, Id, Ino};
+use crate::unixfs::Profile;
+
+/// Permission bits of a bucket's directory.
+const BUCKET_MODE: u32 = 0o755;
+
+impl BucketInfo {
+    pub(super) fn from_row(name: &str, row: BucketRow) -> Self {
+        Self {
+            id: row.id,
+            name: name.to_owned(),
+            created: row.created,
+            owner: row.owner,
+            profile: row.profile,
+            region: row.region,
+            tags: row.tags,
+        }
+    }
+}
+
+impl Engine {
+    /// Creates a bucket with its root directory; sequenced, not yet durable.
+    pub(super) fn make_bucket(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        region: Option<String>,
+        mode: u32,
+    ) -> Result<Committed<(BucketInfo, DirRow)>> {
+        let ino = self.inos.next(self)?;
+        let id = Id::random();
+        self.with_system_lock(|| {
+            if let Some(row) = self.row::<BucketRow>(&schema::bucket(name.as_str()))? {
+                return Err(Error::new(ErrorKind::AlreadyExists, "the bucket exists")
+                    .with("bucket", name)
+                    .with("owner", row.owner));
+            }
+            self.commit(caller, id, Op::CreateBucket, |txn| {
+                let bucket = BucketRow {
+                    id,
+                    created: txn.now,
+                    owner: caller.principal.clone(),
+                    profile: Profile::default(),
+                    region,
+                    tags: Vec::new(),
+                };
+                let dir = DirRow {
+                    attr: fresh_attr(ino, mode, caller.uid, caller.gid, txn.now),
+                    bucket: id,
+                    parent: None,
+                    name: name.as_str().as_bytes().to_vec(),
+                    explicit: true,
+                    marker: None,
+                    subdirs: 0,
+                    xattrs: Vec::new(),
+                };
+                txn.put(schema::bucket(name.as_str()), &bucket)?;
+                txn.put(schema::dir(id), &dir)?;
+                txn.stale_entry(Ino::ROOT, name.as_str().as_bytes());
+                Ok((BucketInfo::from_row(name.as_str(), bucket), dir))
+            })
+        })
+    }
+
+    /// Deletes an empty bucket; sequenced, not yet durable.
+    pub(super) fn remove_bucket(&self, caller: &Caller, name: &str) -> Result<Committed<()>> {
+        self.with_system_lock(|| {
+            let row = self.bucket_row(name)?;
+            self.commit(caller, row.id, Op::DeleteBucket, |txn| {
+                let root = dir_row(txn, row.id)?;
+                if !txn.is_empty_dir(row.id)? {
+                    return Err(Error::new(ErrorKind::NotEmpty, "the bucket is not empty").with("bucket", name));
+                }
+                txn.drop_uploads(row.id)?;
+                txn.delete(schema::bucket(name));
+                txn.delete(schema::dir(row.id));
+                txn.delete(schema::setting(&format!("stream/{}", row.id)));
+                txn.stale_entry(Ino::ROOT, name.as_bytes());
+                txn.moved(root.attr.ino, Place::OrphanDir { row: Box::new(root) });
+                Ok(())
+            })
+        })
+    }
+}
+
+impl Namespace {
+    /// Creates a bucket. AlreadyExists carries the context `owner`.
+    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, region: Option<String>) -> Result<BucketInfo> {
+        let made = self.0.make_bucket(caller, name, region, BUCKET_MODE)?;
+        Ok(self.0.acknowledged(caller, made).await?.0)
+    }
+
+    /// NoSuchBucket if there is none.
+    pub fn bucket(&self, name: &str) -> Result<BucketInfo> {
+        Ok(BucketInfo::from_row(name, self.0.bucket_row(name)?))
+    }
+
+    /// All buckets by name.
+    pub fn buckets(&self) -> Result<Vec<BucketInfo>> {
+        let prefix = schema::bucket("");
+        let (mut start, end) = (prefix.clone(), schema::prefix_end(&prefix));
+        let mut buckets = Vec::new();
+        loop {
+            let rows = self.0.meta.range(&start, &end, 1000)?;
+            let Some((last, _)) = rows.last() else { return Ok(buckets) };
+            start = [last.as_slice(), b"\0"].concat();
+            for (key, value) in &rows {
+                let name = std::str::from_utf8(&key[1..])
+                    .map_err(|e| Error::corrupt("a bucket's name is not UTF-8").caused_by(e))?;
+                buckets.push(BucketInfo::from_row(name, BucketRow::decode(value)?));
+            }
+        }
+    }
+
+    /// Deletes an empty bucket, else NotEmpty. Uploads in progress are aborted.
+    pub async fn delete_bucket(&self, caller: &Caller, name: &str) -> Result<()> {
+        let removed = self.0.remove_bucket(caller, name)?;
+        self.0.acknowledged(caller, removed).await
+    }
+
+    /// Replaces a bucket's tags.
+    pub async fn set_bucket_tags(&self, caller: &Caller, name: &str, tags: Vec<(String, String)>) -> Result<()> {
+        let id = self.0.bucket_row(name)?.id;
+        let set = self.0.commit(caller, id, Op::SetAttr, |txn| {
+            let mut row = txn.engine.bucket_row(name)?;
+            row.tags = tags;
+            txn.put(schema::bucket(name), &row)
+        })?;
+        self.0.acknowledged(caller, set).await
+    }
+
+    pub(super) fn root_row(&self) -> Result<DirRow> {
+        dir_row(&*self.0, ROOT_DIR)
+    }
+}

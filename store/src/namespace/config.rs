@@ -1,0 +1,55 @@
+//! Settings of a namespace.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::meta::EngineKind;
+
+/// Settings of a namespace on local disk.
+#[derive(Clone, Debug)]
+pub struct NamespaceConfig {
+    /// The data directory; everything of this node is below it.
+    pub data_dir: PathBuf,
+    /// Engine of the metadata replica.
+    pub engine: EngineKind,
+    /// Memory for the replica's cache, in bytes.
+    pub cache_bytes: u64,
+    /// Size at which a log segment is sealed, in bytes.
+    pub segment_bytes: u64,
+    /// A mount's unsynced operations are durable after this at the latest (S14).
+    pub commit_interval: Duration,
+    /// A closed file stays writable in place for this long before it is published (S8, ruling 12).
+    pub publish_after: Duration,
+    /// A file that stays open is published after this much continuous dirtiness.
+    pub publish_at_most: Duration,
+    /// Bytes of disk that are never used.
+    pub reserve_bytes: u64,
+    /// Largest body that travels in its log record, in bytes.
+    pub inline_max: usize,
+    /// Threads that hash.
+    pub hash_threads: usize,
+    /// How often unreachable content is collected.
+    pub collect_every: Duration,
+    /// Log bytes after which a checkpoint is made at the earliest.
+    pub checkpoint_bytes: u64,
+}
+
+impl NamespaceConfig {
+    /// Defaults for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            engine: EngineKind::default(),
+            cache_bytes: 256 << 20,
+            segment_bytes: 64 << 20,
+            commit_interval: Duration::from_secs(1),
+            publish_after: Duration::from_secs(5),
+            publish_at_most: Duration::from_secs(60),
+            reserve_bytes: 256 << 20,
+            inline_max: 4096,
+            hash_threads: std::thread::available_parallelism().map_or(2, usize::from),
+            collect_every: Duration::from_secs(10),
+            checkpoint_bytes: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! CopyObject: a new name for content that is stored already. No bytes move.
+
+use super::Namespace;
+use super::condition::check_read;
+use super::engine::Engine;
+use super::object::{NewObject, object_info};
+use super::s3_types::{CopyRequest, ObjectInfo, PutMeta, ReadVerdict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::meta::record::Op;
+use crate::meta::rows::{Content, NodeRow, PosixHints};
+use crate::types::Caller;
+
+/// POSIX attributes as S3 metadata shows them (S11).
+fn shown_posix(node: &NodeRow) -> PosixHints {
+    match node.file() {
+        Some(file) if file.meta.posix_shown => PosixHints {
+            mode: Some(node.attr.mode),
+            uid: Some(node.attr.uid),
+            gid: Some(node.attr.gid),
+            mtime: Some(node.attr.mtime),
+        },
+        _ => PosixHints::default(),
+    }
+}
+
+impl Namespace {
+    /// CopyObject. PreconditionFailed if a condition on the source does not hold (a copy has no 304).
+    pub async fn copy(
+        &self,
+        caller: &Caller,
+        source: (&str, &[u8]),
+        destination: (&str, &[u8]),
+        request: CopyRequest,
+    ) -> Result<ObjectInfo> {
+        let from = self.0.bucket_row(source.0)?;
+        let to = self.0.bucket_row(destination.0)?;
+        let (_, node) = Engine::blocking(|| self.0.published(&from, source.0, source.1))?;
+        let info = object_info(source.1.to_vec(), &node)?;
+        if check_read(&request.source_precondition, &info.meta.etag.0, info.meta.last_modified) != ReadVerdict::Proceed {
+            return Err(Error::new(ErrorKind::PreconditionFailed, "a condition on the copy source did not hold"));
+        }
+        if !request.precondition.is_empty() {
+            self.0.publish_for_condition(&to, destination.1)?;
+        }
+        // Keeps the content from collection until the new name holds it, even if the source goes meanwhile.
+        let held = self.0.chunks.reader(&info.cid, info.size)?;
+        let (headers, posix) = request
+            .replace_meta
+            .unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
+        let object = NewObject {
+            content: Content { mode: 0, profile: from.profile, root: info.cid, size: info.size, leaves: info.leaves },
+            // A copy keeps its source's ETag: same bytes, and what a client compares.
+            etag: info.meta.etag,
+            meta: PutMeta {
+                headers,
+                tags: request.replace_tags.unwrap_or(info.meta.tags),
+                checksum: info.meta.checksum,
+                posix,
+            },
+            parts: info.meta.parts,
+        };
+        let copied = self.0.commit(caller, to.id, Op::Put, |txn| {
+            txn.put_object(destination.1, object, &request.precondition)
+        })?;
+        drop(held);
+        let node = self.0.acknowledged(caller, copied).await?;
+        object_info(destination.1.to_vec(), &node)
+    }
+}

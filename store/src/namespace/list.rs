@@ -1,0 +1,114 @@
+//! Listings (ListObjects V1 and V2): prefix, any delimiter, pages that begin anywhere.
+
+use super::Namespace;
+use super::engine::Engine;
+use super::node::read_node;
+use super::object::object_info;
+use super::s3_types::{ListItem, ListPage, ListRequest};
+use super::walk::{KeyWalk, Step};
+use crate::error::Result;
+use crate::meta::rows::BucketRow;
+use crate::meta::schema;
+use crate::types::Caller;
+
+/// The common prefix that a key rolls up to, if the delimiter stands after the prefix.
+fn roll_up<'k>(key: &'k [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'k [u8]> {
+    if delimiter.is_empty() {
+        return None;
+    }
+    let rest = &key[prefix.len()..];
+    let at = rest.windows(delimiter.len()).position(|window| window == delimiter)?;
+    Some(&key[..prefix.len() + at + delimiter.len()])
+}
+
+/// The smallest key to look at: after `after`, and after everything that it rolls up if it is a common prefix itself.
+fn first_key(request: &ListRequest) -> Vec<u8> {
+    let ListRequest { prefix, delimiter, after, .. } = request;
+    if after < prefix {
+        return prefix.clone();
+    }
+    if after.starts_with(prefix) && roll_up(after, prefix, delimiter) == Some(after) {
+        return schema::prefix_end(after);
+    }
+    [after.as_slice(), b"\0"].concat()
+}
+
+impl Engine {
+    fn list_page(&self, bucket: &BucketRow, name: &str, request: &ListRequest) -> Result<ListPage> {
+        let mut page = ListPage::default();
+        if request.max == 0 {
+            return Ok(page);
+        }
+        let first = first_key(request);
+        let mut walk = KeyWalk::new(self, bucket.id, bucket.profile, &first)?;
+        let ListRequest { prefix, delimiter, max, .. } = request;
+        while let Some(step) = walk.next()? {
+            match step {
+                Step::Directory { path, id } => {
+                    if !path.starts_with(prefix) {
+                        if prefix.starts_with(&path) {
+                            walk.descend(id, path);
+                            continue;
+                        }
+                        if path > *prefix {
+                            break;
+                        }
+                        continue;
+                    }
+                    match roll_up(&path, prefix, delimiter) {
+                        // All keys below roll up to the same prefix; there is at least one.
+                        Some(common) => {
+                            if page.items.len() == *max {
+                                page.truncated = true;
+                                break;
+                            }
+                            let common = common.to_vec();
+                            let skip = common.len() < path.len();
+                            page.items.push(ListItem::Prefix(common.clone()));
+                            if skip {
+                                walk.seek(&schema::prefix_end(&common))?;
+                            }
+                        }
+                        None => walk.descend(id, path),
+                    }
+                }
+                Step::Object { key, holder, mut node } => {
+                    if !key.starts_with(prefix) {
+                        if key > *prefix {
+                            break;
+                        }
+                        continue;
+                    }
+                    if page.items.len() == *max {
+                        page.truncated = true;
+                        break;
+                    }
+                    if let Some(common) = roll_up(&key, prefix, delimiter) {
+                        let common = common.to_vec();
+                        walk.seek(&schema::prefix_end(&common))?;
+                        page.items.push(ListItem::Prefix(common));
+                        continue;
+                    }
+                    if node.file().is_some_and(|file| file.live) && self.publish_closed(node.attr.ino)? {
+                        match read_node(self, &holder)? {
+                            Some(published) if published.attr.ino == node.attr.ino => *node = published,
+                            _ => {}
+                        }
+                    }
+                    page.items.push(ListItem::Object(Box::new(object_info(key, &node)?)));
+                }
+            }
+        }
+        tracing::trace!(bucket = name, items = page.items.len(), truncated = page.truncated, "listed");
+        Ok(page)
+    }
+}
+
+impl Namespace {
+    /// A page of the listing. Files that were written and closed at a mount are published first (S6); LIST never
+    /// waits for a file that is open for writing (ruling 20).
+    pub async fn list(&self, _caller: &Caller, bucket: &str, request: ListRequest) -> Result<ListPage> {
+        let row = self.0.bucket_row(bucket)?;
+        Engine::blocking(|| self.0.list_page(&row, bucket, &request))
+    }
+}

@@ -1,0 +1,137 @@
+//! Live files: which inodes have one, when each is to be published, and what their handles read.
+//!
+//! Lock order: an inode's `open`, then a stream's lock. A publish holds `open`, so a writer that opens meanwhile waits
+//! for it; `stat` and reads never do.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use parking_lot::{Condvar, Mutex};
+
+use super::inode::Inode;
+use super::local::LocalStat;
+use crate::chunk::{LiveFile, ObjectReader};
+use crate::types::Ino;
+
+/// Where an open inode's bytes are.
+#[derive(Clone)]
+pub(super) enum Data {
+    /// Nowhere yet: no handle, and no live file.
+    None,
+    /// Published content.
+    Sealed(Arc<ObjectReader>),
+    /// A live file.
+    Live(Arc<LiveFile>),
+    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile.
+    Sealing(LocalStat),
+}
+
+/// What opening and releasing keep of an inode.
+#[derive(Default)]
+pub(super) struct OpenState {
+    /// Open handles.
+    pub(super) handles: u32,
+    /// Handles open for writing.
+    pub(super) writers: u32,
+    /// Of these, handles that have not been flushed since they last wrote: LIST does not wait for such a file.
+    pub(super) unflushed: u32,
+    /// The one file that the kernel may read and write directly, chosen at the first open (ruling 11).
+    pub(super) backing: Option<Arc<File>>,
+    /// The content that `backing` is, if it is sealed.
+    pub(super) backed: Option<[u8; 32]>,
+    /// The last publish that left the live file in place: its size and mtime then, when, and how long it took.
+    pub(super) copied: Option<Copied>,
+}
+
+/// A publish by copy.
+pub(super) struct Copied {
+    pub(super) size: u64,
+    pub(super) mtime: crate::types::Timestamp,
+    pub(super) at: Instant,
+    pub(super) took: Duration,
+}
+
+/// All inodes with a live file, and when each is due to be published.
+#[derive(Default)]
+pub(super) struct LiveTable {
+    map: DashMap<Ino, Arc<Inode>>,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    due: BTreeSet<(Instant, Ino)>,
+    when: std::collections::HashMap<Ino, Instant>,
+    stopped: bool,
+}
+
+/// With more live files than this waiting, the earliest is published at once: each holds a descriptor.
+const MOST_WAITING: usize = 512;
+
+impl LiveTable {
+    /// The inode behind a live file.
+    pub(super) fn get(&self, ino: Ino) -> Option<Arc<Inode>> {
+        self.map.get(&ino).map(|inode| Arc::clone(&inode))
+    }
+
+    /// An inode has a live file now. True if it had none.
+    pub(super) fn insert(&self, inode: &Arc<Inode>) -> bool {
+        self.map.insert(inode.ino, Arc::clone(inode)).is_none()
+    }
+
+    /// An inode has no live file any more. True if it had one.
+    pub(super) fn remove(&self, ino: Ino) -> bool {
+        let mut queue = self.queue.lock();
+        if let Some(at) = queue.when.remove(&ino) {
+            queue.due.remove(&(at, ino));
+        }
+        drop(queue);
+        self.map.remove(&ino).is_some()
+    }
+
+    /// All inodes with a live file.
+    pub(super) fn all(&self) -> Vec<Arc<Inode>> {
+        self.map.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// Has an inode published at `at`, instead of whenever it was due before.
+    pub(super) fn schedule(&self, ino: Ino, at: Instant) {
+        let mut queue = self.queue.lock();
+        if let Some(before) = queue.when.insert(ino, at) {
+            queue.due.remove(&(before, ino));
+        }
+        queue.due.insert((at, ino));
+        self.wake.notify_one();
+    }
+
+    /// Waits for the next inode that is due; none when stopped.
+    pub(super) fn next_due(&self) -> Option<Ino> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.stopped {
+                return None;
+            }
+            match queue.due.first().copied() {
+                Some((at, ino)) if at <= Instant::now() || queue.due.len() > MOST_WAITING => {
+                    queue.due.remove(&(at, ino));
+                    queue.when.remove(&ino);
+                    return Some(ino);
+                }
+                Some((at, _)) => {
+                    self.wake.wait_until(&mut queue, at);
+                }
+                None => self.wake.wait(&mut queue),
+            }
+        }
+    }
+
+    /// Ends [`Self::next_due`] for good.
+    pub(super) fn stop(&self) {
+        self.queue.lock().stopped = true;
+        self.wake.notify_all();
+    }
+}

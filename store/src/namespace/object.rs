@@ -1,0 +1,326 @@
+//! Objects: PUT, HEAD, GET, DELETE and tags, each decided in one commit.
+
+use super::Namespace;
+use super::condition::check_write;
+use super::engine::Engine;
+use super::inode::Holder;
+use super::node::{DIRECTORY_TYPE, find_node, fresh_attr, full_mode, read_node};
+use super::path::{KeyPath, find_key, walk};
+use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
+use super::txn::Txn;
+use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::meta::record::Op;
+use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixHints};
+use crate::meta::schema;
+use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
+
+/// Permission bits of an object put over S3 without `x-amz-meta-mode`.
+const OBJECT_MODE: u32 = 0o644;
+/// How often a read looks again when what it found is replaced or collected under its hands.
+const READ_RETRIES: usize = 8;
+
+/// An object to be named: its content, ETag and metadata, whatever way they came.
+pub(super) struct NewObject {
+    pub(super) content: Content,
+    pub(super) etag: ETag,
+    pub(super) meta: PutMeta,
+    pub(super) parts: Vec<PartInfo>,
+}
+
+/// HEAD's view of a node.
+pub(super) fn object_info(key: Vec<u8>, node: &NodeRow) -> Result<ObjectInfo> {
+    let file = node.file().ok_or_else(|| Error::new(ErrorKind::NotFound, "a special file is not an object"))?;
+    Ok(ObjectInfo {
+        key,
+        size: file.content.size,
+        cid: file.content.root,
+        leaves: file.content.leaves,
+        meta: file.meta.clone(),
+        mode: full_mode(node),
+        uid: node.attr.uid,
+        gid: node.attr.gid,
+        mtime: node.attr.mtime,
+        ino: node.attr.ino,
+        symlink: matches!(node.kind, NodeKind::Symlink(..)),
+    })
+}
+
+/// NoSuchKey in the store's words.
+pub(super) fn no_such_key(bucket: &str, key: &[u8]) -> Error {
+    Error::new(ErrorKind::NotFound, "the key does not exist")
+        .with("bucket", bucket)
+        .with("key", String::from_utf8_lossy(key))
+}
+
+impl Txn<'_> {
+    /// Puts an object under a key: a new inode that replaces what the name holds (S7), keeping its mode, owner and
+    /// POSIX-only attributes. Directories on the way are made.
+    pub(super) fn put_object(&mut self, key: &[u8], object: NewObject, precondition: &Precondition) -> Result<NodeRow> {
+        let path = KeyPath::parse_new(key)?;
+        let bucket = self.bucket;
+        // Decide before anything is made: a failed condition must not leave directories behind.
+        let old = match walk(self, bucket, &path.dirs)? {
+            None => None,
+            Some(dir) => match path.name {
+                Some(name) => find_node(self, dir, name)?,
+                None => read_node(self, &Holder::Marker(dir))?.map(|node| (Holder::Marker(dir), node)),
+            },
+        };
+        let current = old.as_ref().and_then(|(_, node)| node.file());
+        check_write(precondition, current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)))?;
+        if path.name.is_none() && path.dirs.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "a key names an object"));
+        }
+
+        let dir = self.make_dirs(&path.dirs)?;
+        let ino = self.engine.inos.next(self.engine)?;
+        let node = self.new_node(ino, old.as_ref().map(|(_, node)| node), object, path.name.is_none());
+        if let Some((_, old)) = &old {
+            self.note_replaced(old);
+        }
+        match path.name {
+            Some(name) => {
+                if let Some((holder, old)) = old {
+                    self.unname(&holder, old, Some((dir, name)))?;
+                }
+                self.put_node(&Holder::Entry { dir, name: name.to_vec() }, None, &node)?;
+                let parent = self.touch_dir(dir, 0, false)?;
+                self.stale_entry(parent.attr.ino, name);
+            }
+            None => {
+                if let Some((holder, old)) = old {
+                    self.unname(&holder, old, None)?;
+                }
+                let mut row = self.touch_dir(dir, 0, true)?;
+                if let Some(mode) = object_mode(&node) {
+                    row.attr.mode = mode;
+                    self.put(schema::dir(dir), &row)?;
+                }
+                self.put_node(&Holder::Marker(dir), None, &node)?;
+                self.stale_entry(row.attr.ino, b"");
+                self.stale_inode(row.attr.ino, false);
+            }
+        }
+        Ok(node)
+    }
+
+    fn new_node(&self, ino: crate::types::Ino, old: Option<&NodeRow>, object: NewObject, marker: bool) -> NodeRow {
+        let posix = object.meta.posix;
+        let owner = |sent: Option<u32>, old: Option<u32>, own: u32| match sent {
+            Some(id) if self.caller.admin => id,
+            _ => old.unwrap_or(own),
+        };
+        let mode = match posix.mode {
+            Some(mode) if self.caller.admin => mode & 0o7777,
+            // Nobody but an administrator makes a set-user-id program over S3 (ruling 22).
+            Some(mode) => mode & 0o777,
+            None => old.map_or(if marker { 0o755 } else { OBJECT_MODE }, |old| old.attr.mode),
+        };
+        let mut attr = fresh_attr(
+            ino,
+            mode,
+            owner(posix.uid, old.map(|o| o.attr.uid), self.caller.uid),
+            owner(posix.gid, old.map(|o| o.attr.gid), self.caller.gid),
+            self.now,
+        );
+        attr.mtime = posix.mtime.unwrap_or(self.now);
+        let mut headers = object.meta.headers;
+        if marker && headers.content_type.is_none() {
+            headers.content_type = Some(DIRECTORY_TYPE.to_owned());
+        }
+        let meta = ObjectMeta {
+            etag: object.etag,
+            last_modified: self.now,
+            version: Id::default(),
+            headers,
+            tags: object.meta.tags,
+            checksum: object.meta.checksum,
+            parts: object.parts,
+            posix_shown: posix != PosixHints::default(),
+        };
+        NodeRow {
+            attr,
+            nlink: 1,
+            kind: NodeKind::File(FileRow { content: object.content, meta, live: false }),
+            xattrs: old.map(|old| old.xattrs.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The mode that a marker's `x-amz-meta-mode` gives to its directory.
+fn object_mode(node: &NodeRow) -> Option<u32> {
+    node.file().filter(|file| file.meta.posix_shown).map(|_| node.attr.mode)
+}
+
+impl Engine {
+    /// The object of a key with nothing unpublished (S6): a live file is published first, with bounded retries.
+    pub(super) fn published(&self, bucket: &BucketRow, name: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
+        for _ in 0..READ_RETRIES {
+            let (holder, node) =
+                find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))?;
+            if !node.file().is_some_and(|file| file.live) || !self.publish_now(node.attr.ino)? {
+                return Ok((holder, node));
+            }
+        }
+        // Somebody writes faster than we publish: the last published state is served (ruling 20).
+        find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))
+    }
+
+    /// Publishes what a key holds, so that a condition on its ETag can be decided (ruling 7).
+    pub(super) fn publish_for_condition(&self, bucket: &BucketRow, key: &[u8]) -> Result<()> {
+        if let Some((_, node)) = find_key(self, bucket.id, bucket.profile, key)?
+            && node.file().is_some_and(|file| file.live)
+        {
+            Engine::blocking(|| self.publish_now(node.attr.ino))?;
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// A writer for an object's or part's bytes in this bucket's profile. Blocking: use it from a blocking thread,
+    /// except for bodies of which `size_hint` says at most `inline_max`.
+    pub fn writer(&self, bucket: &str, options: WriteOptions) -> Result<ObjectWriter> {
+        let row = self.0.bucket_row(bucket)?;
+        self.0.chunks.writer(row.profile, options)
+    }
+
+    /// Names stored content: PutObject.
+    pub async fn put(&self, caller: &Caller, bucket: &str, key: &[u8], request: PutRequest) -> Result<ObjectInfo> {
+        let row = self.0.bucket_row(bucket)?;
+        if request.content.size > MAX_OBJECT_SIZE {
+            return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", request.content.size));
+        }
+        if !request.precondition.is_empty() {
+            self.0.publish_for_condition(&row, key)?;
+        }
+        let PutRequest { content: mut stored, etag, meta, precondition } = request;
+        let content = Content {
+            mode: 0,
+            profile: row.profile,
+            root: stored.root,
+            size: stored.size,
+            leaves: stored.leaves,
+        };
+        let inline = stored.inline.take();
+        let object = NewObject { content, etag, meta, parts: Vec::new() };
+        let put = self.0.commit(caller, row.id, Op::Put, |txn| {
+            txn.carry(inline);
+            txn.put_object(key, object, &precondition)
+        })?;
+        // The row holds the content from here on.
+        stored.guard.committed();
+        let node = self.0.acknowledged(caller, put).await?;
+        object_info(key.to_vec(), &node)
+    }
+
+    /// HEAD. A file with unpublished writes is published first (S6).
+    pub async fn head(&self, _caller: &Caller, bucket: &str, key: &[u8]) -> Result<ObjectInfo> {
+        let row = self.0.bucket_row(bucket)?;
+        let (_, node) = self.read_published(&row, bucket, key)?;
+        object_info(key.to_vec(), &node)
+    }
+
+    /// GET: the object and a reader of exactly that content.
+    pub async fn get(&self, _caller: &Caller, bucket: &str, key: &[u8]) -> Result<(ObjectInfo, ObjectReader)> {
+        let row = self.0.bucket_row(bucket)?;
+        let mut tries = 0;
+        loop {
+            let (_, node) = self.read_published(&row, bucket, key)?;
+            let info = object_info(key.to_vec(), &node)?;
+            match self.0.chunks.reader(&info.cid, info.size) {
+                Ok(reader) => return Ok((info, reader)),
+                // Replaced and collected between the two look-ups.
+                Err(error) if error.kind() == ErrorKind::NotFound && tries < READ_RETRIES => tries += 1,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Err(Error::corrupt("the object's content is not in the store").with("cid", info.cid));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A look-up that takes the blocking path only where something has to be published.
+    fn read_published(&self, row: &BucketRow, bucket: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
+        let (holder, node) =
+            find_key(&*self.0, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
+        if node.file().is_some_and(|file| file.live) {
+            return Engine::blocking(|| self.0.published(row, bucket, key));
+        }
+        Ok((holder, node))
+    }
+
+    /// DELETE. Deleting what is not there is not an error. PreconditionFailed if a condition does not hold.
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        key: &[u8],
+        precondition: Precondition,
+    ) -> Result<DeleteOutcome> {
+        let row = self.0.bucket_row(bucket)?;
+        if !precondition.is_empty() {
+            self.0.publish_for_condition(&row, key)?;
+        }
+        let deleted = self.0.commit(caller, row.id, Op::Delete, |txn| {
+            let found = find_key(txn, row.id, row.profile, key)?;
+            let current = found.as_ref().and_then(|(_, node)| node.file());
+            check_write(&precondition, current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)))?;
+            let Some((holder, node)) = found else { return Ok(DeleteOutcome { existed: false }) };
+            let path = KeyPath::parse(key)?;
+            let dir = walk(txn, row.id, &path.dirs)?.ok_or_else(|| no_such_key(bucket, key))?;
+            txn.note_replaced(&node);
+            match path.name {
+                Some(name) => {
+                    txn.unname(&holder, node, Some((dir, name)))?;
+                    if !matches!(holder, Holder::Entry { .. }) {
+                        txn.delete(schema::entry(dir, name, false));
+                    }
+                    let parent = txn.touch_dir(dir, 0, false)?;
+                    txn.stale_entry(parent.attr.ino, name);
+                }
+                None => {
+                    if read_node(txn, &holder)?.is_some() {
+                        txn.unname(&holder, node, None)?;
+                    }
+                    let mut above = txn.touch_dir(dir, 0, false)?;
+                    above.explicit = false;
+                    txn.put(schema::dir(dir), &above)?;
+                    txn.stale_entry(above.attr.ino, b"");
+                }
+            }
+            txn.prune(dir)?;
+            Ok(DeleteOutcome { existed: true })
+        })?;
+        self.0.acknowledged(caller, deleted).await
+    }
+
+    /// Replaces an object's tags (an empty list deletes them).
+    pub async fn set_tags(&self, caller: &Caller, bucket: &str, key: &[u8], tags: Vec<(String, String)>) -> Result<()> {
+        let row = self.0.bucket_row(bucket)?;
+        let set = self.0.commit(caller, row.id, Op::SetAttr, |txn| {
+            let (holder, old) = find_key(txn, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
+            let stored = read_node(txn, &holder)?;
+            let mut node = old;
+            if stored.is_none() {
+                // The implied marker of an explicit directory becomes an inode of its own.
+                node.attr.ino = txn.engine.inos.next(txn.engine)?;
+            }
+            node.attr.ctime = txn.now;
+            if let Some(file) = node.file_mut() {
+                file.meta.tags = tags;
+            }
+            txn.stale_inode(node.attr.ino, false);
+            txn.put_node(&holder, stored.as_ref(), &node)
+        })?;
+        self.0.acknowledged(caller, set).await
+    }
+}
+
+/// Now, for callers outside a commit.
+impl Engine {
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

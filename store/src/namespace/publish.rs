@@ -1,0 +1,207 @@
+//! Publishing (S8): a live file's bytes get chunked, hashed and named by a CID, in one commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::inode::{Inode, Place};
+use super::live::{Copied, Data, OpenState};
+use super::local::{self, LocalStat};
+use super::node::{published_etag, read_node};
+use super::Namespace;
+use crate::chunk::{LiveFile, Stored};
+use crate::error::{Error, ErrorKind, Result};
+use crate::meta::record::Op;
+use crate::meta::rows::{Checksum, Content};
+use crate::types::{Caller, ETag, Ino};
+use crate::unixfs::Profile;
+
+/// How long a read at the other door waits for the RELEASE that follows a close (it comes after close returned).
+const RELEASE_WAIT: Duration = Duration::from_millis(200);
+/// A file that stays open is published again at the earliest after this many times the last publish's cost (ruling 9).
+const COPY_PACE: u32 = 20;
+
+impl Engine {
+    /// Publishes an inode's live file for a reader at the other door. True if the caller should look at the row again.
+    pub(super) fn publish_now(&self, ino: Ino) -> Result<bool> {
+        let Some(inode) = self.lives.get(ino) else { return Ok(true) };
+        let mut open = inode.open.lock();
+        if open.writers > 0 && open.unflushed == 0 {
+            // Closed, but its RELEASE is still on the way: then it can be sealed instead of copied.
+            let deadline = Instant::now() + RELEASE_WAIT;
+            while open.writers > 0 && !inode.released.wait_until(&mut open, deadline).timed_out() {}
+        }
+        self.publish_locked(&inode, &mut open)
+    }
+
+    /// As [`Self::publish_now`], but not for a file that somebody is writing to (LIST, ruling 20).
+    pub(super) fn publish_closed(&self, ino: Ino) -> Result<bool> {
+        match self.lives.get(ino) {
+            Some(inode) if inode.open.lock().unflushed > 0 => Ok(false),
+            _ => self.publish_now(ino),
+        }
+    }
+
+    /// Publishes with the inode's `open` held. True if the row changed.
+    pub(super) fn publish_locked(&self, inode: &Arc<Inode>, open: &mut OpenState) -> Result<bool> {
+        let data = inode.data.read().clone();
+        let Data::Live(live) = data else { return Ok(true) };
+        let bucket = match &*inode.place.read() {
+            Place::Held { bucket, .. } => *bucket,
+            // Without a name there is nothing to publish.
+            _ => return Ok(false),
+        };
+        let before = local::stat(live.file())?;
+        // Whoever has it open, even for reading, may have it mapped or be reading it directly.
+        let may_seal = open.handles == 0;
+        if let Some(copied) = &open.copied {
+            let unchanged = copied.size == before.size && copied.mtime == before.mtime;
+            let soon = open.unflushed > 0 && copied.at.elapsed() < copied.took * COPY_PACE;
+            if !may_seal && (unchanged || soon) {
+                return Ok(false);
+            }
+        }
+        let profile = self.profile_of(bucket)?;
+        let started = Instant::now();
+        let (stored, sealed) = if may_seal {
+            drop(live);
+            self.seal(inode, before, profile)?
+        } else {
+            (self.chunks.publish_copy(&live, profile)?, false)
+        };
+        let (root, size) = (stored.root, stored.size);
+        match self.commit_publish(inode, bucket, stored, profile, before.mtime, sealed) {
+            Ok(changed) if sealed => {
+                tracing::trace!(inode = %inode.ino, %root, size, "published");
+                open.copied = None;
+                self.clear_live(inode, Data::None);
+                self.chunks.discard_live(inode.ino)?;
+                Ok(changed)
+            }
+            Ok(changed) => {
+                let took = started.elapsed();
+                open.copied = Some(Copied { size: before.size, mtime: before.mtime, at: Instant::now(), took });
+                self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most.max(took * COPY_PACE));
+                Ok(changed)
+            }
+            Err(error) => {
+                if sealed {
+                    self.reopen_live(inode)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Stores a live file that nobody has open: small ones in the log or a slab, others become content files. The live
+    /// file itself is let go of after the commit. True if it was sealed, false if a copy was published.
+    fn seal(&self, inode: &Inode, before: LocalStat, profile: Profile) -> Result<(Stored, bool)> {
+        let Data::Live(live) = std::mem::replace(&mut *inode.data.write(), Data::Sealing(before)) else {
+            return Err(Error::new(ErrorKind::Internal, "a live file went away while it was published"));
+        };
+        let sealed = (|| {
+            // Its own descriptor must be gone for the kernel to tell whether anybody else can write.
+            let Ok(live) = Arc::try_unwrap(live) else { return Ok(None) };
+            match self.chunks.seal_live(live, profile) {
+                Ok(stored) => Ok(Some(stored)),
+                Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+                Err(error) => Err(error),
+            }
+        })();
+        match sealed {
+            Ok(Some(stored)) => Ok((stored, true)),
+            // A mapping, or a descriptor of a killed daemon's mount, may still write: publish a copy, look again.
+            Ok(None) => {
+                let live = self.reopen_live(inode)?;
+                Ok((self.chunks.publish_copy(&live, profile)?, false))
+            }
+            Err(error) => {
+                self.reopen_live(inode)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes an inode's live file up again.
+    fn reopen_live(&self, inode: &Inode) -> Result<Arc<LiveFile>> {
+        let live = Arc::new(self.chunks.open_live(inode.ino)?);
+        *inode.data.write() = Data::Live(Arc::clone(&live));
+        Ok(live)
+    }
+
+    fn commit_publish(
+        &self,
+        inode: &Inode,
+        bucket: crate::types::Id,
+        mut stored: Stored,
+        profile: Profile,
+        mtime: crate::types::Timestamp,
+        sealed: bool,
+    ) -> Result<bool> {
+        let caller = Caller::worker("publish");
+        let inline = stored.inline.take();
+        let content = Content { mode: 0, profile, root: stored.root, size: stored.size, leaves: stored.leaves };
+        let committed = self.commit(&caller, bucket, Op::Publish, |txn| {
+            let place = inode.place.read().clone();
+            let Place::Held { holder, .. } = place else { return Ok(false) };
+            let old = read_node(txn, &holder)?
+                .filter(|node| node.attr.ino == inode.ino)
+                .ok_or_else(|| Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino))?;
+            let mut new = old.clone();
+            if mtime != old.attr.mtime {
+                new.attr.ctime = old.attr.ctime.max(mtime);
+                new.attr.mtime = mtime;
+            }
+            let Some(file) = new.file_mut() else { return Ok(false) };
+            file.live = !sealed;
+            if file.content != content || file.meta.etag.0.is_empty() {
+                // No write ever leaves an old ETag or checksum in place (S12).
+                file.meta.etag = ETag(published_etag(&content)?);
+                file.meta.last_modified = txn.now;
+                file.meta.checksum = None::<Checksum>;
+                file.meta.parts.clear();
+                file.meta.posix_shown = true;
+                file.content = content;
+                txn.carry(inline);
+            }
+            if new == old {
+                return Ok(false);
+            }
+            txn.put_node(&holder, Some(&old), &new)?;
+            Ok(true)
+        })?;
+        stored.guard.committed();
+        Ok(self.sequenced(&caller, committed))
+    }
+
+    /// The publishing worker's loop: ends when the table is stopped.
+    pub(super) fn run_publisher(&self) {
+        while let Some(ino) = self.lives.next_due() {
+            let Some(inode) = self.lives.get(ino) else { continue };
+            let mut open = inode.open.lock();
+            if let Err(error) = self.publish_locked(&inode, &mut open) {
+                tracing::error!(inode = %ino, %error, "a written file could not be published; its bytes stay in its live file");
+            }
+            if matches!(&*inode.data.read(), Data::Live(_)) {
+                // Still open, or not published: looked at again.
+                self.lives.schedule(ino, Instant::now() + self.config.publish_at_most);
+            }
+        }
+    }
+}
+
+impl Namespace {
+    /// Publishes every written file; returns when all that could be is durable (clean unmount, shutdown).
+    pub fn publish_all(&self) -> Result<()> {
+        let mut first_error = None;
+        for inode in self.0.lives.all() {
+            let mut open = inode.open.lock();
+            if let Err(error) = self.0.publish_locked(&inode, &mut open) {
+                tracing::error!(inode = %inode.ino, %error, "a written file could not be published");
+                first_error.get_or_insert(error);
+            }
+        }
+        self.0.meta.durable_blocking(self.0.meta.head())?;
+        first_error.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,108 @@
+//! After a start: live files of the last run are published, what nothing names is swept (S14).
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::inode::{Holder, Place};
+use super::live::Data;
+use super::node::read_node;
+use super::txn::Rows;
+use super::ROOT_DIR;
+use crate::error::{Error, Result};
+use crate::meta::record::{Op, SYSTEM_STREAM};
+use crate::meta::rows::{DirRow, LiveRow, RowValue};
+use crate::meta::{Progress, schema};
+use crate::types::{Caller, Ino};
+
+/// Permission bits of the namespace root.
+const ROOT_MODE: u32 = 0o755;
+
+impl Engine {
+    /// Makes the namespace root on the very first start.
+    pub(super) fn ensure_root(&self) -> Result<()> {
+        if self.row::<DirRow>(&schema::dir(ROOT_DIR))?.is_some() {
+            return Ok(());
+        }
+        let caller = Caller::worker("first-start");
+        let made = self.commit(&caller, SYSTEM_STREAM, Op::System, |txn| {
+            let row = DirRow {
+                attr: super::node::fresh_attr(Ino::ROOT, ROOT_MODE, 0, 0, txn.now),
+                bucket: SYSTEM_STREAM,
+                parent: None,
+                name: Vec::new(),
+                explicit: true,
+                marker: None,
+                subdirs: 0,
+                xattrs: Vec::new(),
+            };
+            txn.put(schema::dir(ROOT_DIR), &row)
+        })?;
+        self.meta.durable_blocking(made.seq)
+    }
+
+    /// Publishes the live files that the last run left, and discards those that nothing names.
+    pub(super) fn recover_live(&self, progress: &dyn Progress) -> Result<()> {
+        let (mut start, end) = (schema::live(Ino(0)), schema::prefix_end(b"L"));
+        let mut found = Vec::new();
+        loop {
+            let rows = self.meta.range(&start, &end, 1000)?;
+            let Some((last, _)) = rows.last() else { break };
+            start = [last.as_slice(), b"\0"].concat();
+            for (key, value) in rows {
+                let number = key[1..].try_into().map_err(|_| Error::corrupt("a live file's key has a wrong length"))?;
+                found.push((Ino(u64::from_be_bytes(number)), LiveRow::decode(&value)?));
+            }
+        }
+        for (done, (ino, row)) in found.iter().enumerate() {
+            progress.report("publishing files that were open", done as u64, Some(found.len() as u64));
+            self.recover_one(*ino, row)?;
+        }
+        for ino in self.chunks.list_live()? {
+            if self.lives.get(ino).is_none() {
+                self.chunks.discard_live(ino)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_one(&self, ino: Ino, row: &LiveRow) -> Result<()> {
+        let holder = Holder::parse(&row.holder)?;
+        let caller = Caller::worker("recover");
+        let live = match self.chunks.open_live(ino) {
+            Ok(live) => live,
+            Err(error) if error.kind() == crate::ErrorKind::NotFound => {
+                // Made and never synced before the power went: the name keeps its last published content.
+                tracing::warn!(inode = %ino, "a live file is missing; its name keeps the last published content");
+                let cleared = self.commit(&caller, row.bucket, Op::Publish, |txn| {
+                    match read_node(txn, &holder)?.filter(|node| node.attr.ino == ino) {
+                        Some(old) => {
+                            let mut new = old.clone();
+                            if let Some(file) = new.file_mut() {
+                                file.live = false;
+                            }
+                            txn.put_node(&holder, Some(&old), &new)
+                        }
+                        None => {
+                            txn.delete(schema::live(ino));
+                            Ok(())
+                        }
+                    }
+                })?;
+                return Ok(self.sequenced(&caller, cleared));
+            }
+            Err(error) => return Err(error),
+        };
+        let inode = self.inodes.reference(ino, Place::Held { holder, bucket: row.bucket });
+        self.set_live(&inode, Arc::new(live));
+        {
+            let mut open = inode.open.lock();
+            self.publish_locked(&inode, &mut open)?;
+        }
+        // A writer of the dead mount may still be there: then the live file stays and is looked at again.
+        if !matches!(&*inode.data.read(), Data::Live(_)) {
+            tracing::debug!(inode = %ino, "a file that was open for writing is published");
+        }
+        self.inodes.dereference(ino, 1);
+        Ok(())
+    }
+}

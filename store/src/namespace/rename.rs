@@ -1,0 +1,199 @@
+//! `renameat2`: one commit, whatever lies below (S5).
+
+use super::Namespace;
+use super::inode::{Holder, Place};
+use super::lookup::{Found, find, no_entry};
+use super::mount_types::{Form, MAX_NAME_LEN, Name, RenameMode};
+use super::node::{dir_row, is_root};
+use super::txn::Txn;
+use crate::error::{Error, ErrorKind, Result};
+use crate::meta::record::Op;
+use crate::meta::rows::{EntryRow, NodeRow};
+use crate::meta::schema;
+use crate::types::{Caller, DirId, Ino};
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+impl Txn<'_> {
+    /// InvalidArgument if `dir` is `moved` or lies below it.
+    fn check_no_loop(&self, moved: DirId, dir: DirId) -> Result<()> {
+        let mut at = Some(dir);
+        while let Some(id) = at {
+            if id == moved {
+                return Err(invalid("a directory does not move into itself"));
+            }
+            at = dir_row(self, id)?.parent;
+        }
+        Ok(())
+    }
+
+    /// Takes an inode's name away from where it is; its other rows stay.
+    fn detach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
+        match found {
+            Found::Dir { .. } => self.delete(schema::entry(dir, name, true)),
+            Found::Node(Holder::Shared(_), _) => self.delete(schema::entry(dir, name, false)),
+            Found::Node(holder, node) => self.take_node(holder, node)?,
+        }
+        Ok(())
+    }
+
+    /// Gives a detached inode a name.
+    fn attach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
+        let (bucket, now) = (self.bucket, self.now);
+        match found {
+            Found::Dir { id, ino } => {
+                self.put(schema::entry(dir, name, true), &EntryRow::Dir { id: *id, ino: *ino })?;
+                let mut row = dir_row(self, *id)?;
+                row.parent = Some(dir);
+                row.name = name.to_vec();
+                row.attr.ctime = now;
+                self.put(schema::dir(*id), &row)?;
+                self.stale_inode(*ino, false);
+            }
+            Found::Node(holder @ Holder::Shared(ino), node) => {
+                self.put(schema::entry(dir, name, false), &EntryRow::Shared(*ino))?;
+                let changed = with_ctime(node, now);
+                self.put_node(holder, Some(node), &changed)?;
+                self.stale_inode(*ino, false);
+            }
+            Found::Node(_, node) => {
+                let holder = Holder::Entry { dir, name: name.to_vec() };
+                self.put_node(&holder, None, &with_ctime(node, now))?;
+                self.moved(node.attr.ino, Place::Held { holder, bucket });
+                self.stale_inode(node.attr.ino, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what a rename replaces.
+    fn replace(&mut self, dir: DirId, name: Name<'_>, source: &Found, target: Found) -> Result<()> {
+        match (source, target) {
+            (Found::Dir { .. }, Found::Dir { id, .. }) => {
+                let row = dir_row(self, id)?;
+                let marker = row.marker.as_ref().and_then(|m| m.file()).is_some_and(|file| file.content.size > 0);
+                if marker || !self.is_empty_dir(id)? {
+                    return Err(Error::new(ErrorKind::NotEmpty, "the target directory is not empty"));
+                }
+                self.drop_dir(id, row)?;
+                Ok(())
+            }
+            (Found::Dir { .. }, Found::Node(..)) => {
+                Err(Error::new(ErrorKind::NotADirectory, "a directory does not replace a file"))
+            }
+            (Found::Node(..), Found::Dir { .. }) => {
+                Err(Error::new(ErrorKind::IsADirectory, "a file does not replace a directory"))
+            }
+            (Found::Node(..), Found::Node(holder, node)) => {
+                self.note_replaced(&node);
+                self.unname(&holder, node, Some((dir, name.bytes)))
+            }
+        }
+    }
+
+    fn after_move(&mut self, dir: DirId, name: &[u8], subdirs: i64, special: bool) -> Result<()> {
+        let row = self.touch_dir(dir, subdirs, special)?;
+        self.stale_entry(row.attr.ino, name);
+        self.keep_if_empty(dir, row)
+    }
+}
+
+fn with_ctime(node: &NodeRow, now: crate::types::Timestamp) -> NodeRow {
+    let mut node = node.clone();
+    node.attr.ctime = now;
+    node
+}
+
+fn is_dir(found: &Found) -> bool {
+    matches!(found, Found::Dir { .. })
+}
+
+fn is_special(found: &Found) -> bool {
+    matches!(found, Found::Node(_, node) if node.file().is_none())
+}
+
+/// Checks the new name.
+fn target_name(name: Name<'_>) -> Result<()> {
+    if name.bytes.len() > MAX_NAME_LEN {
+        return Err(Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len()));
+    }
+    if std::str::from_utf8(name.bytes).is_err() {
+        return Err(Error::new(ErrorKind::NotUtf8, "a name is UTF-8"));
+    }
+    if name.form == Form::Marker || name.bytes.is_empty() {
+        return Err(invalid("not a name for a file"));
+    }
+    Ok(())
+}
+
+impl Namespace {
+    /// `renameat2`.
+    pub fn rename(
+        &self,
+        caller: &Caller,
+        parent: Ino,
+        name: Name<'_>,
+        new_parent: Ino,
+        new_name: Name<'_>,
+        mode: RenameMode,
+    ) -> Result<()> {
+        let (from, bucket) = self.0.dir_place(parent)?;
+        let (to, to_bucket) = self.0.dir_place(new_parent)?;
+        if is_root(from) && is_root(to) {
+            return Err(Error::new(ErrorKind::NotPermitted, "a bucket is not renamed"));
+        }
+        if bucket != to_bucket {
+            return Err(Error::new(ErrorKind::CrossesBuckets, "a rename stays in its bucket"));
+        }
+        let renamed = self.0.commit(caller, bucket, Op::Rename, |txn| {
+            let source = find(txn, from, name)?.ok_or_else(|| no_entry(name))?;
+            if name.form == Form::Marker {
+                return Err(Error::new(ErrorKind::NotPermitted, "a directory's marker is not renamed"));
+            }
+            target_name(new_name)?;
+            // A directory takes the plain name; an object that S3 put beside a directory is under its own form.
+            let target = find(txn, to, new_name)?;
+            if let Found::Dir { id, .. } = &source {
+                txn.check_no_loop(*id, to)?;
+            }
+            match (&target, mode) {
+                (Some(_), RenameMode::NoReplace) => {
+                    return Err(Error::new(ErrorKind::AlreadyExists, "the target exists"));
+                }
+                (None, RenameMode::Exchange) => return Err(no_entry(new_name)),
+                (Some(target), _) if target.ino() == source.ino() => return Ok(()),
+                _ => {}
+            }
+            match (target, mode) {
+                (Some(target), RenameMode::Exchange) => {
+                    if let Found::Dir { id, .. } = &target {
+                        txn.check_no_loop(*id, from)?;
+                    }
+                    txn.detach(from, name.bytes, &source)?;
+                    txn.detach(to, new_name.bytes, &target)?;
+                    txn.attach(to, new_name.bytes, &source)?;
+                    txn.attach(from, name.bytes, &target)?;
+                    let change = i64::from(is_dir(&source)) - i64::from(is_dir(&target));
+                    let change = if from == to { 0 } else { change };
+                    txn.after_move(from, name.bytes, -change, is_special(&target))?;
+                    txn.after_move(to, new_name.bytes, change, is_special(&source))?;
+                }
+                (target, _) => {
+                    if let Some(target) = target {
+                        txn.replace(to, new_name, &source, target)?;
+                    }
+                    txn.detach(from, name.bytes, &source)?;
+                    txn.attach(to, new_name.bytes, &source)?;
+                    let moved = i64::from(is_dir(&source));
+                    txn.after_move(from, name.bytes, -moved, false)?;
+                    txn.after_move(to, new_name.bytes, moved, is_special(&source))?;
+                }
+            }
+            Ok(())
+        })?;
+        self.0.sequenced(caller, renamed);
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! Extended attributes (S11): stored ones, `user.s3.*` (S3's metadata, writable) and `user.pinfold.*` (read-only).
+
+use super::Namespace;
+use super::engine::Engine;
+use super::inode::{Inode, Place};
+use super::lookup::Loaded;
+use super::mount_types::XattrMode;
+use super::node::dir_row;
+use crate::error::{Error, ErrorKind, Result};
+use crate::meta::record::Op;
+use crate::meta::rows::{FileRow, NodeRow, Xattrs};
+use crate::meta::schema;
+use crate::types::{Caller, Ino};
+
+const META: &[u8] = b"user.s3.meta.";
+const TAG: &[u8] = b"user.s3.tag.";
+const CONTENT_TYPE: &[u8] = b"user.s3.content-type";
+const READ_ONLY: &[u8] = b"user.pinfold.";
+/// Names of the read-only attributes, in the order listed.
+const READ_ONLY_NAMES: [&[u8]; 5] =
+    [b"user.pinfold.cid", b"user.pinfold.etag", b"user.pinfold.version", b"user.pinfold.pins", b"user.pinfold.local"];
+/// Linux's limits.
+const MAX_NAME: usize = 255;
+const MAX_VALUE: usize = 64 << 10;
+/// All stored attributes of an inode together: they live in its row.
+const MAX_TOTAL: usize = 256 << 10;
+
+fn no_attribute(name: &[u8]) -> Error {
+    Error::new(ErrorKind::NoAttribute, "no such attribute").with("name", String::from_utf8_lossy(name))
+}
+
+fn text(bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.to_vec())
+        .map_err(|e| Error::new(ErrorKind::InvalidArgument, "S3 metadata is UTF-8").caused_by(e))
+}
+
+/// Which kind of attribute a name is.
+enum Kind<'n> {
+    Meta(&'n [u8]),
+    Tag(&'n [u8]),
+    ContentType,
+    ReadOnly,
+    Stored,
+}
+
+fn kind(name: &[u8]) -> Result<Kind<'_>> {
+    if name.len() > MAX_NAME {
+        return Err(Error::new(ErrorKind::InvalidArgument, "an attribute's name has at most 255 bytes"));
+    }
+    if let Some(rest) = name.strip_prefix(META) {
+        return Ok(Kind::Meta(rest));
+    }
+    if let Some(rest) = name.strip_prefix(TAG) {
+        return Ok(Kind::Tag(rest));
+    }
+    if name == CONTENT_TYPE {
+        return Ok(Kind::ContentType);
+    }
+    if name.starts_with(READ_ONLY) {
+        return Ok(Kind::ReadOnly);
+    }
+    if [b"user.".as_slice(), b"trusted.", b"security."].iter().any(|prefix| name.starts_with(prefix)) {
+        return Ok(Kind::Stored);
+    }
+    Err(Error::new(ErrorKind::Unsupported, "attributes of this class are not kept").with("name", String::from_utf8_lossy(name)))
+}
+
+fn get_stored(xattrs: &Xattrs, name: &[u8]) -> Result<Vec<u8>> {
+    let found = xattrs.binary_search_by(|(n, _)| n.as_slice().cmp(name));
+    found.map(|at| xattrs[at].1.clone()).map_err(|_| no_attribute(name))
+}
+
+fn set_pair(pairs: &mut Vec<(String, String)>, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+    let (name_text, value) = (text(name)?, text(value)?);
+    match (pairs.iter_mut().find(|(n, _)| *n == name_text), mode) {
+        (Some(_), XattrMode::Create) => Err(Error::new(ErrorKind::AlreadyExists, "the attribute exists")),
+        (None, XattrMode::Replace) => Err(no_attribute(name)),
+        (Some(pair), _) => {
+            pair.1 = value;
+            Ok(())
+        }
+        (None, _) => {
+            pairs.push((name_text, value));
+            Ok(())
+        }
+    }
+}
+
+fn set_stored(xattrs: &mut Xattrs, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+    match (xattrs.binary_search_by(|(n, _)| n.as_slice().cmp(name)), mode) {
+        (Ok(_), XattrMode::Create) => return Err(Error::new(ErrorKind::AlreadyExists, "the attribute exists")),
+        (Err(_), XattrMode::Replace) => return Err(no_attribute(name)),
+        (Ok(at), _) => xattrs[at].1 = value.to_vec(),
+        (Err(at), _) => xattrs.insert(at, (name.to_vec(), value.to_vec())),
+    }
+    if xattrs.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>() > MAX_TOTAL {
+        return Err(Error::new(ErrorKind::NoSpace, "an inode's attributes have at most 256 KiB together"));
+    }
+    Ok(())
+}
+
+fn remove_stored(xattrs: &mut Xattrs, name: &[u8]) -> Result<()> {
+    let at = xattrs.binary_search_by(|(n, _)| n.as_slice().cmp(name)).map_err(|_| no_attribute(name))?;
+    xattrs.remove(at);
+    Ok(())
+}
+
+fn object(node: &mut NodeRow) -> Result<&mut FileRow> {
+    node.file_mut().ok_or_else(|| Error::new(ErrorKind::NotPermitted, "only an object has S3 metadata"))
+}
+
+impl Engine {
+    fn read_only(&self, inode: &Inode, name: &[u8]) -> Result<Vec<u8>> {
+        // What these say is of published content.
+        self.publish_now(inode.ino)?;
+        let node = match self.load(inode)? {
+            Loaded::Node(node) => node,
+            Loaded::Dir(_) => return Err(no_attribute(name)),
+        };
+        let file = node.file().ok_or_else(|| no_attribute(name))?;
+        match &name[READ_ONLY.len()..] {
+            b"cid" => Ok(file.content.root.to_string().into_bytes()),
+            b"etag" => Ok(file.meta.etag.0.clone().into_bytes()),
+            b"version" if file.meta.version == crate::types::Id::default() => Ok(b"null".to_vec()),
+            b"version" => Ok(file.meta.version.to_string().into_bytes()),
+            // This node alone holds it until pins are made (a later release).
+            b"pins" => Ok(b"0 unpinned".to_vec()),
+            b"local" => Ok(file.content.size.to_string().into_bytes()),
+            _ => Err(no_attribute(name)),
+        }
+    }
+
+    fn update_dir_xattrs(
+        &self,
+        caller: &Caller,
+        inode: &Inode,
+        change: impl FnOnce(&mut Xattrs) -> Result<()>,
+    ) -> Result<()> {
+        let bucket = inode.place.read().bucket();
+        let updated = self.commit(caller, bucket, Op::SetAttr, |txn| {
+            let place = inode.place.read().clone();
+            match place {
+                Place::Dir { id, .. } => {
+                    let mut row = dir_row(txn, id)?;
+                    change(&mut row.xattrs)?;
+                    row.attr.ctime = txn.now;
+                    row.explicit = true;
+                    txn.stale_inode(inode.ino, false);
+                    txn.put(schema::dir(id), &row)
+                }
+                Place::OrphanDir { mut row } => {
+                    change(&mut row.xattrs)?;
+                    txn.moved(inode.ino, Place::OrphanDir { row });
+                    Ok(())
+                }
+                _ => Err(Error::new(ErrorKind::NotADirectory, "not a directory")),
+            }
+        })?;
+        self.sequenced(caller, updated);
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// An extended attribute: stored ones, `user.s3.*` and `user.pinfold.*` (S11). NoAttribute.
+    pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
+        let kind = kind(name)?;
+        let inode = self.0.inode(ino)?;
+        if let Kind::ReadOnly = kind {
+            return self.0.read_only(&inode, name);
+        }
+        let node = match self.0.load(&inode)? {
+            Loaded::Dir(row) => return get_stored(&row.xattrs, name),
+            Loaded::Node(node) => node,
+        };
+        let pair = |pairs: &[(String, String)], wanted: &[u8]| {
+            let found = pairs.iter().find(|(n, _)| n.as_bytes() == wanted);
+            found.map(|(_, value)| value.clone().into_bytes()).ok_or_else(|| no_attribute(name))
+        };
+        let file = node.file();
+        match kind {
+            Kind::Meta(wanted) => pair(file.map_or(&[], |file| &file.meta.headers.user), wanted),
+            Kind::Tag(wanted) => pair(file.map_or(&[], |file| &file.meta.tags), wanted),
+            Kind::ContentType => file
+                .and_then(|file| file.meta.headers.content_type.clone())
+                .map(String::into_bytes)
+                .ok_or_else(|| no_attribute(name)),
+            _ => get_stored(&node.xattrs, name),
+        }
+    }
+
+    /// Names of the extended attributes.
+    pub fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
+        let inode = self.0.inode(ino)?;
+        let node = match self.0.load(&inode)? {
+            Loaded::Dir(row) => return Ok(row.xattrs.into_iter().map(|(name, _)| name).collect()),
+            Loaded::Node(node) => node,
+        };
+        let mut names: Vec<Vec<u8>> = node.xattrs.iter().map(|(name, _)| name.clone()).collect();
+        if let Some(file) = node.file() {
+            let prefixed = |prefix: &[u8], name: &str| [prefix, name.as_bytes()].concat();
+            names.extend(file.meta.headers.user.iter().map(|(name, _)| prefixed(META, name)));
+            names.extend(file.meta.tags.iter().map(|(name, _)| prefixed(TAG, name)));
+            names.extend(file.meta.headers.content_type.iter().map(|_| CONTENT_TYPE.to_vec()));
+            names.extend(READ_ONLY_NAMES.iter().map(|name| name.to_vec()));
+        }
+        Ok(names)
+    }
+
+    /// Sets one. NotPermitted for a read-only one.
+    pub fn setxattr(&self, caller: &Caller, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+        if value.len() > MAX_VALUE {
+            return Err(Error::new(ErrorKind::TooLarge, "an attribute's value has at most 64 KiB").with("bytes", value.len()));
+        }
+        let kind = kind(name)?;
+        let inode = self.0.inode(ino)?;
+        if matches!(kind, Kind::ReadOnly) {
+            return Err(Error::new(ErrorKind::NotPermitted, "the attribute is read-only"));
+        }
+        if matches!(self.0.load(&inode)?, Loaded::Dir(_)) {
+            if !matches!(kind, Kind::Stored) {
+                return Err(Error::new(ErrorKind::NotPermitted, "only an object has S3 metadata"));
+            }
+            return self.0.update_dir_xattrs(caller, &inode, |xattrs| set_stored(xattrs, name, value, mode));
+        }
+        self.0.update_node(caller, &inode, |node, now| {
+            node.attr.ctime = now;
+            match kind {
+                Kind::Meta(key) => set_pair(&mut object(node)?.meta.headers.user, key, value, mode),
+                Kind::Tag(key) => set_pair(&mut object(node)?.meta.tags, key, value, mode),
+                Kind::ContentType => {
+                    object(node)?.meta.headers.content_type = Some(text(value)?);
+                    Ok(())
+                }
+                _ => set_stored(&mut node.xattrs, name, value, mode),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Removes one; NoAttribute.
+    pub fn removexattr(&self, caller: &Caller, ino: Ino, name: &[u8]) -> Result<()> {
+        let kind = kind(name)?;
+        let inode = self.0.inode(ino)?;
+        if matches!(kind, Kind::ReadOnly) {
+            return Err(Error::new(ErrorKind::NotPermitted, "the attribute is read-only"));
+        }
+        if matches!(self.0.load(&inode)?, Loaded::Dir(_)) {
+            return self.0.update_dir_xattrs(caller, &inode, |xattrs| remove_stored(xattrs, name));
+        }
+        let remove_pair = |pairs: &mut Vec<(String, String)>, key: &[u8]| {
+            let at = pairs.iter().position(|(n, _)| n.as_bytes() == key).ok_or_else(|| no_attribute(name))?;
+            pairs.remove(at);
+            Ok(())
+        };
+        self.0.update_node(caller, &inode, |node, now| {
+            node.attr.ctime = now;
+            match kind {
+                Kind::Meta(key) => remove_pair(&mut object(node)?.meta.headers.user, key),
+                Kind::Tag(key) => remove_pair(&mut object(node)?.meta.tags, key),
+                Kind::ContentType => {
+                    let file = object(node)?;
+                    file.meta.headers.content_type.take().map(|_| ()).ok_or_else(|| no_attribute(name))
+                }
+                _ => remove_stored(&mut node.xattrs, name),
+            }
+        })?;
+        Ok(())
+    }
+}
