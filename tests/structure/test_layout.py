@@ -22,9 +22,8 @@ ASKS_FOR_A_REASON, REFUSED = 500, 800
 
 def tracked(*patterns):
     """Files under version control, and new ones that are not ignored."""
-    done = subprocess.run(
-        ["git", "-C", REPO, "ls-files", "-co", "--exclude-standard", "--", *patterns], capture_output=True, text=True, check=True
-    )
+    command = ["git", "-C", REPO, "ls-files", "-co", "--exclude-standard", "--", *patterns]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [REPO / line for line in done.stdout.splitlines() if (REPO / line).exists()]
 
 

@@ -7,6 +7,8 @@ import pytest
 from harness.settings import REPO
 
 RULES = [f"S{i}" for i in range(1, 21)]
+#: What the document says of a rule that is not kept yet.
+LATER = "not in this release"
 DOCUMENT = REPO / "docs/SEMANTICS.md"
 
 
@@ -32,7 +34,7 @@ def paragraphs():
 def test_each_rule_is_the_name_of_a_test(rule):
     number = rule[1:]
     named = [t for t in all_tests() if re.search(rf"(^|_)s{number}(_|$)", t)]
-    assert named, f"no test is named after {rule}"
+    assert named or LATER in paragraphs()[rule], f"no test is named after {rule}"
 
 
 def test_the_document_has_all_rules():
@@ -45,5 +47,5 @@ def test_the_document_names_tests_that_exist(rule):
     named = re.findall(r"`(test_\w+|s\d+_\w+|ruling\d+_\w+)`", text)
     missing = [name for name in named if name not in tests]
     assert not missing, f"{rule} names tests that are not there: {missing}"
-    if "not in this release" not in text:
+    if LATER not in text:
         assert named, f"{rule} names no test"
