@@ -220,6 +220,7 @@ class Exerciser:
         self.say("rename", path, target)
         os.rename(self.at(path), self.at(target))
         here.files[target[-1]] = file
+        here.explicit |= file.kind == "fifo"
         self.tree.take(path)
         return target
 
@@ -265,6 +266,7 @@ class Exerciser:
             self.say("mkfifo", path)
             os.mkfifo(self.at(path))
             here.files[path[-1]] = File(b"", (), "fifo")
+            here.explicit = True  # what S3 does not list keeps its directory listed (S3)
 
     # ---- descriptors that stay open
     def hold(self):
