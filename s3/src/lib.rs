@@ -1,1 +1,35 @@
-//! Pinfold s3.
+//! Pinfold's S3 door: an HTTP endpoint that speaks the S3 API over [`pinfold_store::namespace::Namespace`].
+//!
+//! The way of one request: [`server`] accepts a connection → `door` gives the request an id, refuses what `guard` does
+//! not let through (SigV2, foreign regions, unsigned headers), bounds its body → s3s checks the signature with the
+//! secrets of [`auth`] → `access` decides whether the account may → `service` calls one function of `ops`, which
+//! translates (`convert`), streams bytes (`body`) and calls the namespace → `error` words what went wrong → `door`
+//! finishes the answer (ids, `Resource`, metrics).
+//!
+//! Nothing here knows the mount, and nothing of s3s or HTTP goes into the store.
+
+pub mod auth;
+pub mod config;
+pub mod metrics;
+pub mod server;
+pub mod tls;
+
+mod access;
+mod body;
+mod checksum;
+mod convert;
+mod crc;
+mod door;
+mod error;
+mod guard;
+mod host;
+mod keepalive;
+mod ops;
+mod respond;
+mod route;
+mod scope;
+mod service;
+
+pub use auth::{AccountSource, Credentials};
+pub use config::S3Config;
+pub use server::S3Server;

@@ -1,0 +1,53 @@
+//! Who may sign requests: the root account and the accounts of the namespace.
+
+use std::sync::Arc;
+
+use pinfold_store::Result;
+use pinfold_store::namespace::{Account, Namespace};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::{S3ErrorCode, S3Result};
+
+use crate::error::{OrS3, plain};
+
+/// Finds accounts by their access key.
+pub trait Credentials: Send + Sync + 'static {
+    /// The account of an access key; `None` if there is none. Errors are the store's.
+    fn find(&self, access: &str) -> Result<Option<Account>>;
+}
+
+/// The usual source: the root account, which is in no database, then the namespace's accounts.
+pub struct AccountSource {
+    root: Account,
+    namespace: Namespace,
+}
+
+impl AccountSource {
+    /// `root` wins over an account of the namespace with the same access key, and is an administrator whatever its
+    /// role says.
+    pub fn new(root: Account, namespace: Namespace) -> Self {
+        let root = Account { role: pinfold_store::namespace::Role::Admin, ..root };
+        Self { root, namespace }
+    }
+}
+
+impl Credentials for AccountSource {
+    fn find(&self, access: &str) -> Result<Option<Account>> {
+        if access == self.root.access {
+            return Ok(Some(self.root.clone()));
+        }
+        self.namespace.account(access)
+    }
+}
+
+/// Hands secrets to s3s, which computes and compares the signatures (in constant time).
+pub(crate) struct Secrets(pub(crate) Arc<dyn Credentials>);
+
+#[async_trait::async_trait]
+impl S3Auth for Secrets {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match self.0.find(access_key).or_s3()? {
+            Some(account) => Ok(SecretKey::from(account.secret)),
+            None => Err(plain(S3ErrorCode::InvalidAccessKeyId)),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! An object's bytes to the connection: read on blocking threads in pieces, one piece ahead of the client.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures::Stream;
+use pinfold_store::chunk::ObjectReader;
+use pinfold_store::{Error, ErrorKind, Result};
+use s3s::dto::StreamingBlob;
+use s3s::stream::{ByteStream, RemainingLength};
+use s3s::{Body, S3Result, StdError};
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use crate::error::{OrS3, internal};
+
+/// Bytes of one piece.
+const PIECE: u64 = 512 * 1024;
+/// Pieces in memory at once: the one that goes out and the one that is being read.
+const AHEAD: usize = 2;
+/// Up to this many bytes are read on the calling thread: a hop to another costs more than the read.
+const INLINE: u64 = 64 * 1024;
+
+/// A body of the bytes `start..end` of an object. The first piece is read before this returns, so that an object that
+/// cannot be read at all is an error answer and not a broken one.
+pub(crate) async fn body(reader: ObjectReader, start: u64, end: u64) -> S3Result<StreamingBlob> {
+    if end - start <= INLINE {
+        let bytes = read_exact(&reader, start, end).or_s3()?;
+        return Ok(StreamingBlob::from(Body::from(bytes)));
+    }
+    let mut stream = Download {
+        reader: Arc::new(reader),
+        next: start,
+        end,
+        left: end - start,
+        first: None,
+        reading: VecDeque::new(),
+    };
+    stream.read_ahead();
+    if let Some(piece) = stream.reading.pop_front() {
+        let bytes = piece.await.map_err(|e| internal("a read ended in a bug", e))?.or_s3()?;
+        stream.first = Some(bytes);
+        stream.read_ahead();
+    }
+    Ok(StreamingBlob::new(stream))
+}
+
+fn read_exact(reader: &ObjectReader, start: u64, end: u64) -> Result<Bytes> {
+    let len = (end - start) as usize;
+    let first = reader.read_at(start, len)?;
+    if first.len() == len {
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(len);
+    let mut piece = first;
+    loop {
+        if piece.is_empty() {
+            return Err(Error::new(ErrorKind::Corrupt, "an object is shorter than its size says").with("offset", start));
+        }
+        all.extend_from_slice(&piece);
+        if all.len() >= len {
+            all.truncate(len);
+            return Ok(all.freeze());
+        }
+        piece = reader.read_at(start + all.len() as u64, len - all.len())?;
+    }
+}
+
+struct Download {
+    reader: Arc<ObjectReader>,
+    next: u64,
+    end: u64,
+    left: u64,
+    first: Option<Bytes>,
+    reading: VecDeque<JoinHandle<Result<Bytes>>>,
+}
+
+impl Download {
+    fn read_ahead(&mut self) {
+        while self.next < self.end && self.reading.len() + usize::from(self.first.is_some()) < AHEAD {
+            let (start, end) = (self.next, self.end.min(self.next + PIECE));
+            let reader = self.reader.clone();
+            self.reading.push_back(tokio::task::spawn_blocking(move || read_exact(&reader, start, end)));
+            self.next = end;
+        }
+    }
+}
+
+impl Stream for Download {
+    type Item = std::result::Result<Bytes, StdError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let bytes = if let Some(first) = this.first.take() {
+            first
+        } else {
+            let Some(piece) = this.reading.front_mut() else { return Poll::Ready(None) };
+            let read = ready!(Pin::new(piece).poll(cx));
+            this.reading.pop_front();
+            let failure: StdError = match read {
+                Ok(Ok(bytes)) => {
+                    this.left -= bytes.len() as u64;
+                    this.read_ahead();
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Ok(Err(e)) => Box::new(e),
+                Err(e) => Box::new(e),
+            };
+            // Too late for an error answer: the connection is cut short, which every client notices by the length.
+            error!(error = %failure, offset = this.end - this.left, "an object could not be read to its end");
+            this.reading.clear();
+            return Poll::Ready(Some(Err(failure)));
+        };
+        this.left -= bytes.len() as u64;
+        this.read_ahead();
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}
+
+impl ByteStream for Download {
+    fn remaining_length(&self) -> RemainingLength {
+        RemainingLength::new_exact(self.left as usize)
+    }
+}

@@ -1,0 +1,67 @@
+//! An answer's body on its way out: counted, and the request's place among those in flight is kept until it is gone.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use s3s::StdError;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::metrics::{self, Counted};
+use crate::scope::Scope;
+
+/// The body of an answer.
+pub(crate) struct Answer {
+    inner: s3s::Body,
+    scope: Arc<Scope>,
+    sent: u64,
+    whole: bool,
+    _place: Option<OwnedSemaphorePermit>,
+    _counted: Counted,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        inner: s3s::Body,
+        scope: Arc<Scope>,
+        place: Option<OwnedSemaphorePermit>,
+        counted: Counted,
+    ) -> Self {
+        let whole = inner.is_end_stream();
+        Self { inner, scope, sent: 0, whole, _place: place, _counted: counted }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, Bytes::len) as u64,
+            Some(Err(_)) => {}
+            None => this.whole = true,
+        }
+        this.whole |= this.inner.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let scope = &self.scope;
+        metrics::finished(scope.operation(), scope.started.elapsed(), scope.received(), self.sent, self.whole);
+    }
+}

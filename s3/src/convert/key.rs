@@ -1,0 +1,164 @@
+//! Keys, prefixes and the opaque tokens of listings.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinfold_store::types::MAX_KEY_LEN;
+use s3s::{S3ErrorCode, S3Result};
+
+use crate::error::{invalid_argument, plain};
+
+/// A key that names a new object: 1 to 1,024 bytes without NUL. (The mount can make longer paths; S3 cannot.)
+pub(crate) fn check_new(key: &str) -> S3Result<()> {
+    if key.len() > MAX_KEY_LEN {
+        return Err(plain(S3ErrorCode::KeyTooLongError));
+    }
+    check(key)
+}
+
+/// A key that names an object, there or not.
+pub(crate) fn check(key: &str) -> S3Result<()> {
+    if key.as_bytes().contains(&0) {
+        return Err(invalid_argument("Object key contains a NUL byte"));
+    }
+    if key.is_empty() {
+        return Err(invalid_argument("Object key must not be empty"));
+    }
+    Ok(())
+}
+
+/// Percent-encodes all but unreserved characters and `/`, as `encoding-type=url` asks. (`%20`, not `+`, for a space:
+/// every client decodes that the same way.)
+pub(crate) fn url_encode(bytes: &[u8]) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = String::with_capacity(bytes.len() + 16);
+    for &b in bytes {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'/') {
+            out.push(char::from(b));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(b >> 4)]));
+            out.push(char::from(HEX[usize::from(b & 15)]));
+        }
+    }
+    out
+}
+
+/// Undoes percent-encoding (and, for `form` data, `+` for a space); `None` if it is broken or not UTF-8.
+pub(crate) fn percent_decode(text: &str, form: bool) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        match bytes[i] {
+            b'%' => {
+                let hex = bytes.get(i + 1..i + 3)?;
+                let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+                out.push(digit(hex[0])? * 16 + digit(hex[1])?);
+                i += 3;
+                continue;
+            }
+            b'+' if form => out.push(b' '),
+            b => out.push(b),
+        }
+        i += 1;
+    }
+    String::from_utf8(out).ok()
+}
+
+/// How a listing shows keys: as they are, or percent-encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encoding {
+    /// As they are.
+    Raw,
+    /// `encoding-type=url`.
+    Url,
+}
+
+impl Encoding {
+    /// From the query parameter; InvalidArgument for any other value than `url`.
+    pub(crate) fn parse(text: Option<&str>) -> S3Result<Self> {
+        match text {
+            None => Ok(Self::Raw),
+            Some("url") => Ok(Self::Url),
+            Some(_) => Err(invalid_argument("Invalid Encoding Method specified in Request")),
+        }
+    }
+
+    /// A key as this listing shows it. Keys are UTF-8 (the mount refuses other names).
+    pub(crate) fn show(self, key: &[u8]) -> String {
+        match self {
+            Self::Raw => String::from_utf8_lossy(key).into_owned(),
+            Self::Url => url_encode(key),
+        }
+    }
+}
+
+const TOKEN_VERSION: u8 = 1;
+
+/// An opaque continuation token: a version byte and where to go on.
+pub(crate) fn token(after: &[u8]) -> String {
+    let mut bytes = Vec::with_capacity(after.len() + 1);
+    bytes.push(TOKEN_VERSION);
+    bytes.extend_from_slice(after);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads a token of [`token`]; AWS's error for one that is none.
+pub(crate) fn parse_token(text: &str) -> S3Result<Vec<u8>> {
+    match URL_SAFE_NO_PAD.decode(text) {
+        Ok(bytes) if bytes.first() == Some(&TOKEN_VERSION) => Ok(bytes[1..].to_vec()),
+        _ => Err(invalid_argument("The continuation token provided is incorrect")),
+    }
+}
+
+/// `max-keys`, `max-parts`, `max-uploads`: 0 to 1,000, the latter when absent or larger.
+pub(crate) fn limit(name: &str, value: Option<i32>) -> S3Result<usize> {
+    match value {
+        None => Ok(1000),
+        Some(n) => match usize::try_from(n) {
+            Ok(n) => Ok(n.min(1000)),
+            Err(_) => Err(invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647"))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_bounded_and_without_nul() {
+        assert!(check_new(&"k".repeat(1024)).is_ok());
+        assert_eq!(check_new(&"k".repeat(1025)).unwrap_err().code(), &S3ErrorCode::KeyTooLongError);
+        assert_eq!(check_new("a\0b").unwrap_err().code(), &S3ErrorCode::InvalidArgument);
+        assert!(check(&"k".repeat(4000)).is_ok());
+    }
+
+    #[test]
+    fn url_encoding_round_trips() {
+        for key in ["plain/key.txt", "a b+c%d", "\u{e9}\u{1F600}/\n\u{1}", "~-_."] {
+            let shown = url_encode(key.as_bytes());
+            assert!(shown.is_ascii() && !shown.contains(' ') && !shown.contains('+'), "{shown}");
+            assert_eq!(percent_decode(&shown, false).as_deref(), Some(key));
+            assert_eq!(percent_decode(&shown, true).as_deref(), Some(key));
+        }
+        assert_eq!(percent_decode("%zz", false), None);
+        assert_eq!(percent_decode("%f", false), None);
+        assert_eq!(percent_decode("%ff", false), None);
+    }
+
+    #[test]
+    fn tokens_are_opaque_and_checked() {
+        assert_eq!(parse_token(&token(b"a/b \xc3\xa9")).unwrap(), b"a/b \xc3\xa9");
+        assert!(parse_token("a/b").is_err());
+        assert!(parse_token("").is_err());
+    }
+
+    #[test]
+    fn limits_are_clamped() {
+        assert_eq!(limit("max-keys", None).unwrap(), 1000);
+        assert_eq!(limit("max-keys", Some(0)).unwrap(), 0);
+        assert_eq!(limit("max-keys", Some(5000)).unwrap(), 1000);
+        assert!(limit("max-keys", Some(-1)).is_err());
+    }
+}

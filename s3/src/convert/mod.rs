@@ -1,0 +1,10 @@
+//! Between S3's words and the store's.
+
+pub(crate) mod condition;
+pub(crate) mod headers;
+pub(crate) mod key;
+pub(crate) mod output;
+pub(crate) mod posix;
+pub(crate) mod range;
+pub(crate) mod tags;
+pub(crate) mod time;

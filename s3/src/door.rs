@@ -1,0 +1,208 @@
+//! The outermost layer of a request: everything that happens to all of them, before and after s3s.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use pinfold_store::namespace::Namespace;
+use s3s::config::StaticConfigProvider;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpResponse, S3Error, S3ErrorCode, S3Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument, error, error_span};
+
+use crate::access::Gate;
+use crate::auth::{Credentials, Secrets};
+use crate::body::framing::Kind;
+use crate::body::incoming::{Digests, Received, linger};
+use crate::body::outgoing::Answer;
+use crate::checksum::Algorithm;
+use crate::config::S3Config;
+use crate::error::{invalid_request, plain};
+use crate::guard::{self, form_pairs};
+use crate::host::Domains;
+use crate::metrics::{self, Counted};
+use crate::respond::{self, About};
+use crate::route::Lenient;
+use crate::scope::Scope;
+use crate::service::Service;
+use crate::{keepalive, ops};
+
+/// What all connections share.
+pub(crate) struct Door {
+    s3: S3Service,
+    config: Arc<S3Config>,
+    places: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
+        let inner = builder(&config, &namespace, &accounts).build();
+        let mut outer = builder(&config, &namespace, &accounts);
+        outer.set_route(Lenient::new(inner));
+        Self { s3: outer.build(), places: Arc::new(Semaphore::new(config.max_requests)), config }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+        let scope = Scope::new();
+        let counted = Counted::request();
+        let span = error_span!("s3", request = %scope.id);
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let place = self.clone().place().await;
+        let answer = match &place {
+            Some(_) => self.clone().serve(request, scope.clone()).instrument(span).await,
+            None => {
+                metrics::queued_out();
+                respond::error(guard::too_busy())
+            }
+        };
+        let about = About { scope: &scope, method: &method, path: &path, host_id: &self.config.host_id };
+        let mut answer = respond::finish(answer, &about);
+        metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());
+        if let Some(rest) = scope.take_leftover()
+            && !answer.status().is_success()
+        {
+            tokio::spawn(linger(rest));
+        }
+        let body = std::mem::take(answer.body_mut());
+        answer.map(|_| Answer::new(body, scope, place, counted))
+    }
+
+    /// A place among the requests being served; `None` if there was none in time.
+    async fn place(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        let wait = self.places.clone().acquire_owned();
+        tokio::time::timeout(self.config.queue_timeout, wait).await.ok()?.ok()
+    }
+
+    async fn serve(self: Arc<Self>, request: Request<Incoming>, scope: Arc<Scope>) -> HttpResponse {
+        let (head, body) = request.into_parts();
+        if let Err(refused) = guard::check(&head, &self.config.region) {
+            scope.leave(body);
+            return respond::error(refused);
+        }
+        let slow = may_be_slow(&head);
+        let body = match self.receive(&head, body, &scope) {
+            Ok(body) => body,
+            Err(refused) => return respond::error(refused),
+        };
+        let mut request = Request::from_parts(head, Body::http_body(body));
+        request.extensions_mut().insert(scope);
+        let patience = self.config.keepalive_after;
+        let answer: BoxFuture<'static, HttpResponse> = self.call(request).boxed();
+        if slow { keepalive::answer(answer, patience).await } else { answer.await }
+    }
+
+    /// The body as s3s gets it.
+    fn receive(&self, head: &Parts, body: Incoming, scope: &Arc<Scope>) -> S3Result<Received> {
+        let chunked = head.headers.get("x-amz-content-sha256").and_then(|v| Kind::of(v.as_bytes()));
+        let mut received = Received::new(body, scope.clone(), self.config.idle_timeout, chunked);
+        if chunked.is_none() && !is_object_body(head) {
+            received.expect(digests(head)?);
+        }
+        Ok(received)
+    }
+
+    async fn call(self: Arc<Self>, request: Request<Body>) -> HttpResponse {
+        match AssertUnwindSafe(self.s3.call(request)).catch_unwind().await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(e)) => {
+                error!(error = ?e, "an answer could not be built");
+                respond::error(plain(S3ErrorCode::InternalError))
+            }
+            Err(_) => {
+                metrics::panicked();
+                error!("a request ended in a bug");
+                respond::error(plain(S3ErrorCode::InternalError))
+            }
+        }
+    }
+}
+
+fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>) -> S3ServiceBuilder {
+    let service = Service { namespace: namespace.clone(), region: config.region.clone() };
+    let mut builder = S3ServiceBuilder::new(service);
+    let mut s3s_config = s3s::config::S3Config::default();
+    s3s_config.xml_max_body_size = config.max_xml_bytes;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3s_config))));
+    builder.set_auth(Secrets(accounts.clone()));
+    builder.set_access(Gate { accounts: accounts.clone(), namespace: namespace.clone() });
+    if let Some(domains) = Domains::new(&config.domains) {
+        builder.set_host(domains);
+    }
+    builder
+}
+
+fn has_query(head: &Parts, name: &str) -> bool {
+    form_pairs(head.uri.query().unwrap_or_default()).any(|(key, _)| key == name)
+}
+
+/// Operations that may read and write a whole object before they have an answer.
+fn may_be_slow(head: &Parts) -> bool {
+    let complete = head.method == Method::POST && has_query(head, "uploadId");
+    let part_copy =
+        head.method == Method::PUT && head.headers.contains_key("x-amz-copy-source") && has_query(head, "uploadId");
+    complete || part_copy
+}
+
+/// PutObject and UploadPart check their own bodies; everything else with a body is XML.
+fn is_object_body(head: &Parts) -> bool {
+    const XML: [&str; 6] = ["acl", "tagging", "legal-hold", "retention", "delete", "versioning"];
+    head.method == Method::PUT && !XML.iter().any(|name| has_query(head, name))
+}
+
+/// What an XML body's headers promise of it. (CompleteMultipartUpload's checksum headers are the object's.)
+fn digests(head: &Parts) -> S3Result<Digests> {
+    let mut digests = Digests::default();
+    if let Some(md5) = ops::put::md5(&head.headers)? {
+        digests.expect_md5(md5.to_vec());
+    }
+    if head.method == Method::POST && has_query(head, "uploadId") {
+        return Ok(digests);
+    }
+    for (name, value) in &head.headers {
+        let Some(algorithm) = name.as_str().strip_prefix("x-amz-checksum-").and_then(Algorithm::parse) else {
+            continue;
+        };
+        let value = value.to_str().ok().and_then(|v| algorithm.decode(v));
+        let invalid = || -> S3Error { invalid_request(format!("Value for {} header is invalid.", algorithm.header())) };
+        digests.expect_checksum(algorithm, value.ok_or_else(invalid)?);
+    }
+    Ok(digests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(method: Method, uri: &str) -> Parts {
+        Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn object_bodies_are_told_from_xml() {
+        assert!(is_object_body(&head(Method::PUT, "/b/k")));
+        assert!(is_object_body(&head(Method::PUT, "/b/k?partNumber=1&uploadId=x")));
+        assert!(!is_object_body(&head(Method::PUT, "/b/k?tagging")));
+        assert!(!is_object_body(&head(Method::POST, "/b?delete")));
+        assert!(may_be_slow(&head(Method::POST, "/b/k?uploadId=x")));
+        assert!(!may_be_slow(&head(Method::POST, "/b/k?uploads")));
+        assert!(!may_be_slow(&head(Method::PUT, "/b/k?partNumber=1&uploadId=x")));
+    }
+
+    #[test]
+    fn xml_digests_must_be_well_formed() {
+        let mut parts = head(Method::POST, "/b?delete");
+        parts.headers.insert("content-md5", "nonsense".parse().unwrap());
+        assert!(digests(&parts).is_err());
+        parts.headers.insert("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==".parse().unwrap());
+        assert!(digests(&parts).is_ok());
+        parts.headers.insert("x-amz-checksum-crc32", "AAA=".parse().unwrap());
+        assert!(digests(&parts).is_err());
+    }
+}

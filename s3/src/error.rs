@@ -1,0 +1,268 @@
+//! The one table from the store's errors to S3's, AWS's wording of S3's errors, and the one place that logs them.
+
+use s3s::{S3Error, S3ErrorCode, S3Result, StdError};
+use tracing::{error, warn};
+
+use pinfold_store::{Error, ErrorKind};
+
+use crate::scope::{BodyFailure, Scope};
+
+/// The S3 code of a kind of store error, for an object operation.
+fn code(kind: ErrorKind) -> S3ErrorCode {
+    match kind {
+        ErrorKind::NotFound => S3ErrorCode::NoSuchKey,
+        ErrorKind::NoSuchBucket => S3ErrorCode::NoSuchBucket,
+        ErrorKind::NoSuchUpload => S3ErrorCode::NoSuchUpload,
+        ErrorKind::AlreadyExists => S3ErrorCode::BucketAlreadyExists,
+        ErrorKind::NotEmpty => S3ErrorCode::BucketNotEmpty,
+        ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::InvalidArgument
+        | ErrorKind::NotUtf8
+        | ErrorKind::CrossesBuckets => S3ErrorCode::InvalidArgument,
+        ErrorKind::NameTooLong => S3ErrorCode::KeyTooLongError,
+        ErrorKind::PreconditionFailed => S3ErrorCode::PreconditionFailed,
+        ErrorKind::InvalidRange => S3ErrorCode::InvalidRange,
+        ErrorKind::InvalidPart => S3ErrorCode::InvalidPart,
+        ErrorKind::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
+        ErrorKind::PartTooSmall => S3ErrorCode::EntityTooSmall,
+        ErrorKind::PermissionDenied | ErrorKind::NotPermitted => S3ErrorCode::AccessDenied,
+        ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
+        ErrorKind::BadDigest => S3ErrorCode::BadDigest,
+        ErrorKind::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
+        ErrorKind::TooMany | ErrorKind::Busy => S3ErrorCode::SlowDown,
+        ErrorKind::Unavailable | ErrorKind::TimedOut => S3ErrorCode::ServiceUnavailable,
+        ErrorKind::Unsupported => S3ErrorCode::NotImplemented,
+        // Corrupt, Io, Internal, NoAttribute, and whatever kind comes later: the client can do nothing about it.
+        _ => S3ErrorCode::InternalError,
+    }
+}
+
+/// AWS's message for a code; `None` where the code alone does not say what is wrong.
+pub(crate) fn message(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AccessControlListNotSupported" => "The bucket does not allow ACLs",
+        "AccessDenied" => "Access Denied",
+        "BadDigest" => "The Content-MD5 you specified did not match what we received.",
+        "BucketAlreadyExists" => {
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
+             Please select a different name and try again."
+        }
+        "BucketAlreadyOwnedByYou" => {
+            "Your previous request to create the named bucket succeeded and you already own it."
+        }
+        "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
+        "EntityTooLarge" => "Your proposed upload exceeds the maximum allowed object size.",
+        "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
+        "IncompleteBody" => "You did not provide the number of bytes specified by the Content-Length HTTP header",
+        "InsufficientStorage" => "No space left on device.",
+        "InternalError" => "We encountered an internal error. Please try again.",
+        "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
+        "InvalidBucketName" => "The specified bucket is not valid.",
+        "InvalidChunkSizeError" => "The chunk is larger than this server accepts.",
+        "InvalidDigest" => "The Content-MD5 you specified was invalid.",
+        "InvalidLocationConstraint" => "The specified location-constraint is not valid",
+        "InvalidPart" => {
+            "One or more of the specified parts could not be found.  The part may not have been uploaded, or the \
+             specified entity tag may not match the part's entity tag."
+        }
+        "InvalidPartNumber" => "The requested partnumber is not satisfiable",
+        "InvalidPartOrder" => "The list of parts was not in ascending order. Parts must be ordered by part number.",
+        "InvalidRange" => "The requested range is not satisfiable",
+        "InvalidStorageClass" => "The storage class you specified is not valid",
+        "InvalidURI" => "Couldn't parse the specified URI.",
+        "KeyTooLongError" => "Your key is too long",
+        "MalformedTrailerError" => {
+            "The request contained trailing data that was not well-formed or did not conform to our published schema."
+        }
+        "MalformedXML" => "The XML you provided was not well-formed or did not validate against our published schema",
+        "MaxMessageLengthExceeded" => "Your request was too big.",
+        "MetadataTooLarge" => "Your metadata headers exceed the maximum allowed metadata size",
+        "MethodNotAllowed" => "The specified method is not allowed against this resource.",
+        "MissingContentLength" => "You must provide the Content-Length HTTP header.",
+        "MissingRequestBodyError" => "Request Body is empty",
+        "NoSuchBucket" => "The specified bucket does not exist",
+        "NoSuchKey" => "The specified key does not exist.",
+        "NoSuchTagSet" => "The TagSet does not exist",
+        "NoSuchUpload" => {
+            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted \
+             or completed."
+        }
+        "NoSuchVersion" => "The specified version does not exist.",
+        "NotImplemented" => "A header you provided implies functionality that is not implemented",
+        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
+        "RequestTimeTooSkewed" => "The difference between the request time and the server's time is too large.",
+        "RequestTimeout" => {
+            "Your socket connection to the server was not read from or written to within the timeout period."
+        }
+        "ServiceUnavailable" => "Service is unable to handle request.",
+        "SignatureDoesNotMatch" => {
+            "The request signature we calculated does not match the signature you provided. Check your key and \
+             signing method."
+        }
+        "SlowDown" => "Please reduce your request rate.",
+        "XAmzContentSHA256Mismatch" => "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        _ => return None,
+    })
+}
+
+/// An error with AWS's own message for its code.
+pub(crate) fn plain(code: S3ErrorCode) -> S3Error {
+    match message(code.as_str()) {
+        Some(text) => S3Error::with_message(code, text),
+        None => S3Error::new(code),
+    }
+}
+
+/// An error with a message of its own.
+pub(crate) fn fail(code: S3ErrorCode, message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+    S3Error::with_message(code, message)
+}
+
+/// `400 InvalidArgument`.
+pub(crate) fn invalid_argument(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+    fail(S3ErrorCode::InvalidArgument, message)
+}
+
+/// `400 InvalidRequest`.
+pub(crate) fn invalid_request(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+    fail(S3ErrorCode::InvalidRequest, message)
+}
+
+/// A code that s3s does not know, with the status AWS gives it.
+pub(crate) fn custom(code: &'static str, status: hyper::StatusCode) -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::Custom(code.into()));
+    if let Some(text) = message(code) {
+        error.set_message(text);
+    }
+    error.set_status_code(status);
+    error
+}
+
+/// The S3 error of a store error. Logs what the operator must know: a failure of the node at `error`, its being busy,
+/// full or stopping at `warn`. What the client did wrong is not logged.
+pub(crate) fn from_store(e: Error) -> S3Error {
+    let code = code(e.kind());
+    let mut answer = plain(code.clone());
+    match code {
+        S3ErrorCode::InternalError => error!(error = %e, kind = ?e.kind(), "request failed"),
+        S3ErrorCode::SlowDown | S3ErrorCode::ServiceUnavailable => {
+            warn!(error = %e, kind = ?e.kind(), "request refused for now");
+        }
+        S3ErrorCode::Custom(_) => {
+            warn!(error = %e, "no space for a write");
+            answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
+        }
+        S3ErrorCode::InvalidArgument | S3ErrorCode::NotImplemented => answer.set_message(e.message().to_owned()),
+        _ => {}
+    }
+    answer
+}
+
+/// What a failure of a request's body means to its client.
+pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
+    match failure {
+        BodyFailure::Incomplete => plain(S3ErrorCode::IncompleteBody),
+        BodyFailure::Timeout => plain(S3ErrorCode::RequestTimeout),
+        BodyFailure::Framing => plain(S3ErrorCode::IncompleteBody),
+        BodyFailure::ChunkTooLarge => custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST),
+        BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
+        BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
+    }
+}
+
+/// A checksum that does not match what arrived.
+pub(crate) fn checksum_mismatch(algorithm: &str) -> S3Error {
+    fail(S3ErrorCode::BadDigest, format!("The {algorithm} you specified did not match the calculated checksum."))
+}
+
+/// The error of a body stream. s3s's stream errors are private types, so that their text is all there is to tell them
+/// apart (a test holds them against the real ones); what our own reader of the body noticed goes first.
+pub(crate) fn from_body(source: &StdError, scope: &Scope) -> S3Error {
+    if let Some(failure) = scope.failure() {
+        return from_failure(&failure);
+    }
+    let text = source.to_string();
+    if text.contains("Sha256Mismatch") {
+        custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST)
+    } else if text.contains("SignatureMismatch") {
+        plain(S3ErrorCode::SignatureDoesNotMatch)
+    } else if text.contains("Trailer") {
+        custom("MalformedTrailerError", hyper::StatusCode::BAD_REQUEST)
+    } else {
+        plain(S3ErrorCode::IncompleteBody)
+    }
+}
+
+/// `?` on the store's results.
+pub(crate) trait OrS3<T> {
+    /// Translates and, where it is the node's fault, logs the error.
+    fn or_s3(self) -> S3Result<T>;
+}
+
+impl<T> OrS3<T> for pinfold_store::Result<T> {
+    fn or_s3(self) -> S3Result<T> {
+        self.map_err(from_store)
+    }
+}
+
+/// A bug of this crate (a task that panicked, an answer that cannot be built): logged, and a 500.
+pub(crate) fn internal(what: &'static str, source: impl std::fmt::Display) -> S3Error {
+    error!(error = %source, "{what}");
+    plain(S3ErrorCode::InternalError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kind the store has today, so that a new one is looked at here.
+    const KINDS: [(ErrorKind, &str, u16); 30] = [
+        (ErrorKind::NotFound, "NoSuchKey", 404),
+        (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),
+        (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
+        (ErrorKind::AlreadyExists, "BucketAlreadyExists", 409),
+        (ErrorKind::IsADirectory, "InvalidArgument", 400),
+        (ErrorKind::NotADirectory, "InvalidArgument", 400),
+        (ErrorKind::NotEmpty, "BucketNotEmpty", 409),
+        (ErrorKind::InvalidArgument, "InvalidArgument", 400),
+        (ErrorKind::NameTooLong, "KeyTooLongError", 400),
+        (ErrorKind::NotUtf8, "InvalidArgument", 400),
+        (ErrorKind::CrossesBuckets, "InvalidArgument", 400),
+        (ErrorKind::PreconditionFailed, "PreconditionFailed", 412),
+        (ErrorKind::InvalidRange, "InvalidRange", 416),
+        (ErrorKind::InvalidPart, "InvalidPart", 400),
+        (ErrorKind::InvalidPartOrder, "InvalidPartOrder", 400),
+        (ErrorKind::PartTooSmall, "EntityTooSmall", 400),
+        (ErrorKind::PermissionDenied, "AccessDenied", 403),
+        (ErrorKind::NotPermitted, "AccessDenied", 403),
+        (ErrorKind::TooLarge, "EntityTooLarge", 400),
+        (ErrorKind::BadDigest, "BadDigest", 400),
+        (ErrorKind::NoSpace, "InsufficientStorage", 507),
+        (ErrorKind::TooMany, "SlowDown", 503),
+        (ErrorKind::NoAttribute, "InternalError", 500),
+        (ErrorKind::Corrupt, "InternalError", 500),
+        (ErrorKind::Unavailable, "ServiceUnavailable", 503),
+        (ErrorKind::TimedOut, "ServiceUnavailable", 503),
+        (ErrorKind::Busy, "SlowDown", 503),
+        (ErrorKind::Unsupported, "NotImplemented", 501),
+        (ErrorKind::Io, "InternalError", 500),
+        (ErrorKind::Internal, "InternalError", 500),
+    ];
+
+    #[test]
+    fn every_kind_has_its_code_status_and_message() {
+        for (kind, code, status) in KINDS {
+            let answer = from_store(Error::new(kind, "something went wrong").with("key", "k"));
+            assert_eq!(answer.code().as_str(), code, "{kind:?}");
+            assert_eq!(answer.status_code().map(|s| s.as_u16()), Some(status), "{kind:?}");
+            assert!(answer.message().is_some_and(|m| !m.is_empty()), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_inner_leaks_into_an_internal_error() {
+        let answer = from_store(Error::new(ErrorKind::Io, "secret path").with("path", "/data/x"));
+        assert!(!answer.message().unwrap_or_default().contains("secret"));
+    }
+}

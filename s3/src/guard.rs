@@ -1,0 +1,370 @@
+//! What is refused before s3s looks at a request, because s3s 0.14.1 would let it through or word it differently:
+//! SigV2 in all its forms, signatures for another region or service, presigned URLs valid for more than a week,
+//! `x-amz-*` headers that the signature does not cover, and POST forms (s3s holds their file in memory before it
+//! asks whether the sender may).
+//!
+//! One region: the configured one (`us-east-1` unless set). AWS refuses the others per endpoint too, and a client
+//! that signs for the wrong region is a client that is configured for another service.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::request::Parts;
+use hyper::Method;
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use crate::error::{custom, fail, invalid_argument, invalid_request, plain};
+
+/// Longest life of a presigned URL, in seconds: a week.
+const MAX_EXPIRES: i64 = 7 * 24 * 3600;
+
+/// Headers that AWS's own clients add after signing. None of them changes what a request does.
+const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-content-sha256", "x-amz-user-agent"];
+
+/// Checks one request's head.
+pub(crate) fn check(head: &Parts, region: &str) -> S3Result<()> {
+    refuse_forms(head)?;
+    let query = head.uri.query().unwrap_or_default();
+    let authorization = single(&head.headers)?;
+    let presigned = Presigned::read(query);
+    match (authorization, presigned.is_some()) {
+        (Some(_), true) => Err(invalid_argument(
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
+             parameter or the Authorization header should be specified",
+        )),
+        (Some(value), false) => check_header(value, &head.headers, region),
+        (None, _) => {
+            refuse_v2_query(query)?;
+            presigned.map_or(Ok(()), |p| p.check(&head.headers, region))
+        }
+    }
+}
+
+fn unsupported_mechanism() -> S3Error {
+    invalid_request("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+}
+
+fn refuse_forms(head: &Parts) -> S3Result<()> {
+    let form = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().get(..19).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/form-data"))
+    });
+    if head.method == Method::POST && form {
+        return Err(fail(S3ErrorCode::NotImplemented, "POST Object is not implemented by this server"));
+    }
+    Ok(())
+}
+
+fn single(headers: &HeaderMap) -> S3Result<Option<&str>> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid_argument("Only one Authorization header is allowed"));
+    }
+    match value.to_str() {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(invalid_argument("Unsupported Authorization Type")),
+    }
+}
+
+fn refuse_v2_query(query: &str) -> S3Result<()> {
+    let has = |name: &str| form_pairs(query).any(|(key, _)| key == name);
+    if has("AWSAccessKeyId") || has("Signature") {
+        return Err(unsupported_mechanism());
+    }
+    Ok(())
+}
+
+fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> {
+    let Some((scheme, rest)) = value.split_once(' ') else {
+        return Err(invalid_argument("Authorization header is invalid -- one and only one ' ' (space) required"));
+    };
+    match scheme {
+        "AWS4-HMAC-SHA256" => {}
+        "AWS" => return Err(unsupported_mechanism()),
+        _ if scheme.starts_with("AWS4-") => return Err(unsupported_mechanism()),
+        _ => return Err(invalid_argument("Unsupported Authorization Type")),
+    }
+    let mut credential = None;
+    let mut signed = None;
+    let mut signature = None;
+    for part in rest.split(',') {
+        let part = part.trim();
+        match part.split_once('=') {
+            Some(("Credential", value)) => credential = Some(value),
+            Some(("SignedHeaders", value)) => signed = Some(value),
+            Some(("Signature", value)) => signature = Some(value),
+            _ => return Err(malformed(&format!("the authorization component \"{part}\" is malformed."))),
+        }
+    }
+    let credential = credential.ok_or_else(|| malformed("missing Credential."))?;
+    let signed = signed.ok_or_else(|| malformed("missing SignedHeaders."))?;
+    signature.ok_or_else(|| malformed("missing Signature."))?;
+    check_credential(credential, region).map_err(|what| malformed(&what))?;
+    if !headers.contains_key("x-amz-date") {
+        return Err(fail(S3ErrorCode::AccessDenied, "AWS authentication requires a valid Date or x-amz-date header"));
+    }
+    let Some(payload) = headers.get("x-amz-content-sha256") else {
+        return Err(invalid_request("Missing required header for this request: x-amz-content-sha256"));
+    };
+    check_payload(payload.as_bytes())?;
+    check_signed(signed, headers)
+}
+
+/// s3s calls a bad value a wrong signature; AWS says what is wrong with it.
+fn check_payload(value: &[u8]) -> S3Result<()> {
+    let known = value == b"UNSIGNED-PAYLOAD" || value.starts_with(b"STREAMING-");
+    if known || (value.len() == 64 && value.iter().all(u8::is_ascii_hexdigit)) {
+        return Ok(());
+    }
+    Err(invalid_argument(
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
+         STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+    ))
+}
+
+fn malformed(what: &str) -> S3Error {
+    fail(S3ErrorCode::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {what}"))
+}
+
+/// `ACCESS/YYYYMMDD/REGION/SERVICE/aws4_request`; the access key may hold slashes.
+fn check_credential(credential: &str, region: &str) -> Result<(), String> {
+    let parts: Vec<&str> = credential.rsplitn(5, '/').collect();
+    let [terminal, service, scope_region, date, access] = parts[..] else {
+        return Err(
+            "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".to_owned()
+        );
+    };
+    if access.is_empty() {
+        return Err(
+            "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".to_owned()
+        );
+    }
+    if date.len() != 8 || !date.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!(
+            "incorrect date format \"{date}\". This date in the credential must be in the format \"yyyyMMdd\"."
+        ));
+    }
+    if terminal != "aws4_request" {
+        return Err(format!("incorrect terminal \"{terminal}\". This endpoint uses \"aws4_request\"."));
+    }
+    if service != "s3" {
+        return Err(format!("incorrect service \"{service}\". This endpoint belongs to \"s3\"."));
+    }
+    if scope_region != region {
+        return Err(format!("the region '{scope_region}' is wrong; expecting '{region}'"));
+    }
+    Ok(())
+}
+
+/// Every `x-amz-*` header that is there must be among the signed ones, and `host` too: else whoever sees a request
+/// pass could change what it does.
+fn check_signed(signed: &str, headers: &HeaderMap) -> S3Result<()> {
+    let is_signed = |name: &str| signed.split(';').any(|s| s.eq_ignore_ascii_case(name));
+    let uncovered = |name: &&str| {
+        (name.starts_with("x-amz-") && !MAY_BE_UNSIGNED.contains(name) || *name == "content-md5") && !is_signed(name)
+    };
+    if !is_signed("host") && !is_signed(":authority") || headers.keys().map(|n| n.as_str()).any(|n| uncovered(&n)) {
+        return Err(fail(S3ErrorCode::AccessDenied, "There were headers present in the request which were not signed"));
+    }
+    Ok(())
+}
+
+/// The parameters of a presigned URL.
+#[derive(Default)]
+struct Presigned {
+    algorithm: Option<String>,
+    credential: Option<String>,
+    date: Option<String>,
+    expires: Option<String>,
+    signed: Option<String>,
+    signature: Option<String>,
+}
+
+impl Presigned {
+    /// `None` if the query has none of a presigned URL's parameters.
+    fn read(query: &str) -> Option<Self> {
+        let mut found = Self::default();
+        let mut any = false;
+        for (key, value) in form_pairs(query) {
+            let slot = match key.as_str() {
+                "X-Amz-Algorithm" => &mut found.algorithm,
+                "X-Amz-Credential" => &mut found.credential,
+                "X-Amz-Date" => &mut found.date,
+                "X-Amz-Expires" => &mut found.expires,
+                "X-Amz-SignedHeaders" => &mut found.signed,
+                "X-Amz-Signature" => &mut found.signature,
+                _ => continue,
+            };
+            any = true;
+            *slot = Some(value);
+        }
+        any.then_some(found)
+    }
+
+    fn check(self, headers: &HeaderMap, region: &str) -> S3Result<()> {
+        let wrong = |what: &str| fail(S3ErrorCode::AuthorizationQueryParametersError, what.to_owned());
+        let (Some(algorithm), Some(credential), Some(_), Some(expires), Some(signed), Some(_)) =
+            (self.algorithm, self.credential, self.date, self.expires, self.signed, self.signature)
+        else {
+            return Err(wrong(
+                "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, \
+                 X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
+            ));
+        };
+        if algorithm != "AWS4-HMAC-SHA256" {
+            return Err(wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""));
+        }
+        check_credential(&credential, region)
+            .map_err(|what| wrong(&format!("Error parsing the X-Amz-Credential parameter; {what}")))?;
+        match expires.parse::<i64>() {
+            Err(_) => return Err(wrong("X-Amz-Expires should be a number")),
+            Ok(seconds) if seconds < 0 => return Err(wrong("X-Amz-Expires must be non-negative")),
+            Ok(seconds) if seconds > MAX_EXPIRES => {
+                return Err(wrong(
+                    "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be \
+                     less than 604800 seconds",
+                ));
+            }
+            Ok(_) => {}
+        }
+        check_signed(&signed, headers)
+    }
+}
+
+/// Decoded `key=value` pairs of a query; undecodable text stays as it is (s3s refuses it later).
+pub(crate) fn form_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key), decode(value))
+    })
+}
+
+fn decode(text: &str) -> String {
+    crate::convert::key::percent_decode(text, true).unwrap_or_else(|| text.to_owned())
+}
+
+/// The refusal of a request whose head alone is already too much for this server.
+pub(crate) fn too_busy() -> S3Error {
+    plain(S3ErrorCode::SlowDown)
+}
+
+/// A signature whose checked body turned out to be another than the signed one.
+pub(crate) fn payload_mismatch() -> S3Error {
+    custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut builder = http::Request::builder().method("GET").uri(uri).header("host", "localhost");
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn code(uri: &str, headers: &[(&str, &str)]) -> String {
+        match check(&head(uri, headers), "us-east-1") {
+            Ok(()) => "ok".to_owned(),
+            Err(e) => e.code().as_str().to_owned(),
+        }
+    }
+
+    const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn v4(credential: &str, signed: &str) -> String {
+        format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature=00")
+    }
+
+    fn with_auth<'a>(auth: &'a str, extra: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let mut all = vec![("authorization", auth), ("x-amz-date", "20260101T000000Z"), ("x-amz-content-sha256", SHA)];
+        all.extend_from_slice(extra);
+        all
+    }
+
+    #[test]
+    fn sigv2_is_refused_in_every_form() {
+        assert_eq!(code("/b/k", &[("authorization", "AWS AKID:c2ln")]), "InvalidRequest");
+        assert_eq!(code("/b/k?AWSAccessKeyId=A&Expires=99999999999&Signature=x", &[]), "InvalidRequest");
+        assert_eq!(code("/b/k?Signature=x", &[]), "InvalidRequest");
+        assert_eq!(code("/b/k?Sign%61ture=x", &[]), "InvalidRequest");
+    }
+
+    #[test]
+    fn header_signatures_are_for_this_region_and_service() {
+        let good = v4("AK/20260101/us-east-1/s3/aws4_request", "host;x-amz-content-sha256;x-amz-date");
+        assert_eq!(code("/b", &with_auth(&good, &[])), "ok");
+        for credential in [
+            "AK/20260101/eu-west-1/s3/aws4_request",
+            "AK/20260101/us-east-1/sts/aws4_request",
+            "AK/20260101/us-east-1/s3/aws5_request",
+            "AK/2026011/us-east-1/s3/aws4_request",
+            "AK/us-east-1/s3/aws4_request",
+        ] {
+            let auth = v4(credential, "host;x-amz-content-sha256;x-amz-date");
+            assert_eq!(code("/b", &with_auth(&auth, &[])), "AuthorizationHeaderMalformed", "{credential}");
+        }
+        let slashes = v4("A/K/20260101/us-east-1/s3/aws4_request", "host;x-amz-content-sha256;x-amz-date");
+        assert_eq!(code("/b", &with_auth(&slashes, &[])), "ok");
+    }
+
+    #[test]
+    fn amz_headers_must_be_signed() {
+        let auth = v4("AK/20260101/us-east-1/s3/aws4_request", "host;x-amz-content-sha256;x-amz-date");
+        assert_eq!(code("/b/k", &with_auth(&auth, &[("x-amz-tagging", "a=b")])), "AccessDenied");
+        assert_eq!(code("/b/k", &with_auth(&auth, &[("content-md5", "x")])), "AccessDenied");
+        assert_eq!(code("/b/k", &with_auth(&auth, &[("content-type", "text/plain")])), "ok");
+        let no_host = v4("AK/20260101/us-east-1/s3/aws4_request", "x-amz-content-sha256;x-amz-date");
+        assert_eq!(code("/b/k", &with_auth(&no_host, &[])), "AccessDenied");
+    }
+
+    #[test]
+    fn other_schemes_and_missing_pieces_are_named() {
+        assert_eq!(code("/", &[("authorization", "Bearer x")]), "InvalidArgument");
+        assert_eq!(code("/", &[("authorization", "nonsense")]), "InvalidArgument");
+        assert_eq!(code("/", &[("authorization", "AWS4-HMAC-SHA256 Credential=x")]), "AuthorizationHeaderMalformed");
+        let auth = v4("AK/20260101/us-east-1/s3/aws4_request", "host");
+        assert_eq!(code("/", &[("authorization", auth.as_str())]), "AccessDenied");
+        assert_eq!(
+            code("/", &[("authorization", auth.as_str()), ("x-amz-date", "20260101T000000Z")]),
+            "InvalidRequest"
+        );
+    }
+
+    fn presigned(expires: &str, region: &str) -> String {
+        format!(
+            "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20260101%2F{region}%2Fs3%2Faws4_request\
+             &X-Amz-Date=20260101T000000Z&X-Amz-Expires={expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
+        )
+    }
+
+    #[test]
+    fn presigned_urls_live_a_week_at_most_and_in_this_region() {
+        assert_eq!(code(&presigned("604800", "us-east-1"), &[]), "ok");
+        for uri in [
+            presigned("604801", "us-east-1"),
+            presigned("-1", "us-east-1"),
+            presigned("soon", "us-east-1"),
+            presigned("60", "eu-west-1"),
+            "/b/k?X-Amz-Signature=00".to_owned(),
+        ] {
+            assert_eq!(code(&uri, &[]), "AuthorizationQueryParametersError", "{uri}");
+        }
+        let uri = presigned("60", "us-east-1");
+        assert_eq!(code(&uri, &[("x-amz-copy-source", "b/other")]), "AccessDenied");
+        assert_eq!(code(&uri, &[("authorization", "AWS4-HMAC-SHA256 x")]), "InvalidArgument");
+    }
+
+    #[test]
+    fn anonymous_requests_go_on_to_be_refused_by_access() {
+        assert_eq!(code("/b/k", &[]), "ok");
+    }
+
+    #[test]
+    fn forms_are_refused() {
+        let mut parts = head("/b", &[("content-type", "multipart/form-data; boundary=x")]);
+        parts.method = Method::POST;
+        assert_eq!(check(&parts, "us-east-1").unwrap_err().code(), &S3ErrorCode::NotImplemented);
+    }
+}

@@ -1,0 +1,115 @@
+//! CopyObject: metadata only, no bytes move (so that there is no limit of 5 GiB here).
+
+use pinfold_store::meta::rows::{ObjectHeaders, PosixHints};
+use pinfold_store::namespace::s3_types::CopyRequest;
+use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag};
+use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::{bucket, put, with_headers};
+use crate::access::{self, Access};
+use crate::body::upload::to_the_end;
+use crate::checksum::{Algorithm, set_checksum, type_name};
+use crate::convert::{condition, headers, key, output, posix, tags, time};
+use crate::error::{OrS3, invalid_argument, invalid_request, plain};
+use crate::service::Service;
+
+/// A copy's source.
+pub(crate) struct Source {
+    /// Bucket, which the account may use.
+    pub(crate) bucket: String,
+    /// Key.
+    pub(crate) key: String,
+}
+
+/// Reads and authorises `x-amz-copy-source`.
+pub(crate) fn source(
+    service: &Service,
+    access: &Access,
+    source: CopySource,
+    expected_owner: Option<&str>,
+) -> S3Result<Source> {
+    let CopySource::Bucket { bucket, key, version_id } = source else {
+        return Err(plain(S3ErrorCode::NotImplemented));
+    };
+    headers::check_version(version_id.as_deref())?;
+    key::check(&key)?;
+    let info = bucket::source(service, access, &bucket)?;
+    if expected_owner.is_some_and(|owner| owner != info.owner) {
+        return Err(plain(S3ErrorCode::AccessDenied));
+    }
+    Ok(Source { bucket: bucket.into(), key: key.into() })
+}
+
+/// `COPY` or `REPLACE`.
+fn replaces(directive: Option<&str>, what: &str) -> S3Result<bool> {
+    match directive {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(_) => Err(invalid_argument(format!("Unknown {what} directive."))),
+    }
+}
+
+/// CopyObject.
+pub(crate) async fn copy(
+    service: &Service,
+    request: S3Request<CopyObjectInput>,
+) -> S3Result<S3Response<CopyObjectOutput>> {
+    let access = access::of(&request)?;
+    let (input, sent) = (request.input, request.headers);
+    key::check_new(&input.key)?;
+    headers::refuse_unsupported(&sent)?;
+    let source = source(service, &access, input.copy_source, input.expected_source_bucket_owner.as_deref())?;
+    let replace_meta = replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "metadata")?;
+    let replace_tags = replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "tagging")?;
+    let (object_headers, hints) = headers::read(&sent, input.metadata)?;
+    let changes_class = sent.contains_key("x-amz-storage-class") || object_headers.website_redirect.is_some();
+    let itself = source.bucket == input.bucket && source.key == input.key;
+    if itself && !replace_meta && !changes_class {
+        return Err(invalid_request(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the \
+             object's metadata, storage class, website redirect location or encryption attributes.",
+        ));
+    }
+    if let Some(algorithm) = &input.checksum_algorithm {
+        Algorithm::require(algorithm.as_str())?;
+    }
+    let caller = access.caller();
+    let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
+    let replace_meta = match (replace_meta, changes_class) {
+        (true, _) => Some((object_headers, hints)),
+        (false, false) => None,
+        // These two belong to the request whatever the directive says; the rest is the source's.
+        (false, true) => {
+            let from = service.namespace.head(&caller, &source.bucket, source.key.as_bytes()).await.or_s3()?;
+            let kept = if from.meta.posix_shown { posix::hints(&from) } else { PosixHints::default() };
+            let changed = ObjectHeaders {
+                storage_class: object_headers.storage_class,
+                website_redirect: object_headers.website_redirect,
+                ..from.meta.headers
+            };
+            Some((changed, kept))
+        }
+    };
+    let copy = CopyRequest {
+        source_precondition: condition::of_copy_source(&sent),
+        precondition: condition::of_write(&sent),
+        replace_meta,
+        replace_tags: replace_tags.then_some(tags),
+    };
+    put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &copy.precondition).await?;
+    let (namespace, bucket, key) = (service.namespace.clone(), input.bucket, input.key);
+    let info = to_the_end(async move {
+        let from = (source.bucket.as_str(), source.key.as_bytes());
+        namespace.copy(&caller, from, (&bucket, key.as_bytes()), copy).await
+    })
+    .await?;
+    let mut result = CopyObjectResult {
+        e_tag: Some(ETag::Strong(info.meta.etag.0.clone())),
+        last_modified: Some(time::to_s3(info.meta.last_modified)),
+        checksum_type: info.meta.checksum.as_ref().map(|c| type_name(c.kind).to_owned().into()),
+        ..CopyObjectResult::default()
+    };
+    set_checksum!(result, &info.meta.checksum);
+    let answer = CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() };
+    Ok(with_headers(answer, output::cid(&info)))
+}

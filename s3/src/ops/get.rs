@@ -1,0 +1,62 @@
+//! GetObject, and what it shares with HeadObject.
+
+use pinfold_store::namespace::check_read;
+use pinfold_store::namespace::s3_types::{ObjectInfo, Precondition, ReadVerdict};
+use s3s::dto::{GetObjectInput, GetObjectOutput};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::with_headers;
+use crate::access;
+use crate::body::download;
+use crate::convert::output::Overrides;
+use crate::convert::{condition, headers, key, output, range, time};
+use crate::error::{OrS3, plain};
+use crate::service::Service;
+
+/// GetObject.
+pub(crate) async fn get(
+    service: &Service,
+    request: S3Request<GetObjectInput>,
+) -> S3Result<S3Response<GetObjectOutput>> {
+    let access = access::of(&request)?;
+    headers::refuse_unsupported(&request.headers)?;
+    let precondition = condition::of_read(&request.headers);
+    let input = request.input;
+    headers::check_version(input.version_id.as_deref())?;
+    key::check(&input.key)?;
+    let (info, reader) = service.namespace.get(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    check(&info, &precondition)?;
+    let slice = range::resolve(info.size, &info.meta.parts, input.range, input.part_number)?;
+    let overrides = Overrides {
+        cache_control: input.response_cache_control,
+        content_disposition: input.response_content_disposition,
+        content_encoding: input.response_content_encoding,
+        content_language: input.response_content_language,
+        content_type: input.response_content_type,
+        expires: input.response_expires.as_ref().and_then(|t| time::http_date(time::from_s3(t))),
+    };
+    let with_checksum = input.checksum_mode.is_some_and(|m| m.as_str().eq_ignore_ascii_case("ENABLED"));
+    let body = download::body(reader, slice.start, slice.end).await?;
+    let (metadata, missing) = output::metadata(&info);
+    let answer = GetObjectOutput {
+        body: Some(body),
+        content_range: slice.content_range(info.size),
+        metadata: Some(metadata),
+        missing_meta: i32::try_from(missing).ok().filter(|n| *n > 0),
+        ..GetObjectOutput::default()
+    };
+    Ok(with_headers(answer, output::object(&info, &slice, &overrides, with_checksum)))
+}
+
+/// The conditional headers of a read: `304` (with the validators) or `412`.
+pub(crate) fn check(info: &ObjectInfo, precondition: &Precondition) -> S3Result<()> {
+    match check_read(precondition, &info.meta.etag.0, info.meta.last_modified) {
+        ReadVerdict::Proceed => Ok(()),
+        ReadVerdict::Failed => Err(plain(S3ErrorCode::PreconditionFailed)),
+        ReadVerdict::NotModified => {
+            let mut unchanged = S3Error::with_message(S3ErrorCode::NotModified, "Not Modified");
+            unchanged.set_headers(output::validators(info));
+            Err(unchanged)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! HeadObject, GetObjectAcl.
+
+use s3s::dto::{GetObjectAclInput, GetObjectAclOutput, HeadObjectInput, HeadObjectOutput};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::bucket::full_control;
+use super::{get, owner, with_headers};
+use crate::access;
+use crate::convert::output::Overrides;
+use crate::convert::{condition, headers, key, output, range, time};
+use crate::error::OrS3;
+use crate::service::Service;
+
+/// HeadObject.
+pub(crate) async fn head(
+    service: &Service,
+    request: S3Request<HeadObjectInput>,
+) -> S3Result<S3Response<HeadObjectOutput>> {
+    let access = access::of(&request)?;
+    headers::refuse_unsupported(&request.headers)?;
+    let precondition = condition::of_read(&request.headers);
+    let input = request.input;
+    headers::check_version(input.version_id.as_deref())?;
+    key::check(&input.key)?;
+    let info = service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    get::check(&info, &precondition)?;
+    let slice = range::resolve(info.size, &info.meta.parts, input.range, input.part_number)?;
+    let overrides = Overrides {
+        cache_control: input.response_cache_control,
+        content_disposition: input.response_content_disposition,
+        content_encoding: input.response_content_encoding,
+        content_language: input.response_content_language,
+        content_type: input.response_content_type,
+        expires: input.response_expires.as_ref().and_then(|t| time::http_date(time::from_s3(t))),
+    };
+    let with_checksum = input.checksum_mode.is_some_and(|m| m.as_str().eq_ignore_ascii_case("ENABLED"));
+    let (metadata, missing) = output::metadata(&info);
+    let answer = HeadObjectOutput {
+        metadata: Some(metadata),
+        missing_meta: i32::try_from(missing).ok().filter(|n| *n > 0),
+        ..HeadObjectOutput::default()
+    };
+    Ok(with_headers(answer, output::object(&info, &slice, &overrides, with_checksum)))
+}
+
+/// GetObjectAcl: an object belongs to its bucket's owner, and nobody else may do anything with it.
+pub(crate) async fn acl(
+    service: &Service,
+    request: S3Request<GetObjectAclInput>,
+) -> S3Result<S3Response<GetObjectAclOutput>> {
+    let access = access::of(&request)?;
+    let input = request.input;
+    headers::check_version(input.version_id.as_deref())?;
+    key::check(&input.key)?;
+    service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    let access_key = &access.bucket()?.owner;
+    Ok(S3Response::new(GetObjectAclOutput {
+        grants: Some(vec![full_control(access_key)]),
+        owner: Some(owner(access_key)),
+        request_charged: None,
+    }))
+}

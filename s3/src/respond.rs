@@ -1,0 +1,210 @@
+//! Finishing an answer: what AWS says in every one (request ids, `Server`) and in every error (`Message`, `Resource`,
+//! `RequestId`, `HostId`), which s3s leaves out.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SERVER};
+use hyper::{HeaderMap, Method, StatusCode};
+use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
+
+use crate::error::{from_failure, message};
+use crate::guard::payload_mismatch;
+use crate::scope::Scope;
+
+/// What an answer needs to know of its request.
+pub(crate) struct About<'a> {
+    /// The request's state.
+    pub(crate) scope: &'a Scope,
+    /// Its method.
+    pub(crate) method: &'a Method,
+    /// Its path as sent.
+    pub(crate) path: &'a str,
+    /// This host's name.
+    pub(crate) host_id: &'a str,
+}
+
+impl About<'_> {
+    fn request_id(&self) -> String {
+        self.scope.id.to_string().to_uppercase()
+    }
+
+    fn extended_id(&self) -> String {
+        STANDARD.encode(format!("{}:{}", self.host_id, self.scope.id))
+    }
+}
+
+/// An error as an answer.
+pub(crate) fn error(error: S3Error) -> HttpResponse {
+    error.to_http_response().unwrap_or_else(|_| {
+        let mut plain = HttpResponse::default();
+        *plain.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        plain
+    })
+}
+
+/// Completes an answer of s3s (or of [`error`]).
+pub(crate) fn finish(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        answer = finish_error(answer, about);
+    } else if *about.method == Method::HEAD
+        && answer.status() == StatusCode::OK
+        && answer.headers().contains_key(CONTENT_RANGE)
+    {
+        // s3s knows 206 for GET only.
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    if answer.status() == StatusCode::NOT_MODIFIED {
+        *answer.body_mut() = Body::empty();
+        answer.headers_mut().remove(CONTENT_TYPE);
+    }
+    add_ids(answer.headers_mut(), about);
+    answer
+}
+
+/// Headers of every answer.
+pub(crate) fn add_ids(headers: &mut HeaderMap, about: &About<'_>) {
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    set("x-amz-request-id", about.request_id());
+    set("x-amz-id-2", about.extended_id());
+    headers.insert(SERVER, HeaderValue::from_static("Pinfold"));
+}
+
+fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
+    let Some(xml) = answer.body().bytes() else { return answer };
+    let Ok(text) = std::str::from_utf8(&xml) else { return answer };
+    if let Some(failed) = failed_body(text, about.scope) {
+        return finish_error(error(failed), about);
+    }
+    if *about.method == Method::HEAD {
+        // An answer to HEAD has no body; AWS says no more than the status.
+        *answer.body_mut() = Body::empty();
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    } else if let Some(complete) = complete(text, about) {
+        *answer.body_mut() = Body::from(Bytes::from(complete));
+    }
+    answer
+}
+
+/// s3s answers `InternalError` without a message if it cannot read an XML body to its end. Whose fault that was is
+/// known here: the body's own reader noticed, or, if all bytes came, they were not the signed ones.
+fn failed_body(xml: &str, scope: &Scope) -> Option<S3Error> {
+    if !xml.contains("<Code>InternalError</Code>") || xml.contains("<Message>") || scope.received() == 0 {
+        return None;
+    }
+    Some(scope.failure().map_or_else(payload_mismatch, |failure| from_failure(&failure)))
+}
+
+/// Codes whose s3s message is s3s's own wording.
+const REWORDED: [S3ErrorCode; 8] = [
+    S3ErrorCode::SignatureDoesNotMatch,
+    S3ErrorCode::RequestTimeTooSkewed,
+    S3ErrorCode::InvalidAccessKeyId,
+    S3ErrorCode::InvalidBucketName,
+    S3ErrorCode::InvalidURI,
+    S3ErrorCode::KeyTooLongError,
+    S3ErrorCode::MalformedXML,
+    S3ErrorCode::MissingContentLength,
+];
+
+/// The error document with everything AWS puts into one. The document is s3s's own serialisation: its shape is known.
+fn complete(xml: &str, about: &About<'_>) -> Option<String> {
+    let code_end = xml.find("</Code>")?;
+    let code_start = xml.find("<Code>")? + "<Code>".len();
+    let code = xml.get(code_start..code_end)?;
+    let after_code = code_end + "</Code>".len();
+    let end = xml.rfind("</Error>")?;
+    let rest = xml.get(after_code..end)?;
+    let reword = !rest.contains("<Message>") || REWORDED.iter().any(|c| c.as_str() == code);
+    let mut out = String::with_capacity(xml.len() + 256);
+    out.push_str(xml.get(..after_code)?);
+    match message(code).filter(|_| reword) {
+        Some(text) => push_element(&mut out, "Message", text),
+        None if rest.contains("<Message>") => out.push_str(rest),
+        None => push_element(&mut out, "Message", code),
+    }
+    push_element(&mut out, "Resource", about.path);
+    push_element(&mut out, "RequestId", &about.request_id());
+    push_element(&mut out, "HostId", &about.extended_id());
+    out.push_str(xml.get(end..)?);
+    Some(out)
+}
+
+fn push_element(out: &mut String, name: &str, value: &str) {
+    out.push('<');
+    out.push_str(name);
+    out.push('>');
+    for c in value.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            // What XML 1.0 cannot hold at all.
+            c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => out.push('\u{FFFD}'),
+            c => out.push(c),
+        }
+    }
+    out.push_str("</");
+    out.push_str(name);
+    out.push('>');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scope::BodyFailure;
+
+    fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
+        let about = About { scope, method: &method, path: "/b/a&b", host_id: "h1" };
+        let answer = finish(error(error_), &about);
+        assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
+        let body = answer.body().bytes().unwrap();
+        (answer.status(), String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn errors_carry_what_aws_says() {
+        let scope = Scope::new();
+        let (status, body) = text(S3Error::new(S3ErrorCode::NoSuchKey), Method::GET, &scope);
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(body.contains("<Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>"), "{body}");
+        assert!(body.contains("<Resource>/b/a&amp;b</Resource>"), "{body}");
+        assert!(body.contains(&format!("<RequestId>{}</RequestId>", scope.id.to_string().to_uppercase())), "{body}");
+        assert!(body.ends_with("</HostId></Error>"), "{body}");
+    }
+
+    #[test]
+    fn own_messages_stay_and_s3s_wording_goes() {
+        let scope = Scope::new();
+        let own = S3Error::with_message(S3ErrorCode::InvalidArgument, "this <one>");
+        assert!(text(own, Method::GET, &scope).1.contains("<Message>this &lt;one&gt;</Message>"));
+        let s3s = S3Error::with_message(S3ErrorCode::RequestTimeTooSkewed, "request time is too far");
+        assert!(text(s3s, Method::GET, &scope).1.contains("server's time is too large"));
+    }
+
+    #[test]
+    fn head_and_304_have_no_body() {
+        let scope = Scope::new();
+        assert_eq!(text(S3Error::new(S3ErrorCode::NoSuchKey), Method::HEAD, &scope).1, "");
+        assert_eq!(text(S3Error::new(S3ErrorCode::NotModified), Method::GET, &scope).1, "");
+    }
+
+    #[test]
+    fn a_body_that_failed_is_the_clients_fault() {
+        let scope = Scope::new();
+        assert_eq!(text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &scope).0.as_u16(), 500);
+        scope.count_received(1);
+        let (status, body) = text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &scope);
+        assert!(status == StatusCode::BAD_REQUEST && body.contains("XAmzContentSHA256Mismatch"), "{body}");
+        scope.fail(BodyFailure::Md5);
+        let (_, body) = text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &scope);
+        assert!(body.contains("BadDigest"), "{body}");
+        let real = crate::error::plain(S3ErrorCode::InternalError);
+        assert_eq!(text(real, Method::POST, &scope).0.as_u16(), 500);
+    }
+}

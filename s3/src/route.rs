@@ -1,0 +1,164 @@
+//! Requests that S3 serves and s3s refuses because of a header: several byte ranges or a `Range` that is none (S3
+//! answers with the whole object), dates of conditions that are none (HTTP says to ignore them), tags in a list
+//! without quotes. s3s verifies the signature, then hands such a request here; it goes on without the header, or with
+//! it put right, to a second s3s service that takes our word for who signed.
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, RANGE};
+use hyper::http::{Extensions, Uri};
+use hyper::{Method, Request};
+use s3s::dto::{ETagCondition, Range};
+use s3s::route::S3Route;
+use s3s::service::S3Service;
+use s3s::{Body, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use crate::access::Verified;
+use crate::convert::{condition, time};
+use crate::error::{internal, plain};
+
+const DATES: [&str; 4] = [
+    "if-modified-since",
+    "if-unmodified-since",
+    "x-amz-copy-source-if-modified-since",
+    "x-amz-copy-source-if-unmodified-since",
+];
+const TAGS: [&str; 4] = ["if-match", "if-none-match", "x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"];
+
+/// The route for such requests.
+pub(crate) struct Lenient {
+    inner: S3Service,
+}
+
+impl Lenient {
+    /// `inner` must know no route, so that a request comes by at most once.
+    pub(crate) fn new(inner: S3Service) -> Self {
+        Self { inner }
+    }
+}
+
+/// Puts headers right that s3s would stumble over; whether there were any.
+fn mend(headers: &mut HeaderMap) -> bool {
+    let mut mended = false;
+    let bad_range = |value: &http::HeaderValue| value.to_str().is_ok_and(|v| Range::parse(v).is_err());
+    if headers.get(RANGE).is_some_and(bad_range) {
+        headers.remove(RANGE);
+        mended = true;
+    }
+    for name in DATES {
+        let bad = |v: &http::HeaderValue| v.to_str().ok().and_then(time::parse_http_date).is_none();
+        if headers.get(name).is_some_and(|v| !v.is_empty() && bad(v)) {
+            headers.remove(name);
+            mended = true;
+        }
+    }
+    for name in TAGS {
+        let Some(value) = headers.get(name) else { continue };
+        if value.is_empty() || ETagCondition::parse_http_header(value.as_bytes()).is_ok() {
+            continue;
+        }
+        let Ok(text) = value.to_str() else { continue };
+        let quoted: Vec<String> =
+            text.split(',').map(condition::bare).map(|t| format!("\"{}\"", t.replace('"', ""))).collect();
+        if let Ok(value) = http::HeaderValue::try_from(quoted.join(", ")) {
+            headers.insert(name, value);
+            mended = true;
+        }
+    }
+    mended
+}
+
+#[async_trait::async_trait]
+impl S3Route for Lenient {
+    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+        let suspect = headers.contains_key(RANGE) || DATES.iter().chain(&TAGS).any(|name| headers.contains_key(*name));
+        suspect && mend(&mut headers.clone())
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        match request.credentials {
+            Some(_) => Ok(()),
+            None => Err(plain(S3ErrorCode::AccessDenied)),
+        }
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let Some(signer) = request.credentials else { return Err(plain(S3ErrorCode::AccessDenied)) };
+        let mut inner = Request::new(request.input);
+        *inner.method_mut() = request.method;
+        *inner.uri_mut() = without_signature(&request.uri)?;
+        *inner.headers_mut() = request.headers;
+        *inner.extensions_mut() = request.extensions;
+        mend(inner.headers_mut());
+        inner.headers_mut().remove(AUTHORIZATION);
+        inner.extensions_mut().insert(Verified(signer.access_key));
+        if let Some(trailers) = request.trailing_headers {
+            inner.extensions_mut().insert(trailers);
+        }
+        let answer = self.inner.call(inner).await.map_err(|e| internal("an inner pass failed", format!("{e:?}")))?;
+        let (head, body) = answer.into_parts();
+        let mut answer = S3Response::with_headers(body, head.headers);
+        answer.status = Some(head.status);
+        answer.extensions = head.extensions;
+        Ok(answer)
+    }
+}
+
+/// The URI without a presigned URL's parameters: the inner service would ask for a signature it cannot check.
+fn without_signature(uri: &Uri) -> S3Result<Uri> {
+    let Some(query) = uri.query().filter(|q| q.contains("X-Amz-")) else { return Ok(uri.clone()) };
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !matches!(
+                name,
+                "X-Amz-Algorithm"
+                    | "X-Amz-Credential"
+                    | "X-Amz-Date"
+                    | "X-Amz-Expires"
+                    | "X-Amz-SignedHeaders"
+                    | "X-Amz-Signature"
+                    | "X-Amz-Security-Token"
+            )
+        })
+        .collect();
+    let path = if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path.parse().map_err(|e| internal("a path does not parse again", e))?);
+    Uri::from_parts(parts).map_err(|e| internal("a URI does not parse again", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn mended(name: &'static str, value: &str) -> Option<Option<String>> {
+        let mut map = HeaderMap::new();
+        map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        mend(&mut map).then(|| map.get(name).map(|v| v.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn only_what_s3s_refuses_is_touched() {
+        assert_eq!(mended("range", "bytes=0-5"), None);
+        assert_eq!(mended("range", "bytes=-5"), None);
+        assert_eq!(mended("range", "bytes=0-1,3-4"), Some(None));
+        assert_eq!(mended("range", "lines=1-2"), Some(None));
+        assert_eq!(mended("range", "bytes=5-2"), Some(None));
+        assert_eq!(mended("if-match", "\"a\", \"b\""), None);
+        assert_eq!(mended("if-match", "abc"), None);
+        assert_eq!(mended("if-match", "*"), None);
+        assert_eq!(mended("if-match", "a, b"), Some(Some("\"a\", \"b\"".to_owned())));
+        assert_eq!(mended("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"), None);
+        assert_eq!(mended("if-modified-since", "yesterday"), Some(None));
+    }
+
+    #[test]
+    fn signatures_leave_the_query() {
+        let strip = |u: &str| without_signature(&u.parse().unwrap()).unwrap().to_string();
+        assert_eq!(strip("/b/k?a=1"), "/b/k?a=1");
+        assert_eq!(strip("/b/k?a=1&X-Amz-Signature=x&X-Amz-Date=y&b"), "/b/k?a=1&b");
+        assert_eq!(strip("/b/k%20?X-Amz-Signature=x"), "/b/k%20");
+    }
+}

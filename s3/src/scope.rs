@@ -1,0 +1,88 @@
+//! What the layers of one request share beside the request itself: it travels in the request's extensions.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use pinfold_store::types::Id;
+
+/// Why a request's body could not be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFailure {
+    /// The client went away or ended the body before its declared length.
+    Incomplete,
+    /// No byte came for the idle timeout.
+    Timeout,
+    /// The aws-chunked framing is not what it must be.
+    Framing,
+    /// A signed chunk is larger than this server buffers.
+    ChunkTooLarge,
+    /// `Content-MD5` does not match an XML body.
+    Md5,
+    /// `x-amz-checksum-*` of this algorithm does not match an XML body.
+    Checksum(&'static str),
+}
+
+/// One request's shared state.
+pub(crate) struct Scope {
+    /// The request's identity: in the answer, in logs and in the commit record.
+    pub(crate) id: Id,
+    /// When its head had arrived.
+    pub(crate) started: Instant,
+    operation: OnceLock<&'static str>,
+    received: AtomicU64,
+    failure: Mutex<Option<BodyFailure>>,
+    leftover: Mutex<Option<Incoming>>,
+}
+
+impl Scope {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            id: Id::random(),
+            started: Instant::now(),
+            operation: OnceLock::new(),
+            received: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            leftover: Mutex::new(None),
+        })
+    }
+
+    /// The S3 operation's name once it is known, else `Unknown`.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.operation.get().copied().unwrap_or("Unknown")
+    }
+
+    pub(crate) fn set_operation(&self, name: &'static str) {
+        let _ = self.operation.set(name);
+    }
+
+    /// Bytes of the body that have arrived.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The first failure counts: later ones follow from it.
+    pub(crate) fn fail(&self, failure: BodyFailure) {
+        self.failure.lock().get_or_insert(failure);
+    }
+
+    pub(crate) fn failure(&self) -> Option<BodyFailure> {
+        self.failure.lock().clone()
+    }
+
+    /// The unread rest of a body, kept so that an early refusal can still be read by the client.
+    pub(crate) fn leave(&self, body: Incoming) {
+        *self.leftover.lock() = Some(body);
+    }
+
+    pub(crate) fn take_leftover(&self) -> Option<Incoming> {
+        self.leftover.lock().take()
+    }
+}

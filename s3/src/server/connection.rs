@@ -1,0 +1,111 @@
+//! One connection: TLS if there is any, HTTP/1 or HTTP/2, limits, and its graceful end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Shared;
+use super::progress::{Progress, Watched};
+use crate::config::S3Config;
+use crate::metrics::{self, Counted};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Bytes hyper reads at once from an HTTP/1 connection.
+const READ_BUFFER: usize = 256 * 1024;
+/// HTTP/2: what a client may send ahead on one stream, and on all of a connection's.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// HTTP/2: streams of one connection.
+const STREAMS: u32 = 128;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: CancellationToken) {
+    let _counted = Counted::connection();
+    // An answer's head and body are written one after the other: waiting to fill a packet would cost 40 ms.
+    if let Err(e) = stream.set_nodelay(true) {
+        debug!(error = %e, "a connection was gone before it began");
+        return;
+    }
+    match &shared.tls {
+        None => speak(stream, shared, stop).await,
+        Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => speak(stream, shared, stop).await,
+            failed => {
+                metrics::tls_failed();
+                debug!(error = ?failed.err(), "a TLS handshake failed");
+            }
+        },
+    }
+}
+
+async fn speak<S>(stream: S, shared: &Shared, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let progress = Progress::new();
+    let stream = Watched { inner: stream, progress: progress.clone() };
+    let door = shared.door.clone();
+    let of_requests = progress.clone();
+    let service = service_fn(move |request| {
+        let (door, working) = (door.clone(), of_requests.work());
+        async move {
+            let answer = door.handle(request).await;
+            drop(working);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let builder = builder(&shared.config);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let limit = shared.config.idle_timeout.max(shared.config.header_timeout);
+    let mut look = tokio::time::interval(Duration::from_secs(5).min(limit));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(e) = ended {
+                    debug!(error = %e, "a connection ended early");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = look.tick() => {
+                if progress.stalled(limit) {
+                    debug!("a connection that does not move is closed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn builder(config: &S3Config) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(config.max_head_bytes.max(READ_BUFFER))
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(config.max_head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(STREAMS)
+        .keep_alive_interval(config.header_timeout)
+        .keep_alive_timeout(config.header_timeout);
+    builder
+}

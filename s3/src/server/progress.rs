@@ -1,0 +1,121 @@
+//! Whether a connection still moves: a wrapper that notes the time of every byte, and what to make of it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The state of one connection.
+pub(crate) struct Progress {
+    began: Instant,
+    last: AtomicU64,
+    working: AtomicUsize,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0), working: AtomicUsize::new(0) })
+    }
+
+    fn moved(&self) {
+        self.last.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// While it lives, this side works on a request and the connection may well be silent.
+    pub(crate) fn work(self: &Arc<Self>) -> Working {
+        self.working.fetch_add(1, Ordering::Relaxed);
+        Working(self.clone())
+    }
+
+    /// Nothing moved for `limit`, and it is the other side's turn.
+    pub(crate) fn stalled(&self, limit: Duration) -> bool {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.working.load(Ordering::Relaxed) == 0 && self.began.elapsed().saturating_sub(last) > limit
+    }
+}
+
+/// See [`Progress::work`].
+pub(crate) struct Working(Arc<Progress>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.moved();
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that reports to a [`Progress`].
+pub(crate) struct Watched<S> {
+    pub(crate) inner: S,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.progress.moved();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    fn note(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(1..)) = result {
+            self.progress.moved();
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.note(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.note(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_idle_connection_stalls() {
+        let progress = Progress::new();
+        assert!(!progress.stalled(Duration::from_secs(3600)));
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(progress.stalled(Duration::ZERO));
+        let working = progress.work();
+        assert!(!progress.stalled(Duration::ZERO));
+        drop(working);
+        assert!(!progress.stalled(Duration::from_secs(3600)));
+    }
+}

@@ -1,0 +1,75 @@
+//! The S3 operations this server offers, one line each; what is not here answers `501 NotImplemented` (s3s's default).
+
+use pinfold_store::namespace::Namespace;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
+    CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput,
+    DeleteBucketTaggingOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput,
+    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketAclInput, GetBucketAclOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput,
+    GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutBucketTaggingInput,
+    PutBucketTaggingOutput, PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3, S3Request, S3Response, S3Result};
+
+use crate::ops::{attributes, bucket, copy, delete, get, head, list, multipart, put, tagging};
+
+/// s3s's view of the door.
+#[derive(Clone)]
+pub(crate) struct Service {
+    /// The store.
+    pub(crate) namespace: Namespace,
+    /// The region of buckets that name none.
+    pub(crate) region: String,
+}
+
+/// One method a line: `name, function, input, output`.
+macro_rules! operations {
+    ($($name:ident => $function:path, $input:ty, $output:ty;)+) => {
+        #[async_trait::async_trait]
+        impl S3 for Service {
+            $(async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                $function(self, request).await
+            })+
+        }
+    };
+}
+
+operations! {
+    list_buckets => bucket::list, ListBucketsInput, ListBucketsOutput;
+    create_bucket => bucket::create, CreateBucketInput, CreateBucketOutput;
+    head_bucket => bucket::head, HeadBucketInput, HeadBucketOutput;
+    delete_bucket => bucket::delete, DeleteBucketInput, DeleteBucketOutput;
+    get_bucket_location => bucket::location, GetBucketLocationInput, GetBucketLocationOutput;
+    get_bucket_versioning => bucket::versioning, GetBucketVersioningInput, GetBucketVersioningOutput;
+    get_bucket_acl => bucket::acl, GetBucketAclInput, GetBucketAclOutput;
+    get_bucket_tagging => tagging::get_bucket, GetBucketTaggingInput, GetBucketTaggingOutput;
+    put_bucket_tagging => tagging::put_bucket, PutBucketTaggingInput, PutBucketTaggingOutput;
+    delete_bucket_tagging => tagging::delete_bucket, DeleteBucketTaggingInput, DeleteBucketTaggingOutput;
+    list_objects => list::v1, ListObjectsInput, ListObjectsOutput;
+    list_objects_v2 => list::v2, ListObjectsV2Input, ListObjectsV2Output;
+    put_object => put::put, PutObjectInput, PutObjectOutput;
+    get_object => get::get, GetObjectInput, GetObjectOutput;
+    head_object => head::head, HeadObjectInput, HeadObjectOutput;
+    get_object_acl => head::acl, GetObjectAclInput, GetObjectAclOutput;
+    get_object_attributes => attributes::get, GetObjectAttributesInput, GetObjectAttributesOutput;
+    delete_object => delete::one, DeleteObjectInput, DeleteObjectOutput;
+    delete_objects => delete::many, DeleteObjectsInput, DeleteObjectsOutput;
+    copy_object => copy::copy, CopyObjectInput, CopyObjectOutput;
+    get_object_tagging => tagging::get, GetObjectTaggingInput, GetObjectTaggingOutput;
+    put_object_tagging => tagging::put, PutObjectTaggingInput, PutObjectTaggingOutput;
+    delete_object_tagging => tagging::delete, DeleteObjectTaggingInput, DeleteObjectTaggingOutput;
+    create_multipart_upload => multipart::create, CreateMultipartUploadInput, CreateMultipartUploadOutput;
+    upload_part => multipart::upload, UploadPartInput, UploadPartOutput;
+    upload_part_copy => multipart::copy, UploadPartCopyInput, UploadPartCopyOutput;
+    list_parts => multipart::list_parts, ListPartsInput, ListPartsOutput;
+    list_multipart_uploads => multipart::list, ListMultipartUploadsInput, ListMultipartUploadsOutput;
+    complete_multipart_upload => multipart::complete, CompleteMultipartUploadInput, CompleteMultipartUploadOutput;
+    abort_multipart_upload => multipart::abort, AbortMultipartUploadInput, AbortMultipartUploadOutput;
+}
