@@ -114,14 +114,14 @@ impl Mount {
         mountpoint::check(&config.mountpoint)?;
         let components: Vec<&[u8]> = config.path.iter().map(Vec::as_slice).collect();
         let root = namespace.mount_root(&components)?.ino;
-        let started = Self::mount(&config, &namespace, root);
+        let started = Self::begin(&config, &namespace, root);
         if started.is_err() {
             namespace.forget(root, 1);
         }
         started
     }
 
-    fn mount(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
+    fn begin(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
         let path = mountpoint::prepare(&config.mountpoint)?;
         let door = Arc::new(Door::new(config, namespace.clone(), root).at("cannot start the mount's threads")?);
         let is_root = rustix::process::geteuid().is_root();
@@ -172,6 +172,17 @@ impl Mount {
     /// Whether it is still served: false after [`Self::stop`], and after somebody else unmounted it.
     pub fn is_alive(&self) -> bool {
         self.ended.result.lock().is_none()
+    }
+
+    /// Takes it out of the tree at once, for an end that cannot wait: nothing is published, programs that have files
+    /// open get ENOTCONN when the process ends.
+    pub fn detach(&self) -> Result<()> {
+        // A stop that hangs may hold the lock.
+        match self.way_out.try_lock().as_deref_mut() {
+            Some(Some(WayOut::Own(own))) => own.detach(),
+            Some(Some(WayOut::Fuser(unmounter))) => unmounter.unmount().at("cannot unmount"),
+            _ => Ok(()),
+        }
     }
 
     /// Unmounts, publishes everything that was written, ends the threads. Programs that have files open get the

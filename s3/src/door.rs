@@ -82,7 +82,7 @@ impl Door {
 
     async fn serve(self: Arc<Self>, request: Request<Incoming>, scope: Arc<Scope>) -> HttpResponse {
         let (head, body) = request.into_parts();
-        if let Err(refused) = guard::check(&head, &self.config.region) {
+        if let Err(refused) = guard::check(&head, &self.config) {
             scope.leave(body);
             return respond::error(refused);
         }
@@ -145,9 +145,7 @@ fn has_query(head: &Parts, name: &str) -> bool {
 /// Operations that may read and write a whole object before they have an answer.
 fn may_be_slow(head: &Parts) -> bool {
     let complete = head.method == Method::POST && has_query(head, "uploadId");
-    let part_copy =
-        head.method == Method::PUT && head.headers.contains_key("x-amz-copy-source") && has_query(head, "uploadId");
-    complete || part_copy
+    complete || (head.method == Method::PUT && head.headers.contains_key("x-amz-copy-source"))
 }
 
 /// PutObject and UploadPart check their own bodies; everything else with a body is XML.

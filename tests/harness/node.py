@@ -93,7 +93,7 @@ class Node:
     def start(self):
         """Starts and waits until it says ready."""
         self.launch()
-        until(self._ready_or_dead, f"{settings.READY} answers 200\n{self.log_tail()}", START_DEADLINE)
+        until(self._ready_or_dead, lambda: f"{settings.READY} answers 200\n{self.log_tail()}", START_DEADLINE)
         return self
 
     def _ready_or_dead(self):

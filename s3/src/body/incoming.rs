@@ -75,7 +75,7 @@ pub(crate) struct Received {
 
 impl Received {
     pub(crate) fn new(inner: Incoming, scope: Arc<Scope>, idle: Duration, chunked: Option<Kind>) -> Self {
-        let ended = inner.is_end_stream();
+        let ended = inner.is_end_stream() && chunked.is_none();
         Self {
             inner: Some(inner),
             scope,
@@ -145,6 +145,9 @@ impl Body for Received {
                 None => {
                     this.ended = true;
                     this.inner = None;
+                    if this.framing.as_ref().is_some_and(|f| !f.ended()) {
+                        return this.fail(BodyFailure::Incomplete);
+                    }
                     if let Err(failure) = this.digests.finish() {
                         return this.fail(failure);
                     }

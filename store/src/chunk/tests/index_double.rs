@@ -40,11 +40,6 @@ impl IndexDouble {
         state.recent.iter().take(kept).for_each(|batch| change(&mut rows, batch));
         Self(RwLock::new(State { flushed: rows.clone(), rows, recent: Vec::new() }))
     }
-
-    pub(crate) fn rows_with(&self, prefix: &[u8]) -> Vec<Row> {
-        let state = self.0.read();
-        state.rows.iter().filter(|(k, _)| k.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect()
-    }
 }
 
 impl MetaStore for IndexDouble {
