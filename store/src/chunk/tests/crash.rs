@@ -175,6 +175,7 @@ fn run(seed: u64, operations: usize) -> (tempfile::TempDir, Vec<Image>) {
                 }
                 let stored = seal(&rig, live);
                 commit(&rig, &camera, name, stored, (seed, len));
+                camera.lock().at("sealed and committed, not let go of");
                 camera.lock().truth.live.remove(&ino);
                 rig.store.discard_live(Ino(ino)).unwrap();
             }
@@ -301,6 +302,7 @@ fn campaign(seeds: std::ops::Range<u64>, operations: usize, rebuild: bool) {
         "object: durable, not indexed",
         "object: hashed, not durable",
         "object: sidecar in place",
+        "sealed and committed, not let go of",
         "slab: blocks durable, not named",
         "slab: syncing blocks",
         "unseal: linked, not replaced",
