@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::chunk::content::matches;
 use crate::chunk::frame::{FRAME_HEADER, FRAME_MAGIC, FrameHeader, SLAB_HEADER, is_slab_header};
-use crate::chunk::index::{Index, Kind, MARK, ObjectRow, Place, SlabRow, need_key};
+use crate::chunk::index::{Index, Kind, MARK, ObjectRow, SlabRow, need_key};
 use crate::chunk::layout::{ContentName, Layout, parse_hex_name};
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
@@ -134,8 +134,7 @@ fn scan_slab(slabs: &Slabs, id: u64, file: &File, from: u64, len: u64) -> Result
             // Else its space was given back.
             continue;
         }
-        let elsewhere = slabs.index.places(&header.digest)?.iter().any(|(_, p)| matches!(p, Place::Slab { .. }))
-            || batch.iter().any(|p: &Placed| p.digest == header.digest);
+        let elsewhere = slabs.hold(&header.digest)? || batch.iter().any(|p: &Placed| p.digest == header.digest);
         batch.push(Placed {
             digest: header.digest,
             offset,

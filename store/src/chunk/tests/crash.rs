@@ -245,6 +245,12 @@ fn check(image: Image, rebuild: bool) {
             let reader = rig.store.reader(root, *len).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
             let bytes = reader.read_at(0, *len as usize).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
             assert!(bytes == body(*seed, *len as usize), "{when} after {step:?}: other bytes under {root}");
+            let root_block = rig.store.block(root).unwrap();
+            assert!(root_block.is_some(), "{when} after {step:?}: no block {root}");
+            for chunk in body(*seed, *len as usize).chunks(Profile::KuboClassicV1.chunk_size()) {
+                let found = rig.store.block(&crate::unixfs::raw_cid(chunk)).unwrap();
+                assert!(found.is_some_and(|b| b == chunk), "{when} after {step:?}: a leaf of {root}");
+            }
         }
     };
     compare("at once");
