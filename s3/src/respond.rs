@@ -81,7 +81,7 @@ pub(crate) fn add_ids(headers: &mut HeaderMap, about: &About<'_>) {
 fn without_quotes(mut answer: HttpResponse) -> HttpResponse {
     let xml = answer.body().bytes().and_then(|xml| String::from_utf8(xml.to_vec()).ok());
     if let Some(xml) = xml {
-        let bare = xml.replacen("<ETag>&quot;", "<ETag>", 1).replacen("&quot;</ETag>", "</ETag>", 1);
+        let bare = xml.replacen("<ETag>\"", "<ETag>", 1).replacen("\"</ETag>", "</ETag>", 1);
         *answer.body_mut() = Body::from(bare);
     }
     answer
@@ -196,7 +196,7 @@ mod tests {
         let scope = Scope::new();
         scope.set_operation("GetObjectAttributes");
         let about = About { scope: &scope, method: &Method::GET, path: "/b/k", host_id: "h1" };
-        let xml = "<R><ETag>&quot;abc&quot;</ETag></R>".to_owned();
+        let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
         assert_eq!(answer.body().bytes().unwrap(), "<R><ETag>abc</ETag></R>");
     }
