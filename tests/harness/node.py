@@ -29,7 +29,9 @@ def new_base(name):
     """An empty folder on a real disk (passthrough needs one below it)."""
     root = Path(os.environ.get("PINFOLD_TEST_DIR", "/var/tmp"))
     root.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"pinfold-{name}-", dir=root))
+    base = Path(tempfile.mkdtemp(prefix=f"pinfold-{name}-", dir=root))
+    base.chmod(0o755)  # other users reach the mount through it
+    return base
 
 
 class Node:
