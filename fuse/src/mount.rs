@@ -10,7 +10,7 @@ use pinfold_store::error::{Error, ErrorKind, IoContext, Result};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::types::Ino;
 
-use crate::config::{MountConfig, Passthrough};
+use crate::config::{MountConfig, Passthrough, may_mount};
 use crate::door::Door;
 use crate::fs::Fs;
 use crate::mountpoint::{self, Options, Own, Unmounted};
@@ -114,18 +114,17 @@ impl Mount {
         mountpoint::check(&config.mountpoint)?;
         let components: Vec<&[u8]> = config.path.iter().map(Vec::as_slice).collect();
         let root = namespace.mount_root(&components)?.ino;
-        let started = Self::mount(&config, &namespace, root);
+        let started = Self::begin(&config, &namespace, root);
         if started.is_err() {
             namespace.forget(root, 1);
         }
         started
     }
 
-    fn mount(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
+    fn begin(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
         let path = mountpoint::prepare(&config.mountpoint)?;
         let door = Arc::new(Door::new(config, namespace.clone(), root).at("cannot start the mount's threads")?);
-        let is_root = rustix::process::geteuid().is_root();
-        let wanted = Wanted { passthrough: is_root && config.passthrough == Passthrough::Auto };
+        let wanted = Wanted { passthrough: may_mount() && config.passthrough == Passthrough::Auto };
         let fs = Fs { door: Arc::clone(&door), wanted };
         let (session, way_out) = connect(config, &path, fs).inspect_err(|_| door.close())?;
         if let Some(dir) = config.probe_dir.as_ref().filter(|_| door.backings.enabled())
@@ -172,6 +171,17 @@ impl Mount {
     /// Whether it is still served: false after [`Self::stop`], and after somebody else unmounted it.
     pub fn is_alive(&self) -> bool {
         self.ended.result.lock().is_none()
+    }
+
+    /// Takes it out of the tree at once, for an end that cannot wait: nothing is published, programs that have files
+    /// open get ENOTCONN when the process ends.
+    pub fn detach(&self) -> Result<()> {
+        // A stop that hangs may hold the lock.
+        match self.way_out.try_lock().as_deref_mut() {
+            Some(Some(WayOut::Own(own))) => own.detach(),
+            Some(Some(WayOut::Fuser(unmounter))) => unmounter.unmount().at("cannot unmount"),
+            _ => Ok(()),
+        }
     }
 
     /// Unmounts, publishes everything that was written, ends the threads. Programs that have files open get the
@@ -232,7 +242,7 @@ fn connect(config: &MountConfig, path: &Path, fs: Fs) -> Result<(Session<Fs>, Wa
         allow_other: config.allow_other,
         default_permissions: config.default_permissions,
     };
-    if rustix::process::geteuid().is_root()
+    if may_mount()
         && let Some((device, own)) = mountpoint::mount(path, &options)?
     {
         return match Session::from_fd(fs, device, fuser.acl, fuser) {

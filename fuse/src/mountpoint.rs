@@ -256,6 +256,11 @@ impl Own {
         }
     }
 
+    /// Takes it out of the tree, whoever uses it.
+    pub(crate) fn detach(&self) -> Result<()> {
+        if self.is_ours()? { detach(&self.path) } else { Ok(()) }
+    }
+
     /// Unmounts whoever uses it. Stores through mappings are written first, within `wait`; then the connection is cut:
     /// who still has a file open gets ENOTCONN.
     pub(crate) fn cut(&self, wait: Duration) -> Result<()> {
@@ -276,7 +281,7 @@ impl Own {
         // FORCE cuts the connection, and fails as busy all the same. It is said to the kernel before the mount leaves
         // the tree, for there is no path to it afterwards.
         let _ = rustix::mount::unmount(&self.path, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW);
-        if self.is_ours()? { detach(&self.path) } else { Ok(()) }
+        self.detach()
     }
 }
 

@@ -15,13 +15,14 @@ use crate::doors::MountDoor;
 pub struct Mounts {
     namespace: Namespace,
     passthrough: Passthrough,
+    alone: bool,
     running: Mutex<BTreeMap<PathBuf, (MountSpec, MountDoor)>>,
 }
 
 impl Mounts {
-    /// None yet.
-    pub fn new(namespace: Namespace, passthrough: Passthrough) -> Self {
-        Self { namespace, passthrough, running: Mutex::default() }
+    /// None yet. `alone` if there will be one at most.
+    pub fn new(namespace: Namespace, passthrough: Passthrough, alone: bool) -> Self {
+        Self { namespace, passthrough, alone, running: Mutex::default() }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<PathBuf, (MountSpec, MountDoor)>> {
@@ -36,7 +37,7 @@ impl Mounts {
                 Error::new(ErrorKind::AlreadyExists, "it is mounted already").with("directory", spec.dir.display())
             );
         }
-        let door = MountDoor::start(&spec, self.namespace.clone(), self.passthrough)?;
+        let door = MountDoor::start(&spec, self.namespace.clone(), self.passthrough, self.alone)?;
         tracing::info!(mount = %spec, "mounted");
         running.insert(spec.dir.clone(), (spec, door));
         Ok(())

@@ -12,6 +12,7 @@ use http::request::Parts;
 use hyper::Method;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+use crate::config::S3Config;
 use crate::error::{custom, fail, invalid_argument, invalid_request, plain};
 
 /// Longest life of a presigned URL, in seconds: a week.
@@ -21,7 +22,9 @@ const MAX_EXPIRES: i64 = 7 * 24 * 3600;
 const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-content-sha256", "x-amz-user-agent"];
 
 /// Checks one request's head.
-pub(crate) fn check(head: &Parts, region: &str) -> S3Result<()> {
+pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
+    let region = config.region.as_str();
+    check_size(head, config.max_head_bytes)?;
     refuse_forms(head)?;
     let query = head.uri.query().unwrap_or_default();
     let authorization = single(&head.headers)?;
@@ -37,6 +40,18 @@ pub(crate) fn check(head: &Parts, region: &str) -> S3Result<()> {
             presigned.map_or(Ok(()), |p| p.check(&head.headers, region))
         }
     }
+}
+
+/// hyper reads heads into the buffer that it reads bodies into, which is larger than a head may be.
+fn check_size(head: &Parts, limit: usize) -> S3Result<()> {
+    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if fields + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limit {
+        return Err(fail(
+            S3ErrorCode::RequestHeaderSectionTooLarge,
+            "Your request header section exceeds the maximum allowed size.",
+        ));
+    }
+    Ok(())
 }
 
 fn unsupported_mechanism() -> S3Error {
@@ -265,7 +280,7 @@ mod tests {
     }
 
     fn code(uri: &str, headers: &[(&str, &str)]) -> String {
-        match check(&head(uri, headers), "us-east-1") {
+        match check(&head(uri, headers), &S3Config::default()) {
             Ok(()) => "ok".to_owned(),
             Err(e) => e.code().as_str().to_owned(),
         }
@@ -362,9 +377,16 @@ mod tests {
     }
 
     #[test]
+    fn heads_are_bounded() {
+        let long = "v".repeat(64 * 1024);
+        assert_eq!(code("/b/k", &[("x-a", &long)]), "RequestHeaderSectionTooLarge");
+        assert_eq!(code(&format!("/b/k?{}", "q".repeat(64 * 1024 - 8)), &[]), "RequestHeaderSectionTooLarge");
+    }
+
+    #[test]
     fn forms_are_refused() {
         let mut parts = head("/b", &[("content-type", "multipart/form-data; boundary=x")]);
         parts.method = Method::POST;
-        assert_eq!(check(&parts, "us-east-1").unwrap_err().code(), &S3ErrorCode::NotImplemented);
+        assert_eq!(check(&parts, &S3Config::default()).unwrap_err().code(), &S3ErrorCode::NotImplemented);
     }
 }

@@ -1,6 +1,6 @@
 //! Commands that work on files without a daemon.
 
-use crate::cli::{CidArgs, Client, EngineArg, FsckArgs};
+use crate::cli::{Client, EngineArg, FsckArgs};
 use crate::config::flags::SettingFlags;
 use crate::data_dir::{DataDir, IfMissing};
 use crate::failure::{ExitCode, Failure};
@@ -9,11 +9,6 @@ use crate::failure::{ExitCode, Failure};
 fn hold(client: &Client) -> Result<DataDir, Failure> {
     let loaded = SettingFlags::client(client.config.clone(), client.data.clone()).load()?;
     Ok(DataDir::take(&loaded.config.data, IfMissing::Refuse)?)
-}
-
-/// `pinfold cid`.
-pub fn cid(_args: &CidArgs) -> Result<(), Failure> {
-    Err(Failure::message(ExitCode::Failed, "not part of this build"))
 }
 
 /// `pinfold fsck`.

@@ -246,13 +246,8 @@ impl Worker {
     fn new_slab(&mut self) -> Result<Current> {
         let id = self.to.ids.allocate()?.id;
         let path = self.to.slabs.layout.slab(id);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .at("making a slab")?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).at("making a slab")?;
         file.write_all_at(&slab_header(id), 0).at("writing a slab's header")?;
         self.to.health.sync_data(&file, "slab: syncing a new one")?;
         self.to.dirs.sync(&self.to.slabs.layout.slabs)?;

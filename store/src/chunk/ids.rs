@@ -38,10 +38,7 @@ impl Ids {
             let ceiling = state.ceiling + BLOCK;
             let mark = state.active.first().copied().unwrap_or(state.next);
             // The mark goes along: what a crash leaves to look at is about one block of ids.
-            self.index.apply(&[
-                (NEXT_ID.to_vec(), Some(encode(&ceiling)?)),
-                (MARK.to_vec(), Some(encode(&mark)?)),
-            ])?;
+            self.index.apply(&[(NEXT_ID.to_vec(), Some(encode(&ceiling)?)), (MARK.to_vec(), Some(encode(&mark)?))])?;
             state.ceiling = ceiling;
         }
         let id = state.next;

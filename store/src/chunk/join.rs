@@ -30,10 +30,3 @@ impl ChunkStore {
         self.0.space.admit(bytes)
     }
 }
-impl ChunkStore {
-    /// temporary
-    pub fn unseal(&self, root: &Cid, ino: crate::types::Ino) -> Result<super::LiveFile> {
-        let _ = (root, ino);
-        Err(crate::Error::new(crate::ErrorKind::Unsupported, "not yet"))
-    }
-}

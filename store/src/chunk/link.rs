@@ -104,7 +104,12 @@ impl Inner {
         }
     }
 
-    fn link_as(&self, id: &IdGuard, object: NewObject, place: Option<impl FnOnce(PathBuf) -> Result<()>>) -> Result<()> {
+    fn link_as(
+        &self,
+        id: &IdGuard,
+        object: NewObject,
+        place: Option<impl FnOnce(PathBuf) -> Result<()>>,
+    ) -> Result<()> {
         let (id, digest) = (id.id, object.digest);
         let kind = if place.is_some() { Kind::Whole } else { Kind::Scattered };
         let fan = self.fan(id)?;

@@ -21,8 +21,8 @@ mod frame;
 mod health;
 mod ids;
 mod index;
-mod layout;
 mod join;
+mod layout;
 mod link;
 mod live;
 mod pins;
@@ -36,8 +36,11 @@ mod slab;
 mod space;
 mod store;
 mod sys;
+mod unseal;
 mod writer;
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
 #[cfg(test)]
 mod tests;
 
@@ -53,12 +56,13 @@ use crate::unixfs::Profile;
 
 pub use collect::{CollectBudget, CollectReport, Roots};
 pub use config::{ChunkConfig, StepHook};
-pub use live::{LiveFile, SealedFile};
+pub use live::LiveFile;
 pub use pins::TempPin;
 pub use reader::ObjectReader;
 pub use recover::{Progress, ProgressFn};
 pub use space::{DiskSpace, Usage};
 pub use store::InlineLookup;
+pub use unseal::SealedFile;
 pub use writer::{ObjectWriter, Stored, WriteOptions};
 
 /// The store. Clones are the same store; when the last is dropped, and every reader and writer of it, its threads end
@@ -129,10 +133,26 @@ impl ChunkStore {
         self.0.pins.pin(digest)
     }
 
-    /// The object's content file, for the kernel to read by itself. `None` if the object has none (small, shared in
-    /// parts, not here) or it is not as it was sealed (ruling 13).
+    /// The object's content file. `None` if the object has none (small, shared in parts, not here) or it is not as it was
+    /// sealed (ruling 13).
     pub fn sealed_file(&self, root: &Cid) -> Result<Option<SealedFile>> {
-        self.0.sealed_file(root)
+        self.0.sealed_file(root, None)
+    }
+
+    /// As [`ChunkStore::sealed_file`], for the kernel to read by itself on behalf of `ino`, as long as the answer lives.
+    /// `None` also while the file is lent to another inode, which may make it its live file (ruling 11): then reads go
+    /// through [`ChunkStore::reader`].
+    pub fn lend_sealed(&self, root: &Cid, ino: Ino) -> Result<Option<SealedFile>> {
+        self.0.sealed_file(root, Some(ino))
+    }
+
+    /// Makes the content file of `root` the live file of `ino`, so that who reads it by passthrough sees what is written;
+    /// the object keeps its content in a new file from before this returns (ruling 11).
+    ///
+    /// Busy if the file is lent to another inode, Unsupported if the object has no file of its own: then
+    /// [`ChunkStore::clone_to_live`]. AlreadyExists if `ino` has a live file.
+    pub fn unseal(&self, root: &Cid, ino: Ino) -> Result<LiveFile> {
+        self.0.unseal(root, ino)
     }
 
     /// An empty live file for an inode that has none.

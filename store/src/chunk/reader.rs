@@ -31,7 +31,7 @@ enum Body {
     /// Leaves in several places; the sidecar lists them.
     Scattered(Arc<Handle>),
     /// Nothing but blocks: the DAG is walked.
-    Dag(FileReader<StoredBlocks>),
+    Dag(Box<FileReader<StoredBlocks>>),
 }
 
 impl ObjectReader {
@@ -81,7 +81,7 @@ impl ObjectReader {
                 None => Err(Error::new(ErrorKind::NotFound, "an object is not on this host")),
             };
         }
-        Ok(Body::Dag(FileReader::open(StoredBlocks(inner.clone()), root)?))
+        Ok(Body::Dag(Box::new(FileReader::open(StoredBlocks(inner.clone()), root)?)))
     }
 
     /// The object's CID.

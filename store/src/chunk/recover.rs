@@ -317,12 +317,23 @@ impl Inner {
         let size = file.metadata().at("looking at a content file")?.len();
         let chunk_size = Profile::ALL.map(Profile::chunk_size).into_iter().max().unwrap_or(0) as u32;
         if !found.sidecar && size <= u64::from(chunk_size) {
-            let row =
-                ObjectRow { root, id, kind: Kind::Whole, codec: RAW, size, leaves: 1, chunk_size, disk: 0, stamp: None };
+            let row = ObjectRow {
+                root,
+                id,
+                kind: Kind::Whole,
+                codec: RAW,
+                size,
+                leaves: 1,
+                chunk_size,
+                disk: 0,
+                stamp: None,
+            };
             return Ok(Some((row, None)));
         }
         match if found.sidecar { open() } else { Err(Error::corrupt("a sidecar is missing")) } {
-            Ok(sidecar) if sidecar.kind == Kind::Whole && sidecar.root.size == size => Ok(Some((row(&sidecar), Some(sidecar)))),
+            Ok(sidecar) if sidecar.kind == Kind::Whole && sidecar.root.size == size => {
+                Ok(Some((row(&sidecar), Some(sidecar))))
+            }
             Ok(_) => Err(Error::corrupt("a content file and its sidecar differ")),
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(file = id, error = %e, "a sidecar is made anew from its content");

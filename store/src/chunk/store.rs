@@ -22,6 +22,7 @@ use crate::chunk::pool::HashPool;
 use crate::chunk::recover::{self, ProgressFn};
 use crate::chunk::slab::Slabs;
 use crate::chunk::space::{Space, Usage};
+use crate::chunk::unseal::Lent;
 use crate::error::Result;
 use crate::meta::MetaStore;
 use crate::types::Ino;
@@ -47,6 +48,7 @@ pub(super) struct Inner {
     pub(super) live_pool: Pool,
     /// Live files that were sealed and still have their name, by the root they became.
     pub(super) sealing: Mutex<HashMap<Ino, Digest32>>,
+    pub(super) lent: Arc<Lent>,
     pub(super) totals: Sums,
     pub(super) inline_lookup: RwLock<Option<InlineLookup>>,
     pub(super) collector: Mutex<Collector>,
@@ -132,6 +134,7 @@ impl Inner {
             fans: Fans::default(),
             live_pool,
             sealing: Mutex::default(),
+            lent: Arc::default(),
             totals: Sums::default(),
             inline_lookup: RwLock::new(None),
             collector: Mutex::default(),

@@ -9,12 +9,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::MutexGuard;
 
+use super::Namespace;
 use super::engine::Engine;
 use super::inode::{Inode, Place};
 use super::live::{Data, OpenState};
 use super::local;
 use super::mount_types::{FileKind, OpenMode};
-use super::Namespace;
 use crate::chunk::LiveFile;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::Op;
@@ -272,7 +272,12 @@ impl Engine {
 }
 
 impl Namespace {
-    fn handle(&self, inode: &Arc<Inode>, mut open: MutexGuard<'_, OpenState>, mode: OpenMode) -> Result<Arc<FileHandle>> {
+    fn handle(
+        &self,
+        inode: &Arc<Inode>,
+        mut open: MutexGuard<'_, OpenState>,
+        mode: OpenMode,
+    ) -> Result<Arc<FileHandle>> {
         self.0.choose_backing(inode, &mut open)?;
         open.handles += 1;
         if mode.write {
