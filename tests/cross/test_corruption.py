@@ -40,9 +40,8 @@ def flip(path, at):
 
 @pytest.fixture(params=[True, False], ids=["passthrough", "daemon"])
 def node(request):
-    node = Node("rot", passthrough=request.param).start()
-    yield node
-    node.close()
+    with Node("rot", passthrough=request.param) as node:
+        yield node
 
 
 @pytest.mark.parametrize("size", [30_000, 6 * MIB + 77], ids=["slab", "content file"])
