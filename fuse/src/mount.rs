@@ -10,7 +10,7 @@ use pinfold_store::error::{Error, ErrorKind, IoContext, Result};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::types::Ino;
 
-use crate::config::{MountConfig, Passthrough};
+use crate::config::{MountConfig, Passthrough, may_mount};
 use crate::door::Door;
 use crate::fs::Fs;
 use crate::mountpoint::{self, Options, Own, Unmounted};
@@ -146,8 +146,7 @@ impl Mount {
     fn begin(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
         let path = mountpoint::prepare(&config.mountpoint)?;
         let door = Arc::new(Door::new(config, namespace.clone(), root).at("cannot start the mount's threads")?);
-        let is_root = rustix::process::geteuid().is_root();
-        let wanted = Wanted { passthrough: is_root && config.passthrough == Passthrough::Auto };
+        let wanted = Wanted { passthrough: may_mount() && config.passthrough == Passthrough::Auto };
         let fs = Fs { door: Arc::clone(&door), wanted };
         let (session, way_out) = connect(config, &path, fs).inspect_err(|_| door.close())?;
         if let Some(dir) = config.probe_dir.as_ref().filter(|_| door.backings.enabled())
@@ -268,7 +267,7 @@ fn connect(config: &MountConfig, path: &Path, fs: Fs) -> Result<(Session<Fs>, Wa
         allow_other: config.allow_other,
         default_permissions: config.default_permissions,
     };
-    if rustix::process::geteuid().is_root()
+    if may_mount()
         && let Some((device, own)) = mountpoint::mount(path, &options)?
     {
         return match Session::from_fd(fs, device, fuser.acl, fuser) {

@@ -11,7 +11,8 @@ use crate::{build_info, doors};
 
 /// Sets what stays as it is for the life of the process.
 pub fn started() {
-    metrics::gauge!("pinfold_node_build_info", "version" => build_info::VERSION, "commit" => build_info::COMMIT).set(1.0);
+    metrics::gauge!("pinfold_node_build_info", "version" => build_info::VERSION, "commit" => build_info::COMMIT)
+        .set(1.0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics::gauge!("pinfold_node_start_time_seconds").set(now.as_secs_f64());
 }

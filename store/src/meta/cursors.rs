@@ -54,6 +54,11 @@ impl Cursors {
         self.state.lock().cursors.get(name).copied()
     }
 
+    /// The highest position of all.
+    pub(super) fn highest(&self) -> Seq {
+        self.state.lock().cursors.values().copied().max().unwrap_or(0)
+    }
+
     pub(super) fn set(&self, name: &str, seq: Seq) -> Result<()> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
         if name.is_empty() || !name.bytes().all(fits) {
@@ -62,6 +67,18 @@ impl Cursors {
         let mut state = self.state.lock();
         state.changed |= state.cursors.insert(name.to_owned(), seq) != Some(seq);
         Ok(())
+    }
+
+    /// Takes back what is said about records above `seq`, which are lost: their numbers will be given again.
+    pub(super) fn clamp(&self, seq: Seq) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            let State { cursors, changed } = &mut *state;
+            for position in cursors.values_mut().filter(|position| **position > seq) {
+                (*position, *changed) = (seq, true);
+            }
+        }
+        self.save().map(|_| ())
     }
 
     pub(super) fn remove(&self, name: &str) {

@@ -2,90 +2,20 @@
 //! old. What cannot be explained is refused, never guessed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::MetaStore;
-use super::apply::{BlockSink, Replica, applied_position, applied_row, store_bodies};
-use super::checkpoint::{info, load, newest};
-use super::engine::{EngineKind, EngineOptions};
-use super::log::{CommitLog, JournalOptions, LocalJournal, READ_BYTES, Recovered, sync_dir};
+use super::apply::{BlockSink, Replica, applied_position, store_bodies};
+use super::build::{build, remove_file};
+use super::config::{MetaConfig, Opened};
+use super::engine::EngineKind;
+use super::layout::{Layout, UNINDEXED};
+use super::log::{CommitLog, JournalOptions, LocalJournal, READ_BYTES, Recovered};
 use super::progress::Progress;
-use super::replica::{MetaConfig, Metadata, Opened};
+use super::replica::Metadata;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Seq;
-
-/// Where things are.
-///
-/// ```text
-/// log/                  segments
-/// checkpoint/           the last checkpoint
-/// replica/engine        the engine's name
-/// replica/data/         the engine's files
-/// replica.damaged-N/    a replica that was set aside
-/// cursors               how far the log's consumers have come
-/// rebuild-replica       a mark: build the replica anew at the next start
-/// ```
-#[derive(Clone, Debug)]
-pub struct Layout {
-    dir: PathBuf,
-}
-
-impl Layout {
-    /// The layout under `dir`.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
-    }
-
-    /// The log's folder.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
-    }
-
-    /// The checkpoints' folder.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.dir.join("checkpoint")
-    }
-
-    /// The replica's folder.
-    pub fn replica(&self) -> PathBuf {
-        self.dir.join("replica")
-    }
-
-    pub(super) fn cursors(&self) -> PathBuf {
-        self.dir.join("cursors")
-    }
-
-    pub(super) fn mark(&self) -> PathBuf {
-        self.dir.join("rebuild-replica")
-    }
-
-    /// Asks the next start to build the replica anew.
-    pub(super) fn mark_damaged(&self) -> Result<()> {
-        std::fs::File::create(self.mark())
-            .and_then(|f| f.sync_all())
-            .and_then(|()| sync_dir(&self.dir))
-            .at("cannot write the mark for a rebuild")
-    }
-
-    /// Renames the replica's folder; returns the new name, `None` if there is no replica.
-    pub(super) fn set_replica_aside(&self) -> Result<Option<PathBuf>> {
-        let replica = self.replica();
-        if !replica.exists() {
-            return Ok(None);
-        }
-        for n in 1.. {
-            let aside = self.dir.join(format!("replica.damaged-{n}"));
-            if !aside.exists() {
-                std::fs::rename(&replica, &aside)
-                    .and_then(|()| sync_dir(&self.dir))
-                    .at("cannot set the damaged replica aside")?;
-                return Ok(Some(aside));
-            }
-        }
-        Ok(None)
-    }
-}
 
 /// Log and replica are open; records after the replica's position are not applied yet. Local rows can be read and
 /// written already, so that whoever takes the small bodies can be built on [`Prepared::store`] before
@@ -130,7 +60,8 @@ impl Prepared {
         &self.opened
     }
 
-    /// Applies the log's tail and begins to take commits.
+    /// Applies the log's tail and begins to take commits. If the replica was rebuilt, the local rows have been found
+    /// again by now: from the next start on they are taken for whole.
     pub fn start(mut self, sink: Arc<dyn BlockSink>, progress: &dyn Progress) -> Result<(Metadata, Opened)> {
         let replica = Replica::new(self.store, self.applied);
         let head = self.log.head();
@@ -149,6 +80,7 @@ impl Prepared {
             }
         }
         self.opened.replayed = total;
+        remove_file(&self.layout.replica().join(UNINDEXED))?;
         let metadata = Metadata::start(&self.config, self.layout, self.log, replica, self.applied, sink)?;
         Ok((metadata, self.opened))
     }
@@ -194,7 +126,11 @@ fn open_replica(
             .with("log ends at", recovered.head)
             .with("help", "`pinfold fsck --repair` can begin a new log from the replica"));
         }
-        Found::Usable(store, applied) if applied + 1 >= recovered.first => return Ok((store, applied, opened)),
+        Found::Usable(store, applied) if applied + 1 >= recovered.first => {
+            // Rebuilt at an earlier start that did not come to its end.
+            opened.replica_rebuilt = layout.replica().join(UNINDEXED).exists();
+            return Ok((store, applied, opened));
+        }
         Found::Usable(store, applied) => {
             drop(store);
             tracing::warn!(
@@ -221,10 +157,6 @@ enum Found {
     Nothing,
 }
 
-pub(super) fn options(config: &MetaConfig) -> EngineOptions {
-    EngineOptions { cache_bytes: config.cache_bytes }
-}
-
 fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
     let replica = layout.replica();
     if config.engine == EngineKind::Memory || !replica.exists() {
@@ -245,7 +177,7 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
         }
         Ok(_) => {}
     }
-    let opened = config.engine.open(&replica.join("data"), &options(config)).and_then(|store| {
+    let opened = config.engine.open(&replica.join("data"), &config.engine_options()).and_then(|store| {
         let applied = applied_position(&*store)?;
         Ok((store, applied))
     });
@@ -255,97 +187,4 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Found::Damaged(error)),
         Err(error) => Err(error),
     }
-}
-
-/// Builds a replica from the last checkpoint; the log's tail follows at [`Prepared::start`].
-fn build(
-    config: &MetaConfig,
-    layout: &Layout,
-    recovered: &Recovered,
-    progress: &dyn Progress,
-) -> Result<(Arc<dyn MetaStore>, Seq)> {
-    let checkpoints = layout.checkpoints();
-    let usable = match newest(&checkpoints)? {
-        // Says by its very name what the log must have.
-        Some((began, path)) => check_fit(began, began, recovered).and_then(|()| {
-            let info = info(&path)?;
-            check_fit(info.began, info.ended, recovered)?;
-            build_from(config, layout, Some(&path), progress)
-        }),
-        None if recovered.first == 1 => return build_from(config, layout, None, progress),
-        None => Err(does_not_fit("the log's begin is gone and there is no checkpoint", recovered)),
-    };
-    match usable {
-        // Only ever for a damaged file: a log that does not fit to a whole checkpoint has lost something.
-        Err(error) if error.context("checkpoint").is_some() && recovered.first == 1 => {
-            tracing::error!(%error, "the checkpoint is damaged; replaying the whole commit log");
-            build_from(config, layout, None, progress)
-        }
-        other => other,
-    }
-}
-
-fn does_not_fit(message: &'static str, recovered: &Recovered) -> Error {
-    Error::corrupt("the replica cannot be rebuilt")
-        .with("because", message)
-        .with("log begins at", recovered.first)
-        .with("log ends at", recovered.head)
-        .with("help", "`pinfold fsck` says what is there and what can be done with it")
-}
-
-/// Whether the log completes a checkpoint whose scan went from `began` to `ended`.
-fn check_fit(began: Seq, ended: Seq, recovered: &Recovered) -> Result<()> {
-    if began + 1 < recovered.first {
-        return Err(does_not_fit("records between the checkpoint and the log are missing", recovered)
-            .with("checkpoint began at", began));
-    }
-    if ended > recovered.head {
-        return Err(does_not_fit("the checkpoint has seen records that the log does not have", recovered)
-            .with("checkpoint ended at", ended));
-    }
-    Ok(())
-}
-
-fn build_from(
-    config: &MetaConfig,
-    layout: &Layout,
-    checkpoint: Option<&Path>,
-    progress: &dyn Progress,
-) -> Result<(Arc<dyn MetaStore>, Seq)> {
-    let replica = layout.replica();
-    remove_folder(&replica)?;
-    let store = config.engine.open(&replica.join("data"), &options(config))?;
-    let began = match checkpoint {
-        Some(path) => load(path, &*store, progress)?.began,
-        None => 0,
-    };
-    store.apply(&[applied_row(began)])?;
-    store.flush()?;
-    if config.engine != EngineKind::Memory {
-        name_engine(&replica, config.engine)?;
-    }
-    match std::fs::remove_file(layout.mark()) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot remove the mark for a rebuild", e)),
-        _ => Ok((store, began)),
-    }
-}
-
-pub(super) fn remove_folder(path: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot remove an unfinished replica", e)),
-        _ => Ok(()),
-    }
-}
-
-/// Says in the replica's folder which engine made it; the last step of building one.
-pub(super) fn name_engine(replica: &Path, engine: EngineKind) -> Result<()> {
-    let write = || {
-        let temp = replica.join("engine.tmp");
-        std::fs::write(&temp, engine.name())?;
-        std::fs::File::open(&temp)?.sync_all()?;
-        std::fs::rename(&temp, replica.join("engine"))?;
-        sync_dir(replica)?;
-        replica.parent().map_or(Ok(()), sync_dir)
-    };
-    write().at("cannot name the replica's engine")
 }

@@ -3,12 +3,10 @@
 //! A commit is queued in the log and visible in the overlay when [`Metadata::commit`] returns; it is durable when
 //! [`Metadata::durable`] has returned; it reaches the replica some time later, off everybody's path.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,97 +15,18 @@ use super::applier::Applier;
 use super::apply::{BlockSink, Replica};
 use super::checkpoint::CheckpointInfo;
 use super::checkpointer::{Checkpointer, last_checkpoint};
+use super::comfort::{Watch, judge, resident_bytes};
+use super::config::{MetaConfig, MetaStats, Opened};
 use super::cursors::Cursors;
-use super::engine::EngineKind;
-use super::log::fault::FaultHook;
-use super::log::{CommitLog, Cut, JournalOptions, LogStats};
-use super::open::{Layout, Prepared};
+use super::layout::Layout;
+use super::log::CommitLog;
+use super::open::Prepared;
 use super::overlay::Overlay;
 use super::progress::Progress;
 use super::record::Record;
-use super::{MetaStore, Row, StoreStats, schema};
+use super::{MetaStore, Row, schema};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Seq;
-
-/// How a node's metadata is kept.
-#[derive(Clone)]
-pub struct MetaConfig {
-    /// The folder of log, replica and checkpoint.
-    pub dir: PathBuf,
-    /// The replica's engine.
-    pub engine: EngineKind,
-    /// The engine's cache in bytes. Default 256 MiB; the engine may need up to four times as much.
-    pub cache_bytes: u64,
-    /// A log segment is sealed at this size in bytes. Default 64 MiB.
-    pub segment_bytes: u64,
-    /// Commits nobody waits for become durable after this time at the latest. Default 1 s.
-    pub commit_interval: Duration,
-    /// Commits wait while this many bytes are queued and not durable. Default 16 MiB.
-    pub max_queued_bytes: usize,
-    /// Commits wait while the overlay takes more than this, in bytes. Default 64 MiB.
-    pub overlay_bytes: usize,
-    /// How long a durable record may wait for company before it is applied. Default 50 ms.
-    pub apply_interval: Duration,
-    /// No checkpoint is made by itself before the log has this many bytes. Default 256 MiB.
-    pub checkpoint_floor_bytes: u64,
-    /// Makes steps of the log fail, in tests.
-    pub log_faults: Option<FaultHook>,
-}
-
-impl MetaConfig {
-    /// The defaults, in `dir`.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        let log = JournalOptions::default();
-        Self {
-            dir: dir.into(),
-            engine: EngineKind::default(),
-            cache_bytes: 256 << 20,
-            segment_bytes: log.segment_bytes,
-            commit_interval: log.commit_interval,
-            max_queued_bytes: log.max_queued_bytes,
-            overlay_bytes: 64 << 20,
-            apply_interval: Duration::from_millis(50),
-            checkpoint_floor_bytes: 256 << 20,
-            log_faults: None,
-        }
-    }
-}
-
-/// What opening found and did.
-#[derive(Clone, Debug, Default)]
-pub struct Opened {
-    /// The last record of the log.
-    pub head: Seq,
-    /// Records that were applied from the log.
-    pub replayed: u64,
-    /// The replica was built anew: local rows are gone, and have to be found again from the files they describe.
-    pub replica_rebuilt: bool,
-    /// Where a damaged replica was put.
-    pub set_aside: Option<PathBuf>,
-    /// A torn log tail that was cut.
-    pub log_cut: Option<Cut>,
-}
-
-/// Figures for metrics and the admin socket.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MetaStats {
-    /// The last record that was committed.
-    pub head: Seq,
-    /// The last record that is durable.
-    pub durable: Seq,
-    /// The last record that is in the replica.
-    pub applied: Seq,
-    /// Records that are in the overlay only.
-    pub overlay_records: u64,
-    /// Bytes that they take.
-    pub overlay_bytes: u64,
-    /// The log.
-    pub log: LogStats,
-    /// The replica.
-    pub store: StoreStats,
-    /// Bytes of all keys and values, as the last checkpoint of this run counted them; 0 before there was one.
-    pub live_bytes: u64,
-}
 
 /// The metadata of one node. A cheap handle; the last one that goes closes it.
 #[derive(Clone)]
@@ -125,6 +44,7 @@ struct Inner {
     damaged: Arc<AtomicBool>,
     cursors: Arc<Cursors>,
     checkpointer: Arc<Checkpointer>,
+    watch: Arc<Watch>,
     /// The applier and the checkpointer.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -160,6 +80,7 @@ impl Metadata {
             last: Mutex::new(last_checkpoint(&layout)),
             live_bytes: AtomicU64::new(0),
         });
+        let watch = Arc::new(Watch::new(config.cache_bytes));
         // A request that meets another one is the same request.
         let (due, requests) = sync_channel(1);
         let on_damage = {
@@ -167,8 +88,10 @@ impl Metadata {
             move |error: &Error| note_damage(&layout, &damaged, error)
         };
         let after_run = {
-            let checkpointer = checkpointer.clone();
+            let (checkpointer, watch) = (checkpointer.clone(), watch.clone());
             move |_| {
+                let live_bytes = checkpointer.live_bytes.load(Ordering::Relaxed);
+                watch.look(live_bytes, || checkpointer.replica.store.stats().ok());
                 if checkpointer.is_due() {
                     let _ = due.try_send(());
                 }
@@ -202,6 +125,7 @@ impl Metadata {
             damaged,
             cursors,
             checkpointer,
+            watch,
             threads: Mutex::new(threads),
         })))
     }
@@ -327,6 +251,8 @@ impl Metadata {
     /// Size figures.
     pub fn stats(&self) -> Result<MetaStats> {
         let (records, bytes) = self.0.overlay.size();
+        let store = self.0.replica.store.stats()?;
+        let live_bytes = self.0.checkpointer.live_bytes.load(Ordering::Relaxed);
         Ok(MetaStats {
             head: self.head(),
             durable: self.0.log.follow().borrow().durable,
@@ -334,8 +260,9 @@ impl Metadata {
             overlay_records: records as u64,
             overlay_bytes: bytes as u64,
             log: self.0.log.stats(),
-            store: self.0.replica.store.stats()?,
-            live_bytes: self.0.checkpointer.live_bytes.load(Ordering::Relaxed),
+            store,
+            live_bytes,
+            discomfort: judge(store.disk_bytes, live_bytes, resident_bytes(), self.0.watch.cache_bytes()),
         })
     }
 

@@ -159,11 +159,15 @@ impl Engine {
         for _ in 0..READ_RETRIES {
             let (holder, node) =
                 find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))?;
-            if !node.file().is_some_and(|file| file.live) || !self.publish_now(node.attr.ino)? {
+            if !node.file().is_some_and(|file| file.live) {
                 return Ok((holder, node));
             }
+            if !self.publish_now(node.attr.ino)? {
+                // Nothing left to publish: perhaps because somebody else just did, after this row was read.
+                break;
+            }
         }
-        // Somebody writes faster than we publish: the last published state is served (ruling 20).
+        // Else somebody writes faster than we publish: the last published state is served (ruling 20).
         find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))
     }
 

@@ -1,4 +1,5 @@
 //! Tests of the store as a whole, beyond what [`super::conformance`] asks of it.
 
 mod basics;
-mod index_double;
+mod crash;
+pub(super) mod index_double;

@@ -107,7 +107,7 @@ impl Block {
     }
 
     /// Bytes of rows so far.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
     }
 

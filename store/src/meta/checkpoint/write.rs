@@ -43,7 +43,7 @@ impl Writer {
     pub(in crate::meta) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.block.push(key, value);
         self.end.add(key, value);
-        if self.block.len() >= BLOCK_BYTES { self.write_block() } else { Ok(()) }
+        if self.block.size() >= BLOCK_BYTES { self.write_block() } else { Ok(()) }
     }
 
     fn write_block(&mut self) -> Result<()> {
@@ -54,7 +54,7 @@ impl Writer {
 
     /// Ends it: the rows may show records up to `ended`. Removes the older ones when it is safely there.
     pub(in crate::meta) fn finish(mut self, ended: Seq, progress: &dyn Progress) -> Result<CheckpointInfo> {
-        if self.block.len() > 0 {
+        if self.block.size() > 0 {
             self.write_block()?;
         }
         self.end.ended = ended;

@@ -149,7 +149,7 @@ impl LocalJournal {
 }
 
 /// Two writers of one log would destroy it.
-pub(super) fn lock_dir(dir: &Path) -> Result<File> {
+pub(in crate::meta) fn lock_dir(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(path).at("cannot open the log's lock")?;

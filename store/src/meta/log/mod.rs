@@ -25,6 +25,7 @@ use super::record::Record;
 use crate::error::Result;
 use crate::types::{Id, Seq};
 
+pub(super) use journal::lock_dir;
 pub use journal::{JournalOptions, LocalJournal};
 pub use memory::MemoryLog;
 pub use recover::{Cut, Recovered};
