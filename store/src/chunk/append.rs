@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::chunk::frame::{FRAME_HEADER, FrameHeader, SLAB_HEADER, slab_header};
 use crate::chunk::health::{DirSync, Health};
 use crate::chunk::ids::Ids;
-use crate::chunk::index::{Place, SlabRow};
+use crate::chunk::index::SlabRow;
 use crate::chunk::pins::Digest32;
 use crate::chunk::slab::{Placed, Slabs};
 use crate::chunk::space::Space;
@@ -204,7 +204,7 @@ impl Worker {
         let mut seen: HashMap<Digest32, ()> = HashMap::new();
         for block in blocks {
             let digest = block.header.digest;
-            let known = block.from.is_none() && (seen.insert(digest, ()).is_some() || self.in_a_slab(&digest)?);
+            let known = block.from.is_none() && (seen.insert(digest, ()).is_some() || self.to.slabs.hold(&digest)?);
             placed.push(Placed {
                 digest,
                 offset: if known { end } else { end + FRAME_HEADER as u64 },
@@ -237,10 +237,6 @@ impl Worker {
         current.len = end;
         self.current = Some(current);
         result
-    }
-
-    fn in_a_slab(&self, digest: &Digest32) -> Result<bool> {
-        Ok(self.to.slabs.index.places(digest)?.iter().any(|(_, place)| matches!(place, Place::Slab { .. })))
     }
 
     fn new_slab(&mut self) -> Result<Current> {

@@ -178,6 +178,16 @@ impl Slabs {
         }
     }
 
+    /// Whether there is such a slab: a row of the index may have outlived it.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.rows.lock().contains_key(&id)
+    }
+
+    /// Whether a slab is said to hold the block.
+    pub(super) fn hold(&self, digest: &Digest32) -> Result<bool> {
+        Ok(self.index.places(digest)?.iter().any(|(id, place)| matches!(place, Place::Slab { .. }) && self.has(*id)))
+    }
+
     /// All slabs, by id.
     pub(super) fn rows(&self) -> Vec<(u64, SlabRow)> {
         self.rows.lock().iter().map(|(id, row)| (*id, *row)).collect()

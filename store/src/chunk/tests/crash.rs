@@ -175,6 +175,7 @@ fn run(seed: u64, operations: usize) -> (tempfile::TempDir, Vec<Image>) {
                 }
                 let stored = seal(&rig, live);
                 commit(&rig, &camera, name, stored, (seed, len));
+                camera.lock().at("sealed and committed, not let go of");
                 camera.lock().truth.live.remove(&ino);
                 rig.store.discard_live(Ino(ino)).unwrap();
             }
@@ -244,6 +245,12 @@ fn check(image: Image, rebuild: bool) {
             let reader = rig.store.reader(root, *len).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
             let bytes = reader.read_at(0, *len as usize).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
             assert!(bytes == body(*seed, *len as usize), "{when} after {step:?}: other bytes under {root}");
+            let root_block = rig.store.block(root).unwrap();
+            assert!(root_block.is_some(), "{when} after {step:?}: no block {root}");
+            for chunk in body(*seed, *len as usize).chunks(Profile::KuboClassicV1.chunk_size()) {
+                let found = rig.store.block(&crate::unixfs::raw_cid(chunk)).unwrap();
+                assert!(found.is_some_and(|b| b == chunk), "{when} after {step:?}: a leaf of {root}");
+            }
         }
     };
     compare("at once");
@@ -301,6 +308,7 @@ fn campaign(seeds: std::ops::Range<u64>, operations: usize, rebuild: bool) {
         "object: durable, not indexed",
         "object: hashed, not durable",
         "object: sidecar in place",
+        "sealed and committed, not let go of",
         "slab: blocks durable, not named",
         "slab: syncing blocks",
         "unseal: linked, not replaced",

@@ -2,4 +2,4 @@
 
 mod basics;
 mod crash;
-mod index_double;
+pub(super) mod index_double;
