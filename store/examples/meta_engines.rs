@@ -1,26 +1,33 @@
 //! Measures the metadata engines side by side: what the choice of the second disk engine rests on.
 //!
 //! `cargo run --release -p pinfold-store --example meta_engines -- DIR ENGINE load [ROWS]`, then with `reopen` in
-//! place of `load`. `load` ends with an abort, so that `reopen` sees what a crash leaves.
+//! place of `load`. `load` ends with an abort, so that `reopen` sees what a crash leaves. `commits` measures durable
+//! commits through log, overlay and replica instead.
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use pinfold_store::meta::engine::{EngineKind, EngineOptions};
-use pinfold_store::meta::{MetaStore, RowChange};
+use pinfold_store::meta::record::{InlineBlock, Op, Record};
+use pinfold_store::meta::{BlockSink, MetaConfig, MetaStore, Metadata, Quiet, RowChange};
+use pinfold_store::types::{Caller, Id};
 
 const DEFAULT_ROWS: u64 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [dir, engine, phase, rest @ ..] = args.as_slice() else {
-        return Err("usage: meta_engines DIR ENGINE load|reopen [ROWS]".into());
+        return Err("usage: meta_engines DIR ENGINE load|reopen|commits [ROWS]".into());
     };
     let kind: EngineKind = engine.parse()?;
     let rows: u64 = rest.first().map_or(Ok(DEFAULT_ROWS), |n| n.parse())?;
     let dir = Path::new(dir).join(engine);
+    if phase == "commits" {
+        return Ok(commits(&dir, kind)?);
+    }
     let clock = Clock::start();
     let store = kind.open(&dir, &EngineOptions::default())?;
     match phase.as_str() {
@@ -42,8 +49,66 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{engine}: open after a clean close {clock}");
             Ok(())
         }
-        _ => Err("load or reopen".into()),
+        _ => Err("load, reopen or commits".into()),
     }
+}
+
+/// Nobody needs small bodies here.
+struct NoBodies;
+
+impl BlockSink for NoBodies {
+    fn store_blocks(&self, _: &[InlineBlock]) -> pinfold_store::Result<()> {
+        Ok(())
+    }
+}
+
+/// Commits of three rows, each waited for.
+fn commits(dir: &Path, engine: EngineKind) -> pinfold_store::Result<()> {
+    const COMMITS: u64 = 20_000;
+    let config = MetaConfig { engine, ..MetaConfig::new(dir) };
+    let (meta, _) = Metadata::open(config, Arc::new(NoBodies), &Quiet)?;
+    let next = AtomicU64::new(0);
+    for threads in [1, 8, 32] {
+        let commits = if threads == 1 { COMMITS / 10 } else { COMMITS };
+        let clock = Clock::start();
+        let end = next.load(Ordering::Relaxed) + commits;
+        let times = std::thread::scope(|scope| {
+            let work = || -> pinfold_store::Result<Vec<Duration>> {
+                let mut times = Vec::new();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= end {
+                        return Ok(times);
+                    }
+                    let begun = Instant::now();
+                    let mut record =
+                        Record::new(Id([1; 16]), &Caller::worker("bench"), SystemTime::now().into(), Op::Put);
+                    record.rows = (0..3).map(|k| (key(n * 3 + k, 1 << 20), Some(value(n)))).collect();
+                    let seq = meta.commit(record)?;
+                    meta.durable_blocking(seq)?;
+                    times.push(begun.elapsed());
+                }
+            };
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let results = threads.into_iter().map(|t| t.join().expect("a writer does not panic"));
+            results.collect::<pinfold_store::Result<Vec<_>>>()
+        })?;
+        next.store(end, Ordering::Relaxed);
+        let mut times = times.concat();
+        times.sort();
+        let stats = meta.stats()?;
+        println!(
+            "{engine}: {threads} threads, {commits} durable commits of 3 rows: {}; p50 {:?}, p99 {:?}; {} behind",
+            clock.per(commits),
+            times[times.len() / 2],
+            times[times.len() * 99 / 100],
+            stats.head - stats.applied
+        );
+    }
+    let clock = Clock::start();
+    meta.settle()?;
+    println!("{engine}: settled after {clock}");
+    meta.close()
 }
 
 fn load(store: &Arc<dyn MetaStore>, rows: u64) -> pinfold_store::Result<()> {
@@ -61,8 +126,7 @@ fn load(store: &Arc<dyn MetaStore>, rows: u64) -> pinfold_store::Result<()> {
         let clock = Clock::start();
         for round in 0..rounds {
             let begun = Instant::now();
-            let batch: Vec<RowChange> =
-                (0..keys).map(|n| (key(round * keys + n, rows), Some(value(round)))).collect();
+            let batch: Vec<RowChange> = (0..keys).map(|n| (key(round * keys + n, rows), Some(value(round)))).collect();
             store.apply(&batch)?;
             store.flush()?;
             times.push(begun.elapsed());
@@ -78,7 +142,12 @@ fn load(store: &Arc<dyn MetaStore>, rows: u64) -> pinfold_store::Result<()> {
     reads(store, rows)?;
     let clock = Clock::start();
     fill(store, rows, 1, 10)?;
-    println!("{engine}: all rows overwritten: {}; disk {} MB, resident {} MB", clock.per(rows), disk_mb(store)?, resident_mb());
+    println!(
+        "{engine}: all rows overwritten: {}; disk {} MB, resident {} MB",
+        clock.per(rows),
+        disk_mb(store)?,
+        resident_mb()
+    );
     let clock = Clock::start();
     let gone = rows * 9 / 10;
     for from in (0..gone).step_by(100) {
@@ -89,7 +158,12 @@ fn load(store: &Arc<dyn MetaStore>, rows: u64) -> pinfold_store::Result<()> {
         }
     }
     store.flush()?;
-    println!("{engine}: nine tenths deleted: {}; disk {} MB, resident {} MB", clock.per(gone), disk_mb(store)?, resident_mb());
+    println!(
+        "{engine}: nine tenths deleted: {}; disk {} MB, resident {} MB",
+        clock.per(gone),
+        disk_mb(store)?,
+        resident_mb()
+    );
     let clock = Clock::start();
     fill(store, rows, 2, 10)?;
     println!("{engine}: filled again: {}; disk {} MB, resident {} MB", clock.per(rows), disk_mb(store)?, resident_mb());

@@ -12,7 +12,7 @@ from harness import s3 as s3c
 from harness import settings
 from harness.data import noise
 from harness.node import Node
-from harness.syscalls import read_file, write_file
+from harness.syscalls import opened, read_file, write_file
 
 MIB = settings.MIB
 BUCKET = "bucket"
@@ -62,6 +62,8 @@ def fill(node):
     os.setxattr(top / "file", "user.a", b"1")
     s3.delete_object(Bucket=BUCKET, Key="d0/k0")
     os.rename(top / "d1", top / "moved")
+    with opened(top, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        os.fsync(fd)  # what the mount did is durable from here on, whatever the test does to the daemon
     listing = s3c.list_all(s3, BUCKET)[0]
 
     def check():

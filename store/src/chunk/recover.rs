@@ -134,18 +134,16 @@ fn scan_slab(slabs: &Slabs, id: u64, file: &File, from: u64, len: u64) -> Result
             // Else its space was given back.
             continue;
         }
-        let elsewhere = slabs.hold(&header.digest)? || batch.iter().any(|p: &Placed| p.digest == header.digest);
+        let elsewhere = slabs.hold(&header.digest, None)? || batch.iter().any(|p: &Placed| p.digest == header.digest);
+        named += u64::from(!elsewhere);
         batch.push(Placed {
             digest: header.digest,
-            offset,
             len: header.len,
-            named: !elsewhere,
+            offset: (!elsewhere).then_some(offset),
+            end: at,
             from: None,
             extra: Vec::new(),
         });
-        if !elsewhere {
-            named += 1;
-        }
         if batch.len() >= NAMED_AT_ONCE {
             slabs.add(id, std::mem::take(&mut batch))?;
         }
@@ -155,7 +153,7 @@ fn scan_slab(slabs: &Slabs, id: u64, file: &File, from: u64, len: u64) -> Result
         tracing::warn!(slab = id, from = good_end, to = len, "the torn end of a slab is cut off");
         file.set_len(good_end).at("cutting a slab's torn end")?;
     }
-    let live = slabs.rows().iter().find(|(i, _)| *i == id).map_or(0, |(_, row)| row.live);
+    let live = slabs.row(id).map_or(0, |row| row.live);
     slabs.set_row(id, SlabRow { len: good_end, live })?;
     Ok(named)
 }

@@ -81,7 +81,7 @@ impl Checkpointer {
         })?;
         // What the scan may have seen; all of it is durable, since nothing else is ever applied.
         let ended = self.replica.shows();
-        let info = writer.finish(ended, progress)?;
+        let info = writer.finish(ended, progress, &|| self.go_on(paced))?;
         self.scan(&[schema::LOCAL_PREFIX_MIN], &[0xff; 40], paced, |key, value| {
             live_bytes += (key.len() + value.len()) as u64;
             Ok(())
@@ -95,6 +95,14 @@ impl Checkpointer {
             "made a checkpoint of the metadata"
         );
         Ok(info)
+    }
+
+    /// A checkpoint that nobody asked for does not hold up a node that stops.
+    fn go_on(&self, paced: bool) -> Result<()> {
+        if paced && self.stopping.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "the node is stopping"));
+        }
+        Ok(())
     }
 
     fn scan(
@@ -115,10 +123,8 @@ impl Checkpointer {
                 Some((key, _)) if rows.len() == CHUNK => from = [key.as_slice(), &[0]].concat(),
                 _ => return Ok(()),
             }
+            self.go_on(paced)?;
             if paced {
-                if self.stopping.load(Ordering::SeqCst) {
-                    return Err(Error::new(ErrorKind::Unavailable, "the node is stopping"));
-                }
                 std::thread::sleep(begun.elapsed());
             }
         }

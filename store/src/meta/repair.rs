@@ -107,7 +107,7 @@ fn new_log_from_replica(
         progress.report("checkpoint from the replica (rows)", rows, Some(replica.rows));
         Ok(())
     })?;
-    writer.finish(last, progress)?;
+    writer.finish(last, progress, &|| Ok(()))?;
     done.aside.extend(begin_log(config, layout, last + 1)?);
     store.apply(&[applied_row(last)])?;
     store.flush()?;

@@ -9,23 +9,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::Dice;
 use super::index_double::IndexDouble;
 use crate::chunk::conformance::{Held, Rig, config, disk_use, files, noise};
 use crate::chunk::{ChunkConfig, ChunkStore};
 use crate::types::{Cid, Ino};
 use crate::unixfs::Profile;
-
-/// Small numbers from a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-}
 
 /// What must be there after a crash.
 #[derive(Clone, Default)]

@@ -115,8 +115,18 @@ impl Reader {
 
 /// Reads a whole checkpoint and checks it.
 pub fn verify(path: &Path, progress: &dyn Progress) -> Result<CheckpointInfo> {
+    verify_while(path, progress, &|| Ok(()))
+}
+
+/// The same as long as `go_on` says so.
+pub(super) fn verify_while(
+    path: &Path,
+    progress: &dyn Progress,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<CheckpointInfo> {
     let mut reader = Reader::open(path)?;
     while reader.next_block()?.is_some() {
+        go_on()?;
         progress.report("verification of the checkpoint (bytes)", reader.position(), Some(reader.info().bytes));
     }
     Ok(reader.info().clone())

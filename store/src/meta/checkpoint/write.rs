@@ -52,8 +52,14 @@ impl Writer {
         self.out.write_all(&header).and_then(|()| self.out.write_all(&rows)).at("cannot write a checkpoint")
     }
 
-    /// Ends it: the rows may show records up to `ended`. Removes the older ones when it is safely there.
-    pub(in crate::meta) fn finish(mut self, ended: Seq, progress: &dyn Progress) -> Result<CheckpointInfo> {
+    /// Ends it: the rows may show records up to `ended`. Removes the older ones when it is safely there. Reading it
+    /// back takes its time; `go_on` may end that.
+    pub(in crate::meta) fn finish(
+        mut self,
+        ended: Seq,
+        progress: &dyn Progress,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<CheckpointInfo> {
         if self.block.size() > 0 {
             self.write_block()?;
         }
@@ -63,7 +69,7 @@ impl Writer {
         file.sync_all().at("cannot sync a checkpoint")?;
         // So that what is verified comes from the disk. Where the kernel does not listen it is still compared.
         let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
-        let verified = read::verify(&self.temp, progress)?;
+        let verified = read::verify_while(&self.temp, progress, go_on)?;
         if (verified.rows, verified.began, verified.ended) != (self.end.rows, self.end.began, self.end.ended) {
             return Err(Error::corrupt("a checkpoint reads differently than it was written"));
         }

@@ -214,7 +214,7 @@ fn every_flipped_byte_of_a_checkpoint_is_seen() {
     let mut writer = crate::meta::checkpoint::Writer::begin(dir.path(), 9).unwrap();
     writer.push(b"Eb", b"").unwrap();
     writer.push(b"Ea", b"").unwrap();
-    assert_eq!(writer.finish(9, &Quiet).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(writer.finish(9, &Quiet, &|| Ok(())).unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(!dir.path().join("checkpoint.tmp").exists());
 }
 
