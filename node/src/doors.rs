@@ -16,7 +16,7 @@ use pinfold_store::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::value::MountSpec;
-use crate::config::{Engine, NodeConfig, Passthrough};
+use crate::config::{Engine, MountSettings, NodeConfig, Passthrough};
 use crate::credentials::RootCredentials;
 
 /// How far opening has come: what is done, units done, units in all (0 if unknown).
@@ -120,6 +120,9 @@ impl S3Door {
             region: config.s3.region.clone(),
             domains: config.s3.domains.clone(),
             tls: tls.map(|files| TlsFiles { certificate: files.cert.clone(), key: files.key.clone() }),
+            max_connections: config.s3.max_connections,
+            max_requests: config.s3.max_requests,
+            // The other half is for publishing and unmounting.
             drain_timeout: config.shutdown_timeout / 2,
             ..S3Config::default()
         };
@@ -167,12 +170,13 @@ pub struct MountDoor(Mount);
 impl MountDoor {
     /// Mounts. Blocks. `alone` says that it is and will stay the only mount of its namespace, which lets the kernel
     /// keep names and pages for long.
-    pub fn start(spec: &MountSpec, namespace: Namespace, passthrough: Passthrough, alone: bool) -> Result<Self> {
+    pub fn start(spec: &MountSpec, namespace: Namespace, settings: MountSettings, alone: bool) -> Result<Self> {
         let mut config = MountConfig::new(&spec.dir);
         config.path = spec.components().into_iter().map(<[u8]>::to_vec).collect();
         config.read_only = spec.read_only;
         config.probe_dir = Some(namespace.config().data_dir.clone());
-        config.passthrough = match passthrough {
+        config.threads = settings.threads;
+        config.passthrough = match settings.passthrough {
             Passthrough::Off => MountPassthrough::Off,
             Passthrough::WherePossible | Passthrough::Required => MountPassthrough::Auto,
         };
@@ -181,7 +185,7 @@ impl MountDoor {
             config.keep_cache = false;
         }
         let mount = Mount::start(config, namespace)?;
-        if passthrough == Passthrough::Required && !mount.has_passthrough() {
+        if settings.passthrough == Passthrough::Required && !mount.has_passthrough() {
             mount.stop()?;
             return Err(Error::new(ErrorKind::Unsupported, "passthrough is required and cannot be had here")
                 .with("directory", spec.dir.display()));

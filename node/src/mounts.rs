@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::{Error, ErrorKind, Result};
 
-use crate::config::Passthrough;
+use crate::config::MountSettings;
 use crate::config::value::MountSpec;
 use crate::doors::MountDoor;
 use crate::gauges;
@@ -15,7 +15,7 @@ use crate::gauges;
 /// All mounts of a node.
 pub struct Mounts {
     namespace: Namespace,
-    passthrough: Passthrough,
+    settings: MountSettings,
     alone: bool,
     running: Mutex<BTreeMap<PathBuf, (MountSpec, MountDoor)>>,
 }
@@ -24,8 +24,8 @@ impl Mounts {
     /// None yet. `alone` if the configuration has one at most: the first is then mounted as the only one, which lets the
     /// kernel keep names and pages for long. One that `pinfold mount` adds later makes the first hear of its changes a
     /// moment after they happened; nothing it is to be told is ever left out.
-    pub fn new(namespace: Namespace, passthrough: Passthrough, alone: bool) -> Self {
-        Self { namespace, passthrough, alone, running: Mutex::default() }
+    pub fn new(namespace: Namespace, settings: MountSettings, alone: bool) -> Self {
+        Self { namespace, settings, alone, running: Mutex::default() }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<PathBuf, (MountSpec, MountDoor)>> {
@@ -41,7 +41,7 @@ impl Mounts {
             );
         }
         let alone = self.alone && running.is_empty();
-        let door = MountDoor::start(&spec, self.namespace.clone(), self.passthrough, alone)?;
+        let door = MountDoor::start(&spec, self.namespace.clone(), self.settings, alone)?;
         tracing::info!(mount = %spec, "mounted");
         running.insert(spec.dir.clone(), (spec, door));
         gauges::mounts(running.len());
