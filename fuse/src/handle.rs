@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use fuser::{BackingId, Errno, FopenFlags, INodeNo, OpenAccMode, OpenFlags, Request, WriteFlags};
 use pinfold_store::namespace::FileHandle;
-use pinfold_store::namespace::mount_types::{OpenMode, SetAttr};
+use pinfold_store::namespace::mount_types::{FileKind, OpenMode, SetAttr};
 use pinfold_store::types::{Caller, Ino};
 
 use crate::attr::Entry;
@@ -111,18 +111,13 @@ impl Door {
     ) -> Outcome<Opened> {
         let ino = self.numbers.to_store(number);
         let mode = open_mode(flags.0);
-        let privileged = mode.write && privilege::has_any(self.namespace.getattr(ino)?.mode);
-        let handle = self.namespace.open(caller, ino, mode)?;
-        if privileged && mode.truncate && privilege::clears(caller.uid) {
+        let handle = self.namespace.open_file(caller, ino, mode)?;
+        if mode.truncate && privilege::clears(caller.uid) {
             self.clear_privileges(caller, ino)?;
         }
-        let opened = self.serve(handle, mode, privileged, register);
+        let opened = self.serve(handle, mode, register);
         if opened.backing.is_some() && mode.write {
             self.drop_attributes(ino);
-        }
-        if privileged && opened.backing.is_some() && privilege::clears(caller.uid) {
-            // Somebody reads this setuid file by passthrough, so this open must too, and its writes will not be seen.
-            self.clear_privileges(caller, ino)?;
         }
         Ok(opened)
     }
@@ -148,24 +143,22 @@ impl Door {
             Err(error) => return Err(error.into()),
         };
         self.other_form_changed(new.parent, new.name.bytes, new.name.form);
-        let opened = self.serve(handle, open, privilege::has_any(new.mode), register);
+        let opened = self.serve(handle, open, register);
         // One time goes for name and attributes; only a store through a mapping of this new file can make its
         // attributes old before its first flush drops them.
         let attr_ttl = self.ttls.attr;
         Ok((Entry { attr_ttl, ..self.entry(&stat, new.name.form) }, opened))
     }
 
-    /// Decides who serves an open file, and numbers it. `privileged`: it is opened for writing and has bits that a
-    /// write must clear; the daemon sees writes only where it serves them.
+    /// Decides who serves an open file, and numbers it.
     fn serve(
         &self,
         handle: Arc<FileHandle>,
         mode: OpenMode,
-        privileged: bool,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
     ) -> Opened {
         let ino = handle.ino();
-        let file = if privileged || !self.backings.enabled() { None } else { handle.passthrough() };
+        let file = if self.backings.enabled() { handle.passthrough() } else { None };
         let backing = self.backings.join(ino, mode.write, file.as_deref(), register);
         let kernel_writes = backing.is_some() && mode.write;
         let mut flags = FopenFlags::empty();
@@ -251,17 +244,9 @@ impl Door {
     }
 
     /// `fallocate`.
-    pub(crate) fn fallocate(
-        &self,
-        caller: &Caller,
-        number: fuser::FileHandle,
-        offset: u64,
-        len: u64,
-        mode: i32,
-    ) -> Outcome<()> {
+    pub(crate) fn fallocate(&self, number: fuser::FileHandle, offset: u64, len: u64, mode: i32) -> Outcome<()> {
         let file = self.files.get(number)?;
-        self.namespace.fallocate(&file.handle, offset, len, mode)?;
-        self.changed_by(caller, file.handle.ino())
+        Ok(self.namespace.fallocate(&file.handle, offset, len, mode)?)
     }
 
     /// `lseek` with `SEEK_DATA` or `SEEK_HOLE`.
@@ -280,7 +265,6 @@ impl Door {
     /// `copy_file_range`: the bytes that were copied, fewer than asked for if that is much.
     pub(crate) fn copy_range(
         &self,
-        caller: &Caller,
         (from, from_offset): (fuser::FileHandle, u64),
         (to, to_offset): (fuser::FileHandle, u64),
         len: u64,
@@ -288,19 +272,14 @@ impl Door {
         let (from, to) = (self.files.get(from)?, self.files.get(to)?);
         let len = len.min(COPY_AT_ONCE);
         let copied = self.namespace.copy_range(&from.handle, from_offset, &to.handle, to_offset, len)?;
-        self.changed_by(caller, to.handle.ino())?;
         u32::try_from(copied).map_err(|_| Errno::EOVERFLOW.into())
     }
 
-    /// After a change of content whose request has no flag to say whether privileges go.
-    fn changed_by(&self, caller: &Caller, ino: Ino) -> Outcome<()> {
-        if privilege::clears(caller.uid) { self.clear_privileges(caller, ino) } else { Ok(()) }
-    }
-
-    fn clear_privileges(&self, caller: &Caller, ino: Ino) -> Outcome<()> {
-        let mode = self.namespace.getattr(ino)?.mode;
-        let cleared = privilege::after_write(mode);
-        if cleared != mode {
+    /// Clears what a change of the content clears, see [`privilege`].
+    pub(crate) fn clear_privileges(&self, caller: &Caller, ino: Ino) -> Outcome<()> {
+        let stat = self.namespace.getattr(ino)?;
+        let cleared = privilege::after_write(stat.mode);
+        if stat.kind != FileKind::Directory && cleared != stat.mode {
             let set = SetAttr { mode: Some(cleared), ..SetAttr::default() };
             self.namespace.setattr(caller, ino, set)?;
             self.drop_attributes(ino);

@@ -17,6 +17,7 @@ use crate::config::{ConfigError, Loaded, NodeConfig, settings};
 use crate::credentials::RootCredentials;
 use crate::doors::{self, S3Door};
 use crate::failure::{ExitCode, Failure};
+use crate::gauges;
 use crate::mounts::Mounts;
 use crate::node::Addresses;
 use crate::progress::StartProgress;
@@ -39,9 +40,8 @@ pub async fn serve_admin(
     telemetry: &Telemetry,
 ) -> Result<(Option<SocketAddr>, Option<AbortOnDrop>), Failure> {
     let Listen::At(address) = &config.admin else { return Ok((None, None)) };
-    let opened = Arc::clone(opened);
-    let complaint = Arc::new(move || opened.get().and_then(doors::complaint));
-    let served = admin::http::serve(address, health.clone(), complaint, telemetry.metrics.clone()).await;
+    let watch = Arc::new(gauges::Watched { opened: Arc::clone(opened), health: health.clone() });
+    let served = admin::http::serve(address, health.clone(), watch, telemetry.metrics.clone()).await;
     let (local, task) = served.map_err(|e| {
         Failure::message(ExitCode::Failed, format!("cannot listen on {address} for health and metrics: {e}"))
     })?;

@@ -7,7 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::{Method, Request, Response, Version};
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -54,6 +55,8 @@ impl Door {
         let span = error_span!("s3", request = %scope.id);
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let expects = request.headers().contains_key(EXPECT);
+        let http1 = request.version() < Version::HTTP_2;
         let place = self.clone().place().await;
         let answer = match &place {
             Some(_) => self.clone().serve(request, scope.clone()).instrument(span).await,
@@ -65,10 +68,14 @@ impl Door {
         let about = About { scope: &scope, method: &method, path: &path, host_id: &self.config.host_id };
         let mut answer = respond::finish(answer, &about);
         metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());
-        if let Some(rest) = scope.take_leftover()
-            && !answer.status().is_success()
-        {
-            tokio::spawn(linger(rest));
+        if let Some(rest) = scope.take_leftover() {
+            if rest.begun || !expects {
+                tokio::spawn(linger(rest.body));
+            } else if http1 {
+                // The client still holds its body back. It may send it now or drop it: nobody can tell what comes
+                // next on this connection.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         let body = std::mem::take(answer.body_mut());
         answer.map(|_| Answer::new(body, scope, place, counted))
@@ -82,8 +89,8 @@ impl Door {
 
     async fn serve(self: Arc<Self>, request: Request<Incoming>, scope: Arc<Scope>) -> HttpResponse {
         let (head, body) = request.into_parts();
-        if let Err(refused) = guard::check(&head, &self.config.region) {
-            scope.leave(body);
+        if let Err(refused) = guard::check(&head, &self.config) {
+            scope.leave(body, false);
             return respond::error(refused);
         }
         let slow = may_be_slow(&head);
@@ -145,9 +152,7 @@ fn has_query(head: &Parts, name: &str) -> bool {
 /// Operations that may read and write a whole object before they have an answer.
 fn may_be_slow(head: &Parts) -> bool {
     let complete = head.method == Method::POST && has_query(head, "uploadId");
-    let part_copy =
-        head.method == Method::PUT && head.headers.contains_key("x-amz-copy-source") && has_query(head, "uploadId");
-    complete || part_copy
+    complete || (head.method == Method::PUT && head.headers.contains_key("x-amz-copy-source"))
 }
 
 /// PutObject and UploadPart check their own bodies; everything else with a body is XML.

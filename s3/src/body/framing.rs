@@ -107,6 +107,11 @@ impl Framing {
         Ok(())
     }
 
+    /// Whether the last chunk was seen: a body that ends before it was cut.
+    pub(crate) fn ended(&self) -> bool {
+        self.state == State::Rest
+    }
+
     fn begin(&self, line: Vec<u8>, out: &mut VecDeque<Bytes>) -> Result<State, BodyFailure> {
         let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         let terminated = matches!(line.get(digits), Some(b';' | b'\r'));
@@ -182,6 +187,18 @@ mod tests {
             [&b"zz\r\n"[..], b"\r\n", b"5\n", b"5 \r\n", b"5\r\nhelloX\n", b"ffffffffffffffff\r\n", &[b'1'; 2000]]
         {
             assert_eq!(run(Kind::Unsigned, bad, 3), Err(BodyFailure::Framing), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_without_its_last_chunk_is_cut() {
+        let body = b"5\r\nhello\r\n0\r\n\r\n";
+        for (end, whole) in
+            [(body.len(), true), (body.len() - 2, true), (body.len() - 4, false), (10, false), (0, false)]
+        {
+            let mut framing = Framing::new(Kind::Unsigned);
+            framing.push(Bytes::from_static(&body[..end]), &mut VecDeque::new()).unwrap();
+            assert_eq!(framing.ended(), whole, "{end}");
         }
     }
 

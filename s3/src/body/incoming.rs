@@ -67,6 +67,7 @@ pub(crate) struct Received {
     idle: Duration,
     sleep: Pin<Box<Sleep>>,
     waiting: bool,
+    begun: bool,
     framing: Option<Framing>,
     ready: VecDeque<Bytes>,
     digests: Digests,
@@ -75,13 +76,14 @@ pub(crate) struct Received {
 
 impl Received {
     pub(crate) fn new(inner: Incoming, scope: Arc<Scope>, idle: Duration, chunked: Option<Kind>) -> Self {
-        let ended = inner.is_end_stream();
+        let ended = inner.is_end_stream() && chunked.is_none();
         Self {
             inner: Some(inner),
             scope,
             idle,
             sleep: Box::pin(tokio::time::sleep(idle)),
             waiting: false,
+            begun: false,
             framing: chunked.map(Framing::new),
             ready: VecDeque::new(),
             digests: Digests::default(),
@@ -104,6 +106,7 @@ impl Received {
     /// The next bytes of the connection, or its end; a failure when none come in time.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFailure>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        self.begun = true;
         loop {
             match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -145,6 +148,9 @@ impl Body for Received {
                 None => {
                     this.ended = true;
                     this.inner = None;
+                    if this.framing.as_ref().is_some_and(|f| !f.ended()) {
+                        return this.fail(BodyFailure::Incomplete);
+                    }
                     if let Err(failure) = this.digests.finish() {
                         return this.fail(failure);
                     }
@@ -183,7 +189,7 @@ impl Body for Received {
 impl Drop for Received {
     fn drop(&mut self) {
         if let (Some(inner), None) = (self.inner.take(), self.scope.failure()) {
-            self.scope.leave(inner);
+            self.scope.leave(inner, self.begun);
         }
     }
 }

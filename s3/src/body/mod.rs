@@ -5,4 +5,5 @@ pub(crate) mod download;
 pub(crate) mod framing;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
+pub(crate) mod rewrite;
 pub(crate) mod upload;

@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use pinfold_store::Result;
-use pinfold_store::chunk::{ObjectWriter, Stored, WriterOptions};
+use pinfold_store::chunk::{ObjectWriter, Stored, WriteOptions};
 use pinfold_store::meta::rows::Checksum;
 use pinfold_store::namespace::Namespace;
 use s3s::dto::StreamingBlob;
@@ -56,7 +56,7 @@ pub(crate) async fn store(
     expected: Expected,
     scope: &Scope,
 ) -> S3Result<Uploaded> {
-    let options = WriterOptions { md5: true, size_hint: Some(expected.length) };
+    let options = WriteOptions { md5: true, size_hint: Some(expected.length) };
     let (stored, running) = if expected.length <= SMALL {
         small(namespace, bucket, body, options, &expected, scope).await?
     } else {
@@ -74,7 +74,7 @@ async fn small(
     namespace: &Namespace,
     bucket: &str,
     body: Option<StreamingBlob>,
-    options: WriterOptions,
+    options: WriteOptions,
     expected: &Expected,
     scope: &Scope,
 ) -> S3Result<(Stored, Running)> {
@@ -85,7 +85,7 @@ async fn small(
     let write = move || -> Result<Stored> {
         let mut writer = writer;
         if !bytes.is_empty() {
-            writer.write(bytes)?;
+            writer.write(&bytes)?;
         }
         writer.finish()
     };
@@ -132,7 +132,7 @@ impl Sink {
     fn write(mut self, batch: Vec<Bytes>) -> Result<Self> {
         for bytes in batch {
             self.running.update(&bytes);
-            self.writer.write(bytes)?;
+            self.writer.write(&bytes)?;
         }
         Ok(self)
     }
@@ -142,7 +142,7 @@ async fn large(
     namespace: &Namespace,
     bucket: &str,
     body: Option<StreamingBlob>,
-    options: WriterOptions,
+    options: WriteOptions,
     expected: &Expected,
     scope: &Scope,
 ) -> S3Result<(Stored, Running)> {

@@ -1,19 +1,23 @@
-//! CopyObject: metadata only, no bytes move (so that there is no limit of 5 GiB here).
+//! CopyObject: metadata only, no bytes move (so that there is no limit of 5 GiB here), unless another checksum than
+//! the source's is asked for.
 
-use pinfold_store::meta::rows::{ObjectHeaders, PosixHints};
-use pinfold_store::namespace::s3_types::CopyRequest;
+use pinfold_store::meta::rows::{Checksum, ChecksumType, ObjectHeaders, PosixHints};
+use pinfold_store::namespace::Namespace;
+use pinfold_store::namespace::s3_types::{CopyRequest, ObjectInfo, PutMeta, PutRequest};
+use pinfold_store::types::{Caller, ETag as StoredTag};
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{bucket, put, with_headers};
+use super::{bucket, get, put, with_headers};
 use crate::access::{self, Access};
+use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
 use crate::convert::{condition, headers, key, output, posix, tags, time};
-use crate::error::{OrS3, invalid_argument, invalid_request, plain};
+use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
 use crate::service::Service;
 
-/// A copy's source.
+/// A copy's source or target.
 pub(crate) struct Source {
     /// Bucket, which the account may use.
     pub(crate) bucket: String,
@@ -41,11 +45,11 @@ pub(crate) fn source(
 }
 
 /// `COPY` or `REPLACE`.
-fn replaces(directive: Option<&str>, what: &str) -> S3Result<bool> {
+fn replaces(directive: Option<&str>, header: &'static str, what: &str) -> S3Result<bool> {
     match directive {
         None | Some("COPY") => Ok(false),
         Some("REPLACE") => Ok(true),
-        Some(_) => Err(invalid_argument(format!("Unknown {what} directive."))),
+        Some(other) => Err(bad_argument(header, other, format!("Unknown {what} directive."))),
     }
 }
 
@@ -59,8 +63,10 @@ pub(crate) async fn copy(
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
     let source = source(service, &access, input.copy_source, input.expected_source_bucket_owner.as_deref())?;
-    let replace_meta = replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "metadata")?;
-    let replace_tags = replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "tagging")?;
+    let replace_meta =
+        replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "x-amz-metadata-directive", "metadata")?;
+    let replace_tags =
+        replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "x-amz-tagging-directive", "tagging")?;
     let (object_headers, hints) = headers::read(&sent, input.metadata)?;
     let changes_class = sent.contains_key("x-amz-storage-class") || object_headers.website_redirect.is_some();
     let itself = source.bucket == input.bucket && source.key == input.key;
@@ -70,9 +76,7 @@ pub(crate) async fn copy(
              object's metadata, storage class, website redirect location or encryption attributes.",
         ));
     }
-    if let Some(algorithm) = &input.checksum_algorithm {
-        Algorithm::require(algorithm.as_str())?;
-    }
+    let algorithm = input.checksum_algorithm.as_ref().map(|a| Algorithm::require(a.as_str())).transpose()?;
     let caller = access.caller();
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let replace_meta = match (replace_meta, changes_class) {
@@ -92,17 +96,16 @@ pub(crate) async fn copy(
     };
     let copy = CopyRequest {
         source_precondition: condition::of_copy_source(&sent),
-        precondition: condition::of_write(&sent),
+        precondition: condition::of_write(&sent)?,
         replace_meta,
         replace_tags: replace_tags.then_some(tags),
     };
     put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &copy.precondition).await?;
-    let (namespace, bucket, key) = (service.namespace.clone(), input.bucket, input.key);
-    let info = to_the_end(async move {
-        let from = (source.bucket.as_str(), source.key.as_bytes());
-        namespace.copy(&caller, from, (&bucket, key.as_bytes()), copy).await
-    })
-    .await?;
+    let target = Source { bucket: input.bucket, key: input.key };
+    let info = match algorithm {
+        Some(algorithm) => copy_with_checksum(service, caller, source, target, copy, algorithm).await?,
+        None => copy_plain(&service.namespace, caller, source, target, copy).await?,
+    };
     let mut result = CopyObjectResult {
         e_tag: Some(ETag::Strong(info.meta.etag.0.clone())),
         last_modified: Some(time::to_s3(info.meta.last_modified)),
@@ -112,4 +115,50 @@ pub(crate) async fn copy(
     set_checksum!(result, &info.meta.checksum);
     let answer = CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() };
     Ok(with_headers(answer, output::cid(&info)))
+}
+
+async fn copy_plain(
+    namespace: &Namespace,
+    caller: Caller,
+    source: Source,
+    target: Source,
+    copy: CopyRequest,
+) -> S3Result<ObjectInfo> {
+    let namespace = namespace.clone();
+    to_the_end(async move {
+        let from = (source.bucket.as_str(), source.key.as_bytes());
+        namespace.copy(&caller, from, (&target.bucket, target.key.as_bytes()), copy).await
+    })
+    .await
+}
+
+/// A copy whose checksum is to be of `algorithm`: if the source's is another, the bytes are read for it. What is
+/// stored then has its own MD5 for an ETag, as on AWS, whatever way the source was uploaded.
+async fn copy_with_checksum(
+    service: &Service,
+    caller: Caller,
+    source: Source,
+    target: Source,
+    copy: CopyRequest,
+    algorithm: Algorithm,
+) -> S3Result<ObjectInfo> {
+    let namespace = service.namespace.clone();
+    let (from, reader) = namespace.get(&caller, &source.bucket, source.key.as_bytes()).await.or_s3()?;
+    let has = |c: &Checksum| c.algorithm == algorithm.name() && c.kind == ChecksumType::FullObject;
+    if from.meta.checksum.as_ref().is_some_and(has) {
+        return copy_plain(&namespace, caller, source, target, copy).await;
+    }
+    get::check(&from, &copy.source_precondition).map_err(|_| plain(S3ErrorCode::PreconditionFailed))?;
+    let span = Span { start: 0, end: from.size };
+    let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm).await?;
+    let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };
+    let kept = if from.meta.posix_shown { posix::hints(&from) } else { PosixHints::default() };
+    let (headers, posix) = copy.replace_meta.unwrap_or((from.meta.headers, kept));
+    let put = PutRequest {
+        content: stored,
+        etag: StoredTag(hex::encode(md5)),
+        meta: PutMeta { headers, tags: copy.replace_tags.unwrap_or(from.meta.tags), checksum: Some(checksum), posix },
+        precondition: copy.precondition,
+    };
+    to_the_end(async move { namespace.put(&caller, &target.bucket, target.key.as_bytes(), put).await }).await
 }

@@ -24,7 +24,7 @@ pub(crate) async fn v2(
     let encoding = Encoding::parse(input.encoding_type.as_ref().map(|e| e.as_str()))?;
     let max = key::limit("max-keys", input.max_keys)?;
     let token = input.continuation_token.as_deref().filter(|t| !t.is_empty()).map(key::parse_token).transpose()?;
-    let after = token.unwrap_or_else(|| input.start_after.clone().unwrap_or_default().into_bytes());
+    let after = token.unwrap_or_else(|| start_after(input.start_after.as_deref()));
     let page = page(service, &access, &input.bucket, &input.prefix, &input.delimiter, after, max).await?;
     let with_owner = match input.fetch_owner {
         Some(true) => Some(owner(&access.bucket()?.owner)),
@@ -49,6 +49,16 @@ pub(crate) async fn v2(
     }))
 }
 
+/// Start-after compares whole keys: what rolls up to a prefix that happens to be this very string is still to come,
+/// other than with a token. No key holds a NUL, so that nothing lies between the two.
+fn start_after(text: Option<&str>) -> Vec<u8> {
+    let mut after = text.unwrap_or_default().as_bytes().to_vec();
+    if !after.is_empty() {
+        after.push(0);
+    }
+    after
+}
+
 /// ListObjects.
 pub(crate) async fn v1(
     service: &Service,
@@ -62,8 +72,8 @@ pub(crate) async fn v1(
     let page = page(service, &access, &input.bucket, &input.prefix, &input.delimiter, after, max).await?;
     let with_owner = owner(&access.bucket()?.owner);
     let truncated = page.truncated;
-    // Without a delimiter AWS leaves the marker out: it is the last key.
-    let next = last(&page).filter(|_| input.delimiter.is_some()).map(|last| encoding.show(last));
+    // AWS leaves it out where there is no delimiter (it is the last key then); some clients look for it anyway.
+    let next = last(&page).map(|last| encoding.show(last));
     let shown = show(page, encoding, Some(&with_owner));
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),

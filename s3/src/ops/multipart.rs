@@ -1,8 +1,6 @@
 //! Multipart uploads: create, parts (sent or copied), list, complete, abort.
 
-use std::sync::Arc;
-
-use pinfold_store::chunk::{ObjectReader, Stored, WriterOptions};
+use pinfold_store::chunk::Stored;
 use pinfold_store::meta::rows::{Checksum, ChecksumType};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{
@@ -17,19 +15,18 @@ use s3s::dto::{
     UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
-use tokio_util::sync::CancellationToken;
 
 use super::{copy as copying, get, owner, put, with_headers};
 use crate::access::{self, Access};
-use crate::body::upload::{self, Expected, MAX_BODY, blocking, to_the_end};
+use crate::body::rewrite::{Span, rewrite};
+use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{self, Algorithm, PartSum, Plan, set_checksum, type_name};
 use crate::convert::key::Encoding;
 use crate::convert::{condition, headers, key, output, range, tags, time};
-use crate::error::{OrS3, checksum_mismatch, from_store, internal, invalid_argument, invalid_request, plain};
+use crate::error::{
+    OrS3, bad_argument, checksum_mismatch, from_store, internal, invalid_argument, invalid_request, plain,
+};
 use crate::service::Service;
-
-/// Bytes that UploadPartCopy reads at once.
-const COPY_PIECE: u64 = 1024 * 1024;
 
 fn upload_id(text: &str) -> S3Result<Id> {
     text.parse().map_err(|_| plain(S3ErrorCode::NoSuchUpload))
@@ -155,8 +152,8 @@ pub(crate) async fn copy(
             "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_BODY}"
         )));
     }
-    let (stored, checksum) =
-        rewrite(&service.namespace, &input.bucket, reader, (start, end), algorithm(&upload).0).await?;
+    let span = Span { start, end };
+    let (stored, checksum) = rewrite(&service.namespace, &input.bucket, reader, span, algorithm(&upload).0).await?;
     let target = Target { bucket: input.bucket, key: input.key, id, number };
     let part = put_part(service, &access, target, stored, Some(checksum)).await?;
     let mut result = CopyPartResult {
@@ -166,46 +163,6 @@ pub(crate) async fn copy(
     };
     set_checksum!(result, &part.checksum);
     Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }))
-}
-
-/// Copies bytes of an object into new content. Stops when the client goes away.
-async fn rewrite(
-    namespace: &Namespace,
-    bucket: &str,
-    reader: ObjectReader,
-    (start, end): (u64, u64),
-    algorithm: Algorithm,
-) -> S3Result<(Stored, Checksum)> {
-    let gone = CancellationToken::new();
-    let _stop_with_the_request = gone.clone().drop_guard();
-    let (namespace, bucket, reader) = (namespace.clone(), bucket.to_owned(), Arc::new(reader));
-    let (stored, value) = blocking(move || {
-        let options = WriterOptions { md5: true, size_hint: Some(end - start) };
-        let mut writer = namespace.writer(&bucket, options)?;
-        let mut hasher = checksum::Hasher::new(algorithm);
-        let mut offset = start;
-        while offset < end {
-            if gone.is_cancelled() {
-                let stopped = pinfold_store::ErrorKind::TimedOut;
-                return Err(pinfold_store::Error::new(stopped, "the client of a copy went away"));
-            }
-            let piece = reader.read_at(offset, (end - offset).min(COPY_PIECE) as usize)?;
-            if piece.is_empty() {
-                return Err(pinfold_store::Error::corrupt("an object is shorter than its size says"));
-            }
-            offset += piece.len() as u64;
-            hasher.update(&piece);
-            writer.write(piece)?;
-        }
-        Ok((writer.finish()?, hasher.finish()))
-    })
-    .await?;
-    let checksum = Checksum {
-        algorithm: algorithm.name().to_owned(),
-        value: base64::Engine::encode(&base64::engine::general_purpose::STANDARD, value),
-        kind: ChecksumType::FullObject,
-    };
-    Ok((stored, checksum))
 }
 
 /// ListParts.
@@ -272,7 +229,9 @@ pub(crate) async fn list(
     let key_marker = input.key_marker.clone().unwrap_or_default();
     let id_marker = match input.upload_id_marker.as_deref().filter(|m| !m.is_empty() && !key_marker.is_empty()) {
         None => None,
-        Some(text) => Some(text.parse::<Id>().map_err(|_| invalid_argument("Invalid uploadId marker"))?),
+        Some(text) => {
+            Some(text.parse::<Id>().map_err(|_| bad_argument("upload-id-marker", text, "Invalid uploadId marker"))?)
+        }
     };
     let after = (!key_marker.is_empty()).then(|| (key_marker.clone().into_bytes(), id_marker));
     let prefix = input.prefix.clone().unwrap_or_default();
@@ -353,7 +312,7 @@ pub(crate) async fn complete(
         )));
     }
     check_whole(&sent, kept, object.as_ref())?;
-    let precondition = condition::of_write(&sent);
+    let precondition = condition::of_write(&sent)?;
     let caller = access.caller();
     put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
     let complete = CompleteRequest { parts: named, precondition, expected_size, checksum: object };
@@ -382,14 +341,14 @@ fn read_part(part: CompletedPart) -> S3Result<CompletePart> {
     };
     let number = match u32::try_from(number) {
         Ok(n) if n >= 1 => n,
-        _ => return Err(invalid_argument("PartNumber must be >= 1")),
+        _ => return Err(bad_argument("PartNumber", &number.to_string(), "PartNumber must be >= 1")),
     };
     let sums =
         [part.checksum_crc32, part.checksum_crc32c, part.checksum_crc64nvme, part.checksum_sha1, part.checksum_sha256];
     let mut sums = sums.into_iter().flatten();
     let checksum = sums.next();
     if sums.next().is_some() {
-        return Err(invalid_argument("Invalid Base64 or multiple checksums present in request"));
+        return Err(bad_argument("Checksum", "", "Invalid Base64 or multiple checksums present in request"));
     }
     Ok(CompletePart { number, etag: etag.into_value(), checksum })
 }

@@ -36,7 +36,8 @@ impl Namespace {
         let to = self.0.bucket_row(destination.0)?;
         let (_, node) = Engine::blocking(|| self.0.published(&from, source.0, source.1))?;
         let info = object_info(source.1.to_vec(), &node)?;
-        if check_read(&request.source_precondition, &info.meta.etag.0, info.meta.last_modified) != ReadVerdict::Proceed {
+        if check_read(&request.source_precondition, &info.meta.etag.0, info.meta.last_modified) != ReadVerdict::Proceed
+        {
             return Err(Error::new(ErrorKind::PreconditionFailed, "a condition on the copy source did not hold"));
         }
         if !request.precondition.is_empty() {
@@ -44,9 +45,7 @@ impl Namespace {
         }
         // Keeps the content from collection until the new name holds it, even if the source goes meanwhile.
         let held = self.0.chunks.reader(&info.cid, info.size)?;
-        let (headers, posix) = request
-            .replace_meta
-            .unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
+        let (headers, posix) = request.replace_meta.unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
         let object = NewObject {
             content: Content { mode: 0, profile: from.profile, root: info.cid, size: info.size, leaves: info.leaves },
             // A copy keeps its source's ETag: same bytes, and what a client compares.
@@ -59,9 +58,9 @@ impl Namespace {
             },
             parts: info.meta.parts,
         };
-        let copied = self.0.commit(caller, to.id, Op::Put, |txn| {
-            txn.put_object(destination.1, object, &request.precondition)
-        })?;
+        let copied = self
+            .0
+            .commit(caller, to.id, Op::Put, |txn| txn.put_object(destination.1, object, &request.precondition))?;
         drop(held);
         let node = self.0.acknowledged(caller, copied).await?;
         object_info(destination.1.to_vec(), &node)

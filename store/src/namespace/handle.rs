@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
+use super::Namespace;
 use super::engine::Engine;
 use super::inode::{Inode, Place};
 use super::live::{Data, OpenState};
 use super::local;
 use super::mount_types::{FileKind, OpenMode};
-use super::Namespace;
 use crate::chunk::LiveFile;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::Op;
@@ -33,7 +33,7 @@ pub struct FileHandle {
     /// Flushed since it last wrote.
     flushed: AtomicBool,
     released: AtomicBool,
-    passthrough: Option<Arc<File>>,
+    passthrough: Mutex<Option<Arc<File>>>,
 }
 
 impl FileHandle {
@@ -51,7 +51,7 @@ impl FileHandle {
     /// has a live file) directly. The answer is the same for all opens of the inode until its last release (a kernel
     /// allows one backing file an inode).
     pub fn passthrough(&self) -> Option<Arc<File>> {
-        self.passthrough.clone()
+        self.passthrough.lock().clone()
     }
 
     fn writable(&self) -> Result<Arc<LiveFile>> {
@@ -64,6 +64,7 @@ impl FileHandle {
 
 impl Drop for FileHandle {
     fn drop(&mut self) {
+        self.passthrough.lock().take();
         if !self.released.swap(true, Ordering::AcqRel)
             && let Err(error) = self.namespace.0.release(&self.inode, self.mode, self.flushed.load(Ordering::Acquire))
         {
@@ -272,7 +273,12 @@ impl Engine {
 }
 
 impl Namespace {
-    fn handle(&self, inode: &Arc<Inode>, mut open: MutexGuard<'_, OpenState>, mode: OpenMode) -> Result<Arc<FileHandle>> {
+    fn handle(
+        &self,
+        inode: &Arc<Inode>,
+        mut open: MutexGuard<'_, OpenState>,
+        mode: OpenMode,
+    ) -> Result<Arc<FileHandle>> {
         self.0.choose_backing(inode, &mut open)?;
         open.handles += 1;
         if mode.write {
@@ -289,7 +295,7 @@ impl Namespace {
             mode,
             flushed: AtomicBool::new(false),
             released: AtomicBool::new(false),
-            passthrough,
+            passthrough: Mutex::new(passthrough),
         }))
     }
 
@@ -357,6 +363,8 @@ impl Namespace {
         if handle.released.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        // Its descriptor would look like a writer that is left.
+        handle.passthrough.lock().take();
         self.0.release(&handle.inode, handle.mode, handle.flushed.load(Ordering::Acquire))
     }
 

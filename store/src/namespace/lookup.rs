@@ -90,7 +90,9 @@ impl Engine {
     pub(super) fn dir_place(&self, ino: Ino) -> Result<(DirId, Id)> {
         match &*self.inode(ino)?.place.read() {
             Place::Dir { id, bucket } => Ok((*id, *bucket)),
-            Place::OrphanDir { .. } => Err(Error::new(ErrorKind::NotFound, "the directory was removed").with("inode", ino)),
+            Place::OrphanDir { .. } => {
+                Err(Error::new(ErrorKind::NotFound, "the directory was removed").with("inode", ino))
+            }
             _ => Err(Error::new(ErrorKind::NotADirectory, "not a directory").with("inode", ino)),
         }
     }

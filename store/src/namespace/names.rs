@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Namespace;
 use super::engine::Engine;
 use super::handle::FileHandle;
 use super::inode::{Holder, Place};
@@ -9,11 +10,10 @@ use super::local;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, OpenMode, Special, Stat};
 use super::node::{
-    EMPTY_MD5, SYMLINK_TYPE, dir_row, empty_content, find_dir, find_node, fresh_attr, is_root, plain_meta, published_etag,
-    read_node, stat_dir, stat_node,
+    EMPTY_MD5, SYMLINK_TYPE, dir_row, empty_content, find_dir, find_node, fresh_attr, is_root, plain_meta,
+    published_etag, read_node, stat_dir, stat_node,
 };
 use super::txn::{Rows, Txn};
-use super::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::{InlineBlock, Op};
 use crate::meta::rows::{BucketRow, Content, DirRow, EntryRow, FileRow, NodeKind, NodeRow};
@@ -30,7 +30,9 @@ fn new_name(name: Name<'_>) -> Result<()> {
         return Err(Error::new(ErrorKind::InvalidArgument, "a directory's marker is put over S3 only"));
     }
     if name.bytes.len() > MAX_NAME_LEN {
-        return Err(Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len()));
+        return Err(
+            Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len())
+        );
     }
     if name.bytes.is_empty() || name.bytes.contains(&b'/') || name.bytes.contains(&0) {
         return Err(Error::new(ErrorKind::InvalidArgument, "not a name for a file"));
@@ -205,7 +207,9 @@ impl Namespace {
             return Err(Error::new(ErrorKind::NotFound, "a symlink's target has at least one byte"));
         }
         if target.len() > MAX_TARGET_LEN {
-            return Err(Error::new(ErrorKind::NameTooLong, "a symlink's target is too long").with("bytes", target.len()));
+            return Err(
+                Error::new(ErrorKind::NameTooLong, "a symlink's target is too long").with("bytes", target.len())
+            );
         }
         let (dir, bucket) = self.0.file_dir(parent)?;
         let profile = self.0.profile_of(bucket)?;

@@ -159,11 +159,15 @@ impl Engine {
         for _ in 0..READ_RETRIES {
             let (holder, node) =
                 find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))?;
-            if !node.file().is_some_and(|file| file.live) || !self.publish_now(node.attr.ino)? {
+            if !node.file().is_some_and(|file| file.live) {
                 return Ok((holder, node));
             }
+            if !self.publish_now(node.attr.ino)? {
+                // Nothing left to publish: perhaps because somebody else just did, after this row was read.
+                break;
+            }
         }
-        // Somebody writes faster than we publish: the last published state is served (ruling 20).
+        // Else somebody writes faster than we publish: the last published state is served (ruling 20).
         find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))
     }
 
@@ -190,19 +194,16 @@ impl Namespace {
     pub async fn put(&self, caller: &Caller, bucket: &str, key: &[u8], request: PutRequest) -> Result<ObjectInfo> {
         let row = self.0.bucket_row(bucket)?;
         if request.content.size > MAX_OBJECT_SIZE {
-            return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", request.content.size));
+            return Err(
+                Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", request.content.size)
+            );
         }
         if !request.precondition.is_empty() {
             self.0.publish_for_condition(&row, key)?;
         }
         let PutRequest { content: mut stored, etag, meta, precondition } = request;
-        let content = Content {
-            mode: 0,
-            profile: row.profile,
-            root: stored.root,
-            size: stored.size,
-            leaves: stored.leaves,
-        };
+        let content =
+            Content { mode: 0, profile: row.profile, root: stored.root, size: stored.size, leaves: stored.leaves };
         let inline = stored.inline.take();
         let object = NewObject { content, etag, meta, parts: Vec::new() };
         let put = self.0.commit(caller, row.id, Op::Put, |txn| {
@@ -243,8 +244,7 @@ impl Namespace {
 
     /// A look-up that takes the blocking path only where something has to be published.
     fn read_published(&self, row: &BucketRow, bucket: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
-        let (holder, node) =
-            find_key(&*self.0, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
+        let (holder, node) = find_key(&*self.0, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
         if node.file().is_some_and(|file| file.live) {
             return Engine::blocking(|| self.0.published(row, bucket, key));
         }
@@ -266,7 +266,10 @@ impl Namespace {
         let deleted = self.0.commit(caller, row.id, Op::Delete, |txn| {
             let found = find_key(txn, row.id, row.profile, key)?;
             let current = found.as_ref().and_then(|(_, node)| node.file());
-            check_write(&precondition, current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)))?;
+            check_write(
+                &precondition,
+                current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)),
+            )?;
             let Some((holder, node)) = found else { return Ok(DeleteOutcome { existed: false }) };
             let path = KeyPath::parse(key)?;
             let dir = walk(txn, row.id, &path.dirs)?.ok_or_else(|| no_such_key(bucket, key))?;

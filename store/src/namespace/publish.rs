@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Namespace;
 use super::engine::Engine;
 use super::inode::{Inode, Place};
 use super::live::{Copied, Data, OpenState};
 use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
-use super::Namespace;
 use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
@@ -144,9 +144,9 @@ impl Engine {
         let committed = self.commit(&caller, bucket, Op::Publish, |txn| {
             let place = inode.place.read().clone();
             let Place::Held { holder, .. } = place else { return Ok(false) };
-            let old = read_node(txn, &holder)?
-                .filter(|node| node.attr.ino == inode.ino)
-                .ok_or_else(|| Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino))?;
+            let old = read_node(txn, &holder)?.filter(|node| node.attr.ino == inode.ino).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino)
+            })?;
             let mut new = old.clone();
             if mtime != old.attr.mtime {
                 new.attr.ctime = old.attr.ctime.max(mtime);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::ROOT_DIR;
 use super::engine::Engine;
 use super::inode::{Holder, Place};
 use super::live::Data;
 use super::node::read_node;
 use super::txn::Rows;
-use super::ROOT_DIR;
 use crate::error::{Error, Result};
 use crate::meta::record::{Op, SYSTEM_STREAM};
 use crate::meta::rows::{DirRow, LiveRow, RowValue};

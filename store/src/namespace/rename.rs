@@ -117,7 +117,9 @@ fn is_special(found: &Found) -> bool {
 /// Checks the new name.
 fn target_name(name: Name<'_>) -> Result<()> {
     if name.bytes.len() > MAX_NAME_LEN {
-        return Err(Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len()));
+        return Err(
+            Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len())
+        );
     }
     if std::str::from_utf8(name.bytes).is_err() {
         return Err(Error::new(ErrorKind::NotUtf8, "a name is UTF-8"));

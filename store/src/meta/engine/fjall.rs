@@ -1,4 +1,7 @@
-//! fjall 3: an LSM tree with a journal.
+//! fjall 3: an LSM tree with a journal. The second disk engine, chosen over redb 4 by measurement
+//! (`examples/meta_engines.rs`, 1M rows of 260 bytes): a quarter of the processor time to write, half of the disk,
+//! disk and open time that stay bounded under churn and after a crash; redb reads two to three times faster. The log
+//! in front makes the rest alike: whatever a replica loses it gets from there.
 
 use std::path::Path;
 

@@ -4,8 +4,6 @@
 #[cfg(feature = "engine-fjall")]
 mod fjall;
 mod memory;
-#[cfg(feature = "engine-redb")]
-mod redb;
 mod sled;
 #[cfg(test)]
 mod tests;
@@ -24,10 +22,8 @@ pub enum EngineKind {
     /// sled 0.34.7 behind its guards; the default.
     #[default]
     Sled,
-    /// fjall 3, an LSM tree (feature `engine-fjall`).
+    /// fjall 3, an LSM tree (feature `engine-fjall`): the recommended one where sled's disk or memory grows too far.
     Fjall,
-    /// redb 4, a copy-on-write B-tree (feature `engine-redb`).
-    Redb,
     /// Nothing on disk: rebuilt from checkpoint and log at every start. For tests.
     Memory,
 }
@@ -38,7 +34,6 @@ impl EngineKind {
         match self {
             Self::Sled => "sled",
             Self::Fjall => "fjall",
-            Self::Redb => "redb",
             Self::Memory => "memory",
         }
     }
@@ -49,8 +44,6 @@ impl EngineKind {
             Self::Sled,
             #[cfg(feature = "engine-fjall")]
             Self::Fjall,
-            #[cfg(feature = "engine-redb")]
-            Self::Redb,
         ]
     }
 
@@ -63,8 +56,6 @@ impl EngineKind {
             Self::Sled => Ok(Arc::new(sled::SledStore::open(dir, options)?)),
             #[cfg(feature = "engine-fjall")]
             Self::Fjall => Ok(Arc::new(fjall::FjallStore::open(dir, options)?)),
-            #[cfg(feature = "engine-redb")]
-            Self::Redb => Ok(Arc::new(redb::RedbStore::open(dir, options)?)),
             Self::Memory => Ok(Arc::new(memory::MemoryStore::default())),
             #[allow(unreachable_patterns, reason = "with every engine built in nothing is left")]
             _ => Err(Error::new(ErrorKind::Unsupported, "this program was built without this metadata engine")
@@ -82,7 +73,7 @@ impl fmt::Display for EngineKind {
 impl FromStr for EngineKind {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        [Self::Sled, Self::Fjall, Self::Redb, Self::Memory]
+        [Self::Sled, Self::Fjall, Self::Memory]
             .into_iter()
             .find(|e| e.name() == s)
             .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "not a metadata engine").with("engine", s))

@@ -36,7 +36,7 @@ fn a_damaged_sled_is_an_error_and_no_panic() {
 
 #[test]
 fn engines_have_names() {
-    for kind in [EngineKind::Sled, EngineKind::Fjall, EngineKind::Redb, EngineKind::Memory] {
+    for kind in [EngineKind::Sled, EngineKind::Fjall, EngineKind::Memory] {
         assert_eq!(kind.name().parse::<EngineKind>().unwrap(), kind);
     }
     assert!("rocksdb".parse::<EngineKind>().is_err());
@@ -46,10 +46,4 @@ fn engines_have_names() {
 #[test]
 fn fjall_conforms() {
     conforms(EngineKind::Fjall);
-}
-
-#[cfg(feature = "engine-redb")]
-#[test]
-fn redb_conforms() {
-    conforms(EngineKind::Redb);
 }

@@ -171,8 +171,8 @@ impl Committer {
     fn commit(&mut self, first: Seq, records: &[Vec<u8>], bytes: usize) -> io::Result<()> {
         let begun = Instant::now();
         let length = bytes + records.len() * RECORD_HEADER;
-        // A seal must still fit behind it.
-        let end = self.at + (2 * GROUP_HEADER + length) as u64;
+        // A mark and a seal must still fit behind it.
+        let end = self.at + (3 * GROUP_HEADER + length) as u64;
         if end > self.capacity && first > self.header.first {
             self.seal_and_roll()?;
         }
@@ -268,7 +268,7 @@ impl Committer {
     /// While there is no next segment, appenders may only fill the present one.
     fn note_room(&self, queue: &mut Queue) {
         if let Some((room, _)) = &mut queue.no_spare {
-            *room = self.capacity.saturating_sub(self.at + 2 * GROUP_HEADER as u64) as usize;
+            *room = self.capacity.saturating_sub(self.at + 3 * GROUP_HEADER as u64) as usize;
         }
     }
 

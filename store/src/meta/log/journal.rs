@@ -149,7 +149,7 @@ impl LocalJournal {
 }
 
 /// Two writers of one log would destroy it.
-pub(super) fn lock_dir(dir: &Path) -> Result<File> {
+pub(in crate::meta) fn lock_dir(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(path).at("cannot open the log's lock")?;
@@ -282,6 +282,13 @@ impl CommitLog for LocalJournal {
             sync_dir(&self.shared.dir).at("cannot sync the log directory")?;
             freed += bytes;
         }
+    }
+
+    fn bytes_since(&self, seq: Seq) -> u64 {
+        let head = self.head();
+        let segments = self.shared.segments.read();
+        let ends = segments.iter().skip(1).map(|(next, _)| next.first - 1).chain([head]);
+        segments.iter().zip(ends).filter(|(_, end)| *end > seq).map(|((_, bytes), _)| bytes).sum()
     }
 
     fn stats(&self) -> LogStats {

@@ -70,8 +70,8 @@ pub(super) fn make_spare(dir: &Path, bytes: u64, faults: &Faults) -> io::Result<
     faults.check(LogPoint::Preallocate)?;
     let path = dir.join(SPARE);
     let made = OpenOptions::new().create(true).truncate(true).write(true).open(&path).and_then(|file| {
-        preallocate(&file, bytes)?;
-        file.sync_all()
+        // It is synced when it gets its header.
+        preallocate(&file, bytes)
     });
     if made.is_err() {
         // What it holds of the disk is needed by others; that it is gone already does not matter.
@@ -126,7 +126,7 @@ pub(super) fn damage(path: &Path, at: u64, message: &'static str) -> Error {
 fn locate(error: Error, path: &Path, at: u64) -> Error {
     error.with("segment", path.display()).with("position", at).with(
         "help",
-        "`pinfold fsck` says what is damaged; with --repair it cuts the log there and keeps the rest aside",
+        "`pinfold fsck` says what can be done: with a whole replica a new log begins from it and nothing is lost; else the log is cut here and the rest kept aside",
     )
 }
 
