@@ -108,7 +108,7 @@ class Exerciser:
             self.tree.delete_marker(path)
 
     def s3_copy(self):
-        source, file = self.some_file(("file", "symlink"))
+        source, file = self.some_file()
         path = self.some_key()
         if file is None or source == path:
             return None
