@@ -206,6 +206,10 @@ impl Door {
             _ => return Err(Errno::EINVAL.into()),
         };
         let (from, to) = (using(shown)?, creating(new_shown)?);
+        if from.form == Form::Marker || to.form == Form::Marker {
+            // A directory's own content has no entry to move. `mv` then copies.
+            return Err(Errno::EXDEV.into());
+        }
         let (parent, new_parent) = (self.numbers.to_store(parent), self.numbers.to_store(new_parent));
         self.namespace.rename(caller, parent, from, new_parent, to, mode)?;
         self.other_form_changed(parent, from.bytes, from.form);

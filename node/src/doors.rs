@@ -9,14 +9,14 @@ use pinfold_fuse::{Mount, MountConfig, Passthrough as MountPassthrough, Ttls};
 use pinfold_s3::config::TlsFiles;
 use pinfold_s3::server::Reloader;
 use pinfold_s3::{AccountSource, S3Config, S3Server};
-use pinfold_store::meta::{EngineKind, Progress as StoreProgress};
+use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
 use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
 use pinfold_store::unixfs::Profile;
 use pinfold_store::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::value::MountSpec;
-use crate::config::{Engine, NodeConfig, Passthrough};
+use crate::config::{Engine, MountSettings, NodeConfig, Passthrough};
 use crate::credentials::RootCredentials;
 
 /// How far opening has come: what is done, units done, units in all (0 if unknown).
@@ -30,7 +30,8 @@ impl StoreProgress for Reports<'_> {
     }
 }
 
-fn engine(engine: Engine) -> EngineKind {
+/// The store's name for an engine.
+pub fn engine(engine: Engine) -> EngineKind {
     match engine {
         Engine::Sled => EngineKind::Sled,
         Engine::Fjall => EngineKind::Fjall,
@@ -56,9 +57,23 @@ pub fn close_namespace(namespace: &Namespace) -> Result<()> {
     namespace.close()
 }
 
-/// Why the store serves no longer, if so.
+/// The metadata of a data directory on which no daemon runs.
+pub fn metadata_of(config: &NodeConfig) -> MetaConfig {
+    let mut meta = MetaConfig::new(&config.data);
+    meta.engine = engine(config.store.engine);
+    meta.cache_bytes = config.store.cache;
+    meta
+}
+
+/// Runs maintenance that reports its progress.
+pub fn with_progress<T>(progress: &Progress<'_>, run: impl FnOnce(&dyn StoreProgress) -> T) -> T {
+    run(&Reports(progress))
+}
+
+/// Why the store takes no more writes, if so.
 pub fn complaint(namespace: &Namespace) -> Option<String> {
-    namespace.metadata().stats().err().map(|error| error.to_string())
+    let failed = namespace.metadata().log().follow().borrow().failed.clone();
+    failed.map(|error| format!("no writes any more: {error}"))
 }
 
 /// Name of the replica's engine.
@@ -66,9 +81,9 @@ pub fn engine_name(namespace: &Namespace) -> String {
     namespace.config().engine.name().to_owned()
 }
 
-/// Makes a checkpoint; answers the sequence number it reaches. Blocks.
-pub fn checkpoint(_namespace: &Namespace) -> Result<u64> {
-    Err(Error::new(ErrorKind::Unsupported, "checkpoints are made by themselves in this release"))
+/// Makes a checkpoint; answers the last record that it has for certain. Blocks.
+pub fn checkpoint(namespace: &Namespace) -> Result<u64> {
+    namespace.metadata().checkpoint(&Quiet).map(|made| made.began)
 }
 
 /// A profile's name.
@@ -105,6 +120,9 @@ impl S3Door {
             region: config.s3.region.clone(),
             domains: config.s3.domains.clone(),
             tls: tls.map(|files| TlsFiles { certificate: files.cert.clone(), key: files.key.clone() }),
+            max_connections: config.s3.max_connections,
+            max_requests: config.s3.max_requests,
+            // The other half is for publishing and unmounting.
             drain_timeout: config.shutdown_timeout / 2,
             ..S3Config::default()
         };
@@ -152,12 +170,13 @@ pub struct MountDoor(Mount);
 impl MountDoor {
     /// Mounts. Blocks. `alone` says that it is and will stay the only mount of its namespace, which lets the kernel
     /// keep names and pages for long.
-    pub fn start(spec: &MountSpec, namespace: Namespace, passthrough: Passthrough, alone: bool) -> Result<Self> {
+    pub fn start(spec: &MountSpec, namespace: Namespace, settings: MountSettings, alone: bool) -> Result<Self> {
         let mut config = MountConfig::new(&spec.dir);
         config.path = spec.components().into_iter().map(<[u8]>::to_vec).collect();
         config.read_only = spec.read_only;
         config.probe_dir = Some(namespace.config().data_dir.clone());
-        config.passthrough = match passthrough {
+        config.threads = settings.threads;
+        config.passthrough = match settings.passthrough {
             Passthrough::Off => MountPassthrough::Off,
             Passthrough::WherePossible | Passthrough::Required => MountPassthrough::Auto,
         };
@@ -166,7 +185,7 @@ impl MountDoor {
             config.keep_cache = false;
         }
         let mount = Mount::start(config, namespace)?;
-        if passthrough == Passthrough::Required && !mount.has_passthrough() {
+        if settings.passthrough == Passthrough::Required && !mount.has_passthrough() {
             mount.stop()?;
             return Err(Error::new(ErrorKind::Unsupported, "passthrough is required and cannot be had here")
                 .with("directory", spec.dir.display()));

@@ -71,7 +71,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 
     // The doors: S3, the operator's socket, the mounts.
     let mut s3 = steps::serve_s3(config, &namespace, &root, &stop).await?;
-    let mounts = Arc::new(Mounts::new(namespace.clone(), config.passthrough, config.mounts.len() == 1));
+    let mounts = Arc::new(Mounts::new(namespace.clone(), config.mounting, config.mounts.len() <= 1));
     let addresses = Addresses { s3: s3.address(), admin: admin_address };
     let about = steps::about(config, addresses);
     let api = steps::api(about, &namespace, &root, &mounts, &health, orders_in);

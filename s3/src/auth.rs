@@ -7,7 +7,7 @@ use pinfold_store::namespace::{Account, Namespace};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3ErrorCode, S3Result};
 
-use crate::error::{OrS3, plain};
+use crate::error::{OrS3, plain, with_detail};
 
 /// Finds accounts by their access key.
 pub trait Credentials: Send + Sync + 'static {
@@ -47,7 +47,7 @@ impl S3Auth for Secrets {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         match self.0.find(access_key).or_s3()? {
             Some(account) => Ok(SecretKey::from(account.secret)),
-            None => Err(plain(S3ErrorCode::InvalidAccessKeyId)),
+            None => Err(with_detail(plain(S3ErrorCode::InvalidAccessKeyId), "AWSAccessKeyId", access_key)),
         }
     }
 }

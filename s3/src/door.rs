@@ -7,7 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::{Method, Request, Response, Version};
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -54,6 +55,8 @@ impl Door {
         let span = error_span!("s3", request = %scope.id);
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let expects = request.headers().contains_key(EXPECT);
+        let http1 = request.version() < Version::HTTP_2;
         let place = self.clone().place().await;
         let answer = match &place {
             Some(_) => self.clone().serve(request, scope.clone()).instrument(span).await,
@@ -65,10 +68,14 @@ impl Door {
         let about = About { scope: &scope, method: &method, path: &path, host_id: &self.config.host_id };
         let mut answer = respond::finish(answer, &about);
         metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());
-        if let Some(rest) = scope.take_leftover()
-            && !answer.status().is_success()
-        {
-            tokio::spawn(linger(rest));
+        if let Some(rest) = scope.take_leftover() {
+            if rest.begun || !expects {
+                tokio::spawn(linger(rest.body));
+            } else if http1 {
+                // The client still holds its body back. It may send it now or drop it: nobody can tell what comes
+                // next on this connection.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         let body = std::mem::take(answer.body_mut());
         answer.map(|_| Answer::new(body, scope, place, counted))
@@ -83,7 +90,7 @@ impl Door {
     async fn serve(self: Arc<Self>, request: Request<Incoming>, scope: Arc<Scope>) -> HttpResponse {
         let (head, body) = request.into_parts();
         if let Err(refused) = guard::check(&head, &self.config) {
-            scope.leave(body);
+            scope.leave(body, false);
             return respond::error(refused);
         }
         let slow = may_be_slow(&head);

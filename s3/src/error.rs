@@ -1,10 +1,14 @@
 //! The one table from the store's errors to S3's, AWS's wording of S3's errors, and the one place that logs them.
 
+use std::borrow::Cow;
+
+use hyper::header::HeaderValue;
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError};
 use tracing::{error, warn};
 
 use pinfold_store::{Error, ErrorKind};
 
+use crate::convert::key::url_encode;
 use crate::scope::{BodyFailure, Scope};
 
 /// The S3 code of a kind of store error, for an object operation.
@@ -41,12 +45,12 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
 /// AWS's message for a code; `None` where the code alone does not say what is wrong.
 pub(crate) fn message(code: &str) -> Option<&'static str> {
     Some(match code {
-        "AccessControlListNotSupported" => "The bucket does not allow ACLs",
-        "AccessDenied" => "Access Denied",
+        "AccessControlListNotSupported" => "The bucket does not allow ACLs.",
+        "AccessDenied" => "Access Denied.",
         "BadDigest" => "The Content-MD5 you specified did not match what we received.",
         "BucketAlreadyExists" => {
-            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. \
-             Please select a different name and try again."
+            "The requested bucket name is not available. The bucket name can not be an existing collection, and the \
+             bucket namespace is shared by all users of the system. Please select a different name and try again."
         }
         "BucketAlreadyOwnedByYou" => {
             "Your previous request to create the named bucket succeeded and you already own it."
@@ -56,42 +60,44 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
         "IncompleteBody" => "You did not provide the number of bytes specified by the Content-Length HTTP header",
         "InsufficientStorage" => "No space left on device.",
-        "InternalError" => "We encountered an internal error. Please try again.",
+        "InternalError" => "We encountered an internal error, please try again.",
         "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
         "InvalidBucketName" => "The specified bucket is not valid.",
         "InvalidChunkSizeError" => "The chunk is larger than this server accepts.",
-        "InvalidDigest" => "The Content-MD5 you specified was invalid.",
+        "InvalidDigest" => "The Content-Md5 you specified is not valid.",
         "InvalidLocationConstraint" => "The specified location-constraint is not valid",
         "InvalidPart" => {
             "One or more of the specified parts could not be found.  The part may not have been uploaded, or the \
              specified entity tag may not match the part's entity tag."
         }
-        "InvalidPartNumber" => "The requested partnumber is not satisfiable",
+        "InvalidPartNumber" => "The requested partnumber is not satisfiable.",
         "InvalidPartOrder" => "The list of parts was not in ascending order. Parts must be ordered by part number.",
         "InvalidRange" => "The requested range is not satisfiable",
         "InvalidStorageClass" => "The storage class you specified is not valid",
-        "InvalidURI" => "Couldn't parse the specified URI.",
-        "KeyTooLongError" => "Your key is too long",
+        "InvalidToken" => "The provided token is malformed or otherwise invalid.",
+        "InvalidURI" => "The specified URI couldn't be parsed.",
+        "KeyTooLongError" => "Your key is too long.",
         "MalformedTrailerError" => {
             "The request contained trailing data that was not well-formed or did not conform to our published schema."
         }
-        "MalformedXML" => "The XML you provided was not well-formed or did not validate against our published schema",
+        "MalformedXML" => "The XML you provided was not well-formed or did not validate against our published schema.",
         "MaxMessageLengthExceeded" => "Your request was too big.",
         "MetadataTooLarge" => "Your metadata headers exceed the maximum allowed metadata size",
         "MethodNotAllowed" => "The specified method is not allowed against this resource.",
         "MissingContentLength" => "You must provide the Content-Length HTTP header.",
         "MissingRequestBodyError" => "Request Body is empty",
-        "NoSuchBucket" => "The specified bucket does not exist",
+        "NoSuchBucket" => "The specified bucket does not exist.",
         "NoSuchKey" => "The specified key does not exist.",
-        "NoSuchTagSet" => "The TagSet does not exist",
+        "NoSuchTagSet" => "The TagSet does not exist.",
         "NoSuchUpload" => {
-            "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted \
-             or completed."
+            "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been \
+             aborted or completed."
         }
         "NoSuchVersion" => "The specified version does not exist.",
-        "NotImplemented" => "A header you provided implies functionality that is not implemented",
-        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
-        "RequestTimeTooSkewed" => "The difference between the request time and the server's time is too large.",
+        "NotImplemented" => "A header you provided implies functionality that is not implemented.",
+        "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold.",
+        "RequestTimeTooSkewed" => "The difference between the request time and the current time is too large.",
+
         "RequestTimeout" => {
             "Your socket connection to the server was not read from or written to within the timeout period."
         }
@@ -115,17 +121,37 @@ pub(crate) fn plain(code: S3ErrorCode) -> S3Error {
 }
 
 /// An error with a message of its own.
-pub(crate) fn fail(code: S3ErrorCode, message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+pub(crate) fn fail(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -> S3Error {
     S3Error::with_message(code, message)
 }
 
+/// A header that carries a detail of an error (`NAME=VALUE`, the value percent-encoded) from where it is made to where
+/// the document is finished; it never leaves the server.
+pub(crate) const DETAIL: &str = "x-pinfold-error-detail";
+
+/// The same error with one more element in its document, as AWS has them (`ArgumentName`, `Key`, `BucketName` …).
+pub(crate) fn with_detail(mut error: S3Error, name: &'static str, value: &str) -> S3Error {
+    let mut headers = error.headers().cloned().unwrap_or_default();
+    if let Ok(detail) = HeaderValue::try_from(format!("{name}={}", url_encode(value.as_bytes()))) {
+        headers.append(DETAIL, detail);
+    }
+    error.set_headers(headers);
+    error
+}
+
+/// `400 InvalidArgument` that names the argument.
+pub(crate) fn bad_argument(name: &'static str, value: &str, message: impl Into<Cow<'static, str>>) -> S3Error {
+    let error = with_detail(invalid_argument(message), "ArgumentName", name);
+    if value.is_empty() { error } else { with_detail(error, "ArgumentValue", value) }
+}
+
 /// `400 InvalidArgument`.
-pub(crate) fn invalid_argument(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+pub(crate) fn invalid_argument(message: impl Into<Cow<'static, str>>) -> S3Error {
     fail(S3ErrorCode::InvalidArgument, message)
 }
 
 /// `400 InvalidRequest`.
-pub(crate) fn invalid_request(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+pub(crate) fn invalid_request(message: impl Into<Cow<'static, str>>) -> S3Error {
     fail(S3ErrorCode::InvalidRequest, message)
 }
 
@@ -155,6 +181,19 @@ pub(crate) fn from_store(e: Error) -> S3Error {
         }
         S3ErrorCode::InvalidArgument | S3ErrorCode::NotImplemented => answer.set_message(e.message().to_owned()),
         _ => {}
+    }
+    let detail = match e.kind() {
+        ErrorKind::NotFound => Some(("Key", "key")),
+        ErrorKind::NoSuchBucket | ErrorKind::NotEmpty | ErrorKind::AlreadyExists => Some(("BucketName", "bucket")),
+        ErrorKind::NoSuchUpload => Some(("UploadId", "upload")),
+        ErrorKind::PreconditionFailed => Some(("Condition", "condition")),
+        ErrorKind::InvalidPart => Some(("PartNumber", "part")),
+        _ => None,
+    };
+    if let Some((element, name)) = detail
+        && let Some(value) = e.context(name)
+    {
+        answer = with_detail(answer, element, value);
     }
     answer
 }

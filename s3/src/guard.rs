@@ -13,7 +13,7 @@ use hyper::Method;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
-use crate::error::{custom, fail, invalid_argument, invalid_request, plain};
+use crate::error::{bad_argument, custom, fail, invalid_argument, invalid_request, plain, with_detail};
 
 /// Longest life of a presigned URL, in seconds: a week.
 const MAX_EXPIRES: i64 = 7 * 24 * 3600;
@@ -26,6 +26,7 @@ pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     let region = config.region.as_str();
     check_size(head, config.max_head_bytes)?;
     refuse_forms(head)?;
+    refuse_tokens(head)?;
     let query = head.uri.query().unwrap_or_default();
     let authorization = single(&head.headers)?;
     let presigned = Presigned::read(query);
@@ -76,7 +77,7 @@ fn single(headers: &HeaderMap) -> S3Result<Option<&str>> {
     }
     match value.to_str() {
         Ok(text) => Ok(Some(text)),
-        Err(_) => Err(invalid_argument("Unsupported Authorization Type")),
+        Err(_) => Err(bad_argument("Authorization", "", "Unsupported Authorization Type")),
     }
 }
 
@@ -90,32 +91,53 @@ fn refuse_v2_query(query: &str) -> S3Result<()> {
 
 fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> {
     let Some((scheme, rest)) = value.split_once(' ') else {
-        return Err(invalid_argument("Authorization header is invalid -- one and only one ' ' (space) required"));
+        return Err(bad_argument(
+            "Authorization",
+            value,
+            "Authorization header is invalid -- one and only one ' ' (space) required.",
+        ));
     };
     match scheme {
         "AWS4-HMAC-SHA256" => {}
         "AWS" => return Err(unsupported_mechanism()),
-        _ if scheme.starts_with("AWS4-") => return Err(unsupported_mechanism()),
-        _ => return Err(invalid_argument("Unsupported Authorization Type")),
+        other => return Err(bad_argument("Authorization", other, "Unsupported Authorization Type")),
     }
-    let mut credential = None;
-    let mut signed = None;
-    let mut signature = None;
-    for part in rest.split(',') {
-        let part = part.trim();
-        match part.split_once('=') {
-            Some(("Credential", value)) => credential = Some(value),
-            Some(("SignedHeaders", value)) => signed = Some(value),
-            Some(("Signature", value)) => signature = Some(value),
-            _ => return Err(malformed(&format!("the authorization component \"{part}\" is malformed."))),
+    let parts: Vec<&str> = rest.split(',').map(str::trim).collect();
+    if parts.len() != 3 {
+        return Err(malformed(
+            "the authorization header requires three components: Credential, SignedHeaders, and Signature.",
+        ));
+    }
+    let mut values = [""; 3];
+    for part in parts {
+        let place = match part.split_once('=') {
+            None => return Err(malformed(&format!("the authorization component \"{part}\" is malformed."))),
+            Some(("Credential", value)) => (0, value),
+            Some(("SignedHeaders", value)) => (1, value),
+            Some(("Signature", value)) => (2, value),
+            Some(_) => continue,
+        };
+        values[place.0] = place.1;
+    }
+    let [credential, signed, _] = values;
+    for (value, name) in values.into_iter().zip(["Credential", "SignedHeaders", "Signature"]) {
+        if value.is_empty() {
+            return Err(malformed(&format!("missing {name}.")));
         }
     }
-    let credential = credential.ok_or_else(|| malformed("missing Credential."))?;
-    let signed = signed.ok_or_else(|| malformed("missing SignedHeaders."))?;
-    signature.ok_or_else(|| malformed("missing Signature."))?;
-    check_credential(credential, region).map_err(|what| malformed(&what))?;
-    if !headers.contains_key("x-amz-date") {
-        return Err(fail(S3ErrorCode::AccessDenied, "AWS authentication requires a valid Date or x-amz-date header"));
+    let date = check_credential(credential, region).map_err(|what| malformed_scope(&what, region))?;
+    let said = headers.get("x-amz-date").and_then(|d| d.to_str().ok()).filter(|d| is_long_date(d));
+    match said {
+        None => {
+            return Err(fail(
+                S3ErrorCode::AccessDenied,
+                "AWS authentication requires a valid Date or x-amz-date header.",
+            ));
+        }
+        Some(said) if !said.starts_with(date) => {
+            return Err(malformed("Invalid credential date. Date is not the same as X-Amz-Date."));
+        }
+        Some(_) => {}
     }
     let Some(payload) = headers.get("x-amz-content-sha256") else {
         return Err(invalid_request("Missing required header for this request: x-amz-content-sha256"));
@@ -124,15 +146,36 @@ fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> 
     check_signed(signed, headers)
 }
 
+/// `yyyyMMdd'T'HHmmss'Z'`, as far as its form goes.
+fn is_long_date(text: &str) -> bool {
+    let b = text.as_bytes();
+    b.len() == 16 && b[8] == b'T' && b[15] == b'Z' && b[..8].iter().chain(&b[9..15]).all(u8::is_ascii_digit)
+}
+
+/// There are no sessions here, so that no token is one of ours. (s3s would take it for nothing.)
+fn refuse_tokens(head: &Parts) -> S3Result<()> {
+    let header = head.headers.get("x-amz-security-token").is_some_and(|v| !v.is_empty());
+    let query =
+        form_pairs(head.uri.query().unwrap_or_default()).any(|(k, v)| k == "X-Amz-Security-Token" && !v.is_empty());
+    if header || query {
+        return Err(plain(S3ErrorCode::InvalidToken));
+    }
+    Ok(())
+}
+
 /// s3s calls a bad value a wrong signature; AWS says what is wrong with it.
 fn check_payload(value: &[u8]) -> S3Result<()> {
     let known = value == b"UNSIGNED-PAYLOAD" || value.starts_with(b"STREAMING-");
     if known || (value.len() == 64 && value.iter().all(u8::is_ascii_hexdigit)) {
         return Ok(());
     }
-    Err(invalid_argument(
+    Err(bad_argument(
+        "x-amz-content-sha256",
+        &String::from_utf8_lossy(value),
         "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
-         STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+         STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
+         STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 \
+         value.",
     ))
 }
 
@@ -140,45 +183,57 @@ fn malformed(what: &str) -> S3Error {
     fail(S3ErrorCode::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {what}"))
 }
 
-/// `ACCESS/YYYYMMDD/REGION/SERVICE/aws4_request`; the access key may hold slashes.
-fn check_credential(credential: &str, region: &str) -> Result<(), String> {
-    let parts: Vec<&str> = credential.rsplitn(5, '/').collect();
-    let [terminal, service, scope_region, date, access] = parts[..] else {
-        return Err(
-            "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".to_owned()
+/// What is wrong with a credential.
+struct ScopeError {
+    what: String,
+    region: bool,
+}
+
+fn malformed_scope(error: &ScopeError, region: &str) -> S3Error {
+    let answer = malformed(&error.what);
+    if error.region { with_detail(answer, "Region", region) } else { answer }
+}
+
+/// `ACCESS/YYYYMMDD/REGION/SERVICE/aws4_request`: its date.
+fn check_credential<'a>(credential: &'a str, region: &str) -> Result<&'a str, ScopeError> {
+    let wrong = |what: String| Err(ScopeError { what, region: false });
+    let parts: Vec<&str> = credential.split('/').collect();
+    let [_, date, scope_region, service, terminal] = parts[..] else {
+        return wrong(
+            "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".to_owned(),
         );
     };
-    if access.is_empty() {
-        return Err(
-            "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".to_owned()
-        );
+    if service != "s3" {
+        return wrong(format!("incorrect service \"{service}\". This endpoint belongs to \"s3\"."));
+    }
+    if terminal != "aws4_request" {
+        return wrong(format!("incorrect terminal \"{terminal}\". This endpoint uses \"aws4_request\"."));
     }
     if date.len() != 8 || !date.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!(
+        return wrong(format!(
             "incorrect date format \"{date}\". This date in the credential must be in the format \"yyyyMMdd\"."
         ));
     }
-    if terminal != "aws4_request" {
-        return Err(format!("incorrect terminal \"{terminal}\". This endpoint uses \"aws4_request\"."));
-    }
-    if service != "s3" {
-        return Err(format!("incorrect service \"{service}\". This endpoint belongs to \"s3\"."));
-    }
     if scope_region != region {
-        return Err(format!("the region '{scope_region}' is wrong; expecting '{region}'"));
+        let what = format!("the region \"{scope_region}\" is wrong; expecting \"{region}\"");
+        return Err(ScopeError { what, region: true });
     }
-    Ok(())
+    Ok(date)
 }
 
 /// Every `x-amz-*` header that is there must be among the signed ones, and `host` too: else whoever sees a request
 /// pass could change what it does.
 fn check_signed(signed: &str, headers: &HeaderMap) -> S3Result<()> {
     let is_signed = |name: &str| signed.split(';').any(|s| s.eq_ignore_ascii_case(name));
-    let uncovered = |name: &&str| {
-        (name.starts_with("x-amz-") && !MAY_BE_UNSIGNED.contains(name) || *name == "content-md5") && !is_signed(name)
-    };
-    if !is_signed("host") && !is_signed(":authority") || headers.keys().map(|n| n.as_str()).any(|n| uncovered(&n)) {
-        return Err(fail(S3ErrorCode::AccessDenied, "There were headers present in the request which were not signed"));
+    let matters = |name: &str| name.starts_with("x-amz-") && !MAY_BE_UNSIGNED.contains(&name) || name == "content-md5";
+    let mut uncovered: Vec<&str> = headers.keys().map(|n| n.as_str()).filter(|n| matters(n) && !is_signed(n)).collect();
+    uncovered.sort_unstable();
+    if !is_signed("host") && !is_signed(":authority") {
+        uncovered.push("host");
+    }
+    if !uncovered.is_empty() {
+        let error = fail(S3ErrorCode::AccessDenied, "There were headers present in the request which were not signed");
+        return Err(with_detail(error, "HeadersNotSigned", &uncovered.join(", ")));
     }
     Ok(())
 }
@@ -217,7 +272,7 @@ impl Presigned {
 
     fn check(self, headers: &HeaderMap, region: &str) -> S3Result<()> {
         let wrong = |what: &str| fail(S3ErrorCode::AuthorizationQueryParametersError, what.to_owned());
-        let (Some(algorithm), Some(credential), Some(_), Some(expires), Some(signed), Some(_)) =
+        let (Some(algorithm), Some(credential), Some(said), Some(expires), Some(signed), Some(_)) =
             (self.algorithm, self.credential, self.date, self.expires, self.signed, self.signature)
         else {
             return Err(wrong(
@@ -226,10 +281,19 @@ impl Presigned {
             ));
         };
         if algorithm != "AWS4-HMAC-SHA256" {
-            return Err(wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""));
+            return Err(wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\""));
         }
-        check_credential(&credential, region)
-            .map_err(|what| wrong(&format!("Error parsing the X-Amz-Credential parameter; {what}")))?;
+        let date = check_credential(&credential, region)
+            .map_err(|e| wrong(&format!("Error parsing the X-Amz-Credential parameter; {}", e.what)))?;
+        if !is_long_date(&said) {
+            return Err(wrong("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""));
+        }
+        if !said.starts_with(date) {
+            return Err(wrong(&format!(
+                "Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{}\".",
+                &said[..8]
+            )));
+        }
         match expires.parse::<i64>() {
             Err(_) => return Err(wrong("X-Amz-Expires should be a number")),
             Ok(seconds) if seconds < 0 => return Err(wrong("X-Amz-Expires must be non-negative")),
@@ -321,7 +385,9 @@ mod tests {
             assert_eq!(code("/b", &with_auth(&auth, &[])), "AuthorizationHeaderMalformed", "{credential}");
         }
         let slashes = v4("A/K/20260101/us-east-1/s3/aws4_request", "host;x-amz-content-sha256;x-amz-date");
-        assert_eq!(code("/b", &with_auth(&slashes, &[])), "ok");
+        assert_eq!(code("/b", &with_auth(&slashes, &[])), "AuthorizationHeaderMalformed");
+        let yesterday = v4("AK/20251231/us-east-1/s3/aws4_request", "host;x-amz-content-sha256;x-amz-date");
+        assert_eq!(code("/b", &with_auth(&yesterday, &[])), "AuthorizationHeaderMalformed");
     }
 
     #[test]
@@ -369,6 +435,13 @@ mod tests {
         let uri = presigned("60", "us-east-1");
         assert_eq!(code(&uri, &[("x-amz-copy-source", "b/other")]), "AccessDenied");
         assert_eq!(code(&uri, &[("authorization", "AWS4-HMAC-SHA256 x")]), "InvalidArgument");
+    }
+
+    #[test]
+    fn there_are_no_sessions() {
+        assert_eq!(code("/b/k", &[("x-amz-security-token", "t")]), "InvalidToken");
+        assert_eq!(code("/b/k?X-Amz-Security-Token=t", &[]), "InvalidToken");
+        assert_eq!(code("/b/k", &[("x-amz-security-token", "")]), "ok");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SE
 use hyper::{HeaderMap, Method, StatusCode};
 use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
-use crate::error::{from_failure, message};
+use crate::convert::key::percent_decode;
+use crate::error::{DETAIL, from_failure, message};
 use crate::guard::payload_mismatch;
 use crate::scope::Scope;
 
@@ -54,8 +55,11 @@ pub(crate) fn finish(mut answer: HttpResponse, about: &About<'_>) -> HttpRespons
         // s3s knows 206 for GET only.
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    if about.scope.operation() == "GetObjectAttributes" && answer.status() == StatusCode::OK {
-        answer = without_quotes(answer);
+    match about.scope.operation() {
+        "GetObjectAttributes" if answer.status() == StatusCode::OK => answer = without_quotes(answer),
+        // s3s says 200.
+        "PutBucketTagging" if answer.status() == StatusCode::OK => *answer.status_mut() = StatusCode::NO_CONTENT,
+        _ => {}
     }
     if answer.status() == StatusCode::NOT_MODIFIED {
         *answer.body_mut() = Body::empty();
@@ -81,13 +85,14 @@ pub(crate) fn add_ids(headers: &mut HeaderMap, about: &About<'_>) {
 fn without_quotes(mut answer: HttpResponse) -> HttpResponse {
     let xml = answer.body().bytes().and_then(|xml| String::from_utf8(xml.to_vec()).ok());
     if let Some(xml) = xml {
-        let bare = xml.replacen("<ETag>&quot;", "<ETag>", 1).replacen("&quot;</ETag>", "</ETag>", 1);
+        let bare = xml.replacen("<ETag>\"", "<ETag>", 1).replacen("\"</ETag>", "</ETag>", 1);
         *answer.body_mut() = Body::from(bare);
     }
     answer
 }
 
 fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
+    let details = take_details(answer.headers_mut());
     let Some(xml) = answer.body().bytes() else { return answer };
     let Ok(text) = std::str::from_utf8(&xml) else { return answer };
     if let Some(failed) = failed_body(text, about.scope) {
@@ -97,10 +102,23 @@ fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
         // An answer to HEAD has no body; AWS says no more than the status.
         *answer.body_mut() = Body::empty();
         answer.headers_mut().remove(CONTENT_LENGTH);
-    } else if let Some(complete) = complete(text, about) {
+    } else if let Some(complete) = complete(text, &details, about) {
         *answer.body_mut() = Body::from(Bytes::from(complete));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     }
     answer
+}
+
+/// What `error::with_detail` put into the headers.
+fn take_details(headers: &mut HeaderMap) -> Vec<(String, String)> {
+    let mut details = Vec::new();
+    for value in headers.get_all(DETAIL) {
+        if let Some((name, value)) = value.to_str().ok().and_then(|d| d.split_once('=')) {
+            details.push((name.to_owned(), percent_decode(value, false).unwrap_or_default()));
+        }
+    }
+    headers.remove(DETAIL);
+    details
 }
 
 /// s3s answers `InternalError` without a message if it cannot read an XML body to its end. Whose fault that was is
@@ -125,13 +143,14 @@ const REWORDED: [S3ErrorCode; 8] = [
 ];
 
 /// The error document with everything AWS puts into one. The document is s3s's own serialisation: its shape is known.
-fn complete(xml: &str, about: &About<'_>) -> Option<String> {
+fn complete(xml: &str, details: &[(String, String)], about: &About<'_>) -> Option<String> {
     let code_end = xml.find("</Code>")?;
     let code_start = xml.find("<Code>")? + "<Code>".len();
     let code = xml.get(code_start..code_end)?;
     let after_code = code_end + "</Code>".len();
     let end = xml.rfind("</Error>")?;
     let rest = xml.get(after_code..end)?;
+    let rest = &rest.replace("<Message>Request has expired</Message>", "<Message>Request has expired.</Message>");
     let reword = !rest.contains("<Message>") || REWORDED.iter().any(|c| c.as_str() == code);
     let mut out = String::with_capacity(xml.len() + 256);
     out.push_str(xml.get(..after_code)?);
@@ -139,6 +158,9 @@ fn complete(xml: &str, about: &About<'_>) -> Option<String> {
         Some(text) => push_element(&mut out, "Message", text),
         None if rest.contains("<Message>") => out.push_str(rest),
         None => push_element(&mut out, "Message", code),
+    }
+    for (name, value) in details {
+        push_element(&mut out, name, value);
     }
     push_element(&mut out, "Resource", about.path);
     push_element(&mut out, "RequestId", &about.request_id());
@@ -196,9 +218,24 @@ mod tests {
         let scope = Scope::new();
         scope.set_operation("GetObjectAttributes");
         let about = About { scope: &scope, method: &Method::GET, path: "/b/k", host_id: "h1" };
-        let xml = "<R><ETag>&quot;abc&quot;</ETag></R>".to_owned();
+        let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
         assert_eq!(answer.body().bytes().unwrap(), "<R><ETag>abc</ETag></R>");
+    }
+
+    #[test]
+    fn details_become_elements() {
+        let scope = Scope::new();
+        let named = crate::error::bad_argument("max-keys", "<5>", "no");
+        let (_, body) = text(named, Method::GET, &scope);
+        assert!(
+            body.contains("<ArgumentName>max-keys</ArgumentName><ArgumentValue>&lt;5&gt;</ArgumentValue>"),
+            "{body}"
+        );
+        let about = About { scope: &scope, method: &Method::GET, path: "/", host_id: "h1" };
+        let answer = finish(error(crate::error::bad_argument("a", "b", "no")), &about);
+        assert!(!answer.headers().contains_key(DETAIL));
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/xml");
     }
 
     #[test]
@@ -207,7 +244,7 @@ mod tests {
         let own = S3Error::with_message(S3ErrorCode::InvalidArgument, "this <one>");
         assert!(text(own, Method::GET, &scope).1.contains("<Message>this &lt;one&gt;</Message>"));
         let s3s = S3Error::with_message(S3ErrorCode::RequestTimeTooSkewed, "request time is too far");
-        assert!(text(s3s, Method::GET, &scope).1.contains("server's time is too large"));
+        assert!(text(s3s, Method::GET, &scope).1.contains("current time is too large"));
     }
 
     #[test]

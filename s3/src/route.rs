@@ -1,10 +1,10 @@
 //! Requests that S3 serves and s3s refuses because of a header: several byte ranges or a `Range` that is none (S3
 //! answers with the whole object), dates of conditions that are none (HTTP says to ignore them), tags in a list
-//! without quotes. s3s verifies the signature, then hands such a request here; it goes on without the header, or with
+//! without quotes, metadata in several headers. s3s verifies the signature, then hands such a request here; it goes on without the header, or with
 //! it put right, to a second s3s service that takes our word for who signed.
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::{Extensions, Uri};
 use hyper::{Method, Request};
 use s3s::dto::{ETagCondition, Range};
@@ -64,13 +64,29 @@ fn mend(headers: &mut HeaderMap) -> bool {
             mended = true;
         }
     }
-    mended
+    mended | join_metadata(headers)
+}
+
+/// User metadata that comes in several headers of one name is one value with commas, as HTTP has it.
+fn join_metadata(headers: &mut HeaderMap) -> bool {
+    let several =
+        |name: &&HeaderName| name.as_str().starts_with("x-amz-meta-") && headers.get_all(*name).iter().count() > 1;
+    let names: Vec<HeaderName> = headers.keys().filter(several).cloned().collect();
+    for name in &names {
+        let values: Vec<&[u8]> = headers.get_all(name).iter().map(|v| v.as_bytes()).collect();
+        if let Ok(joined) = HeaderValue::from_bytes(&values.join(&b","[..])) {
+            headers.insert(name, joined);
+        }
+    }
+    !names.is_empty()
 }
 
 #[async_trait::async_trait]
 impl S3Route for Lenient {
     fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
-        let suspect = headers.contains_key(RANGE) || DATES.iter().chain(&TAGS).any(|name| headers.contains_key(*name));
+        let suspect = headers.len() != headers.keys_len()
+            || headers.contains_key(RANGE)
+            || DATES.iter().chain(&TAGS).any(|name| headers.contains_key(*name));
         suspect && mend(&mut headers.clone())
     }
 
@@ -131,7 +147,6 @@ fn without_signature(uri: &Uri) -> S3Result<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
 
     fn mended(name: &'static str, value: &str) -> Option<Option<String>> {
         let mut map = HeaderMap::new();
@@ -152,6 +167,16 @@ mod tests {
         assert_eq!(mended("if-match", "a, b"), Some(Some("\"a\", \"b\"".to_owned())));
         assert_eq!(mended("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"), None);
         assert_eq!(mended("if-modified-since", "yesterday"), Some(None));
+    }
+
+    #[test]
+    fn metadata_in_several_headers_is_one() {
+        let mut map = HeaderMap::new();
+        map.append("x-amz-meta-a", HeaderValue::from_static("1"));
+        assert!(!mend(&mut map));
+        map.append("x-amz-meta-a", HeaderValue::from_static("2"));
+        assert!(mend(&mut map));
+        assert_eq!(map.get_all("x-amz-meta-a").iter().collect::<Vec<_>>(), ["1,2"]);
     }
 
     #[test]

@@ -35,7 +35,15 @@ pub(crate) struct Scope {
     operation: OnceLock<&'static str>,
     received: AtomicU64,
     failure: Mutex<Option<BodyFailure>>,
-    leftover: Mutex<Option<Incoming>>,
+    leftover: Mutex<Option<Leftover>>,
+}
+
+/// The unread rest of a body.
+pub(crate) struct Leftover {
+    /// The rest.
+    pub(crate) body: Incoming,
+    /// Some of it was read: a client that waits for `100 Continue` has got it.
+    pub(crate) begun: bool,
 }
 
 impl Scope {
@@ -78,11 +86,11 @@ impl Scope {
     }
 
     /// The unread rest of a body, kept so that an early refusal can still be read by the client.
-    pub(crate) fn leave(&self, body: Incoming) {
-        *self.leftover.lock() = Some(body);
+    pub(crate) fn leave(&self, body: Incoming, begun: bool) {
+        *self.leftover.lock() = Some(Leftover { body, begun });
     }
 
-    pub(crate) fn take_leftover(&self) -> Option<Incoming> {
+    pub(crate) fn take_leftover(&self) -> Option<Leftover> {
         self.leftover.lock().take()
     }
 }

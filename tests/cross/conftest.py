@@ -11,8 +11,7 @@ from harness.node import Node
 @pytest.fixture
 def lone():
     """A fresh node with a mount and a bucket: `node`, `s3`, `bucket`, `dir`."""
-    node = Node("lone").start()
-    s3 = s3c.client(node.endpoint)
-    s3.create_bucket(Bucket="lone")
-    yield SimpleNamespace(node=node, s3=s3, bucket="lone", dir=node.mnt / "lone")
-    node.close()
+    with Node("lone") as node:
+        s3 = s3c.client(node.endpoint)
+        s3.create_bucket(Bucket="lone")
+        yield SimpleNamespace(node=node, s3=s3, bucket="lone", dir=node.mnt / "lone")

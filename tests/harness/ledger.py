@@ -4,8 +4,6 @@ from .data import stamp_of, stamped
 
 #: The name is not there.
 GONE = None
-#: The name is there with no bytes: created or truncated, and not yet written when the crash came.
-EMPTY = ""
 
 
 class Entry:
@@ -39,11 +37,6 @@ class Ledger:
         """It may come through from now on."""
         self.entry(name).since.append(tag)
 
-    def closed(self, name):
-        """What was begun is whole: an empty file would be torn now."""
-        entry = self.entry(name)
-        entry.since = [tag for tag in entry.since if tag != EMPTY]
-
     def acknowledged(self, name, tag):
         """It must survive from now on, and nothing older may come back."""
         entry = self.entry(name)
@@ -51,7 +44,7 @@ class Ledger:
 
     def settle(self, name, data):
         """After a crash: `data` (None where the name is gone) must be whole and allowed; it is the truth from now on."""
-        tag = GONE if data is None else EMPTY if data == b"" else stamp_of(data)
+        tag = GONE if data is None else "" if data == b"" else stamp_of(data)
         allowed = self.entry(name).allowed()
         assert tag in allowed, f"{self.owner}: {name} is {tag!r} after the crash; right would be {allowed}"
         self.acknowledged(name, tag)

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import s3 as s3c
 from .data import noise
-from .ledger import EMPTY, GONE, Ledger
+from .ledger import GONE, Ledger
 from .settings import MIN_PART
 from .syscalls import opened, read_file, write_file
 
@@ -159,7 +159,11 @@ class SyncedFiles(Writer):
 
 
 class ClosedFiles(Writer):
-    """Written and closed without fsync: old or new, whole. An empty file is one that was just begun."""
+    """Written and closed without fsync: old or new, whole. Only the file that was being written may be cut."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.begun = None
 
     def step(self):
         name = f"c{self.rng.randrange(8)}"
@@ -168,10 +172,21 @@ class ClosedFiles(Writer):
             os.unlink(self.dir / name)
             return
         tag, data = self.ledger.value(name, self.rng.choice(SIZES))
-        self.ledger.trying(name, EMPTY)
+        self.begun = (name, data)
         self.ledger.trying(name, tag)
         write_file(self.dir / name, data)
-        self.ledger.closed(name)
+        self.begun = None
+
+    def check(self):
+        if self.begun and not self.problem:
+            self.s3 = s3c.client(self.node.endpoint)
+            name, data = self.begun
+            found = self.read(name)
+            if found is not None and found != data and data.startswith(found):
+                os.unlink(self.dir / name)
+                self.ledger.acknowledged(name, GONE)
+        self.begun = None
+        super().check()
 
 
 class Log(Writer):

@@ -20,6 +20,15 @@ check() {
     fi
 }
 
+# says TEXT COMMAND… — the command prints exactly that.
+says() {
+    local want=$1 got
+    shift
+    got=$("$@") && [ "$got" = "$want" ] && return 0
+    printf 'wanted: %s\ngot:    %s\n' "$want" "$got"
+    return 1
+}
+
 finish() {
     echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" = 0 ]
@@ -155,7 +164,7 @@ boot_unit() {
     check "… and says ready" curl -sf "$admin/health/ready"
     check "… and runs as its user with one capability" unit_rights
     check "PUT to the unit" put_object unit.txt "hello from the unit"
-    check "the mount is seen outside the unit" test "$(in_container cat /srv/pinfold/pkg/unit.txt)" = "hello from the unit"
+    check "the mount is seen outside the unit" says "hello from the unit" in_container cat /srv/pinfold/pkg/unit.txt
     check "systemctl reload" in_container systemctl reload pinfold
     check "kill -9, and the unit starts again by itself and mounts again" unit_restarts
     check "systemctl stop unmounts" unit_stops

@@ -148,9 +148,8 @@ mod tests {
             for (offset, len) in *writes {
                 file.write_all_at(&vec![7; *len], *offset).unwrap();
             }
-            let mut file = File::open(&path).unwrap();
-            let sparse = of_file(&file, *size, Profile::KuboClassicV1).unwrap();
-            let plain = of_stream(&mut file, Profile::KuboClassicV1).unwrap();
+            let sparse = of_file(&File::open(&path).unwrap(), *size, Profile::KuboClassicV1).unwrap();
+            let plain = of_stream(&mut File::open(&path).unwrap(), Profile::KuboClassicV1).unwrap();
             assert_eq!(sparse, plain, "case {n}");
             assert_eq!(sparse.size, *size);
         }

@@ -6,6 +6,7 @@ mod cid;
 mod documents;
 mod offline;
 mod serve;
+mod verify;
 
 use crate::cli::Command;
 use crate::failure::Failure;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config::flags::SettingFlags;
 use crate::failure::Failure;
 use crate::node::{self, Inputs};
-use crate::{gauges, signals};
 use crate::telemetry::Telemetry;
+use crate::{gauges, signals};
 
 /// Threads that wait for a disk or a sync end with their work; what still hangs is left behind after this.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);

@@ -67,6 +67,7 @@ pub(crate) struct Received {
     idle: Duration,
     sleep: Pin<Box<Sleep>>,
     waiting: bool,
+    begun: bool,
     framing: Option<Framing>,
     ready: VecDeque<Bytes>,
     digests: Digests,
@@ -82,6 +83,7 @@ impl Received {
             idle,
             sleep: Box::pin(tokio::time::sleep(idle)),
             waiting: false,
+            begun: false,
             framing: chunked.map(Framing::new),
             ready: VecDeque::new(),
             digests: Digests::default(),
@@ -104,6 +106,7 @@ impl Received {
     /// The next bytes of the connection, or its end; a failure when none come in time.
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFailure>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        self.begun = true;
         loop {
             match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -186,7 +189,7 @@ impl Body for Received {
 impl Drop for Received {
     fn drop(&mut self) {
         if let (Some(inner), None) = (self.inner.take(), self.scope.failure()) {
-            self.scope.leave(inner);
+            self.scope.leave(inner, self.begun);
         }
     }
 }

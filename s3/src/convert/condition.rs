@@ -4,7 +4,10 @@ use http::HeaderMap;
 use pinfold_store::namespace::s3_types::{ETagMatch, Precondition};
 use pinfold_store::types::Timestamp;
 
+use s3s::{S3ErrorCode, S3Result};
+
 use super::time::parse_http_date;
+use crate::error::{plain, with_detail};
 
 /// `If-Match`, `If-None-Match`, `If-Modified-Since`, `If-Unmodified-Since` of a read.
 pub(crate) fn of_read(headers: &HeaderMap) -> Precondition {
@@ -17,13 +20,13 @@ pub(crate) fn of_read(headers: &HeaderMap) -> Precondition {
     }
 }
 
-/// `If-Match` and `If-None-Match` of a write; S3 knows no dates there.
-pub(crate) fn of_write(headers: &HeaderMap) -> Precondition {
-    Precondition {
-        if_match: tags(headers, "if-match"),
-        if_none_match: tags(headers, "if-none-match"),
-        ..Precondition::default()
+/// `If-Match` and `If-None-Match` of a write. S3 knows no dates there, and `If-None-Match` only with `*`.
+pub(crate) fn of_write(headers: &HeaderMap) -> S3Result<Precondition> {
+    let if_none_match = tags(headers, "if-none-match");
+    if matches!(if_none_match, Some(ETagMatch::Tags(_))) {
+        return Err(with_detail(plain(S3ErrorCode::NotImplemented), "Header", "If-None-Match"));
     }
+    Ok(Precondition { if_match: tags(headers, "if-match"), if_none_match, ..Precondition::default() })
 }
 
 /// `x-amz-copy-source-if-*`.
@@ -102,9 +105,9 @@ mod tests {
     #[test]
     fn writes_know_no_dates() {
         let map = headers(&[("if-match", "x"), ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT")]);
-        assert_eq!(of_write(&map), Precondition { if_match: list(&["x"]), ..Precondition::default() });
+        assert_eq!(of_write(&map).unwrap(), Precondition { if_match: list(&["x"]), ..Precondition::default() });
         assert_eq!(of_read(&map).if_unmodified_since, Some(Timestamp { secs: 784_111_777, nanos: 0 }));
-        assert!(is_any(&of_write(&map)));
-        assert!(!is_any(&of_write(&HeaderMap::new())));
+        assert!(is_any(&of_write(&map).unwrap()));
+        assert!(!is_any(&of_write(&HeaderMap::new()).unwrap()));
     }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinfold_store::types::MAX_KEY_LEN;
 use s3s::{S3ErrorCode, S3Result};
 
-use crate::error::{invalid_argument, plain};
+use crate::error::{bad_argument, invalid_argument, plain};
 
 /// A key that names a new object: 1 to 1,024 bytes without NUL. (The mount can make longer paths; S3 cannot.)
 pub(crate) fn check_new(key: &str) -> S3Result<()> {
@@ -80,7 +80,7 @@ impl Encoding {
         match text {
             None => Ok(Self::Raw),
             Some("url") => Ok(Self::Url),
-            Some(_) => Err(invalid_argument("Invalid Encoding Method specified in Request")),
+            Some(other) => Err(bad_argument("encoding-type", other, "Invalid Encoding Method specified in Request")),
         }
     }
 
@@ -107,17 +107,20 @@ pub(crate) fn token(after: &[u8]) -> String {
 pub(crate) fn parse_token(text: &str) -> S3Result<Vec<u8>> {
     match URL_SAFE_NO_PAD.decode(text) {
         Ok(bytes) if bytes.first() == Some(&TOKEN_VERSION) => Ok(bytes[1..].to_vec()),
-        _ => Err(invalid_argument("The continuation token provided is incorrect")),
+        _ => Err(bad_argument("continuation-token", text, "The continuation token provided is incorrect")),
     }
 }
 
 /// `max-keys`, `max-parts`, `max-uploads`: 0 to 1,000, the latter when absent or larger.
-pub(crate) fn limit(name: &str, value: Option<i32>) -> S3Result<usize> {
+pub(crate) fn limit(name: &'static str, value: Option<i32>) -> S3Result<usize> {
     match value {
         None => Ok(1000),
         Some(n) => match usize::try_from(n) {
             Ok(n) => Ok(n.min(1000)),
-            Err(_) => Err(invalid_argument(format!("Argument {name} must be an integer between 0 and 2147483647"))),
+            Err(_) => {
+                let what = format!("Argument {name} must be an integer between 0 and 2147483647");
+                Err(bad_argument(name, &n.to_string(), what))
+            }
         },
     }
 }

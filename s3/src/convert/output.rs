@@ -1,13 +1,14 @@
 //! An object as the headers of a GET's or HEAD's answer. They are built here, not through s3s's output types: the two
 //! answers are the same, and values go out as they were stored.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pinfold_store::namespace::s3_types::ObjectInfo;
 use s3s::dto::Metadata;
 
 use super::range::Slice;
 use super::{headers, posix, time};
 use crate::checksum;
+use crate::guard::form_pairs;
 
 /// `x-pinfold-cid`: the root CID of an object's bytes, on answers to PUT, GET, HEAD, copy and Complete.
 pub(crate) const CID: HeaderName = HeaderName::from_static("x-pinfold-cid");
@@ -27,6 +28,26 @@ pub(crate) struct Overrides {
     pub(crate) content_type: Option<String>,
     /// `response-expires`.
     pub(crate) expires: Option<String>,
+}
+
+impl Overrides {
+    /// From the request's query, as it was sent.
+    pub(crate) fn read(uri: &Uri) -> Self {
+        let mut over = Self::default();
+        for (name, value) in form_pairs(uri.query().unwrap_or_default()) {
+            let slot = match name.as_str() {
+                "response-cache-control" => &mut over.cache_control,
+                "response-content-disposition" => &mut over.content_disposition,
+                "response-content-encoding" => &mut over.content_encoding,
+                "response-content-language" => &mut over.content_language,
+                "response-content-type" => &mut over.content_type,
+                "response-expires" => &mut over.expires,
+                _ => continue,
+            };
+            *slot = Some(value);
+        }
+        over
+    }
 }
 
 /// Content type of an object that was sent without one.
@@ -74,7 +95,7 @@ pub(crate) fn object(info: &ObjectInfo, slice: &Slice, over: &Overrides, with_ch
     set(&mut map, "cache-control", pick(&over.cache_control, &stored.cache_control).as_deref());
     set(&mut map, "expires", pick(&over.expires, &stored.expires).as_deref());
     set(&mut map, "x-amz-website-redirect-location", stored.website_redirect.as_deref());
-    set(&mut map, "x-amz-storage-class", stored.storage_class.as_deref());
+    set(&mut map, "x-amz-storage-class", Some(stored.storage_class.as_deref().unwrap_or("STANDARD")));
     map.insert("content-length", HeaderValue::from(slice.len()));
     set(&mut map, "content-range", slice.content_range(info.size).as_deref());
     if !info.meta.tags.is_empty() {

@@ -2,9 +2,9 @@
 
 use pinfold_store::meta::rows::PartInfo;
 use s3s::dto::Range;
-use s3s::{S3ErrorCode, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::error::{custom, invalid_argument, invalid_request, plain};
+use crate::error::{bad_argument, custom, invalid_request, plain, with_detail};
 
 /// A part of an object, or all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +45,15 @@ pub(crate) fn resolve(
         (None, None) => Ok(whole),
         (None, Some(number)) => resolve_part(whole, parts, number),
         (Some(range), None) => {
-            let (start, end) = bytes(range, size).ok_or_else(|| plain(S3ErrorCode::InvalidRange))?;
+            let (start, end) = bytes(range, size).ok_or_else(|| unsatisfiable(&range, size))?;
             Ok(Slice { start, end, partial: true, part: None })
         }
     }
+}
+
+fn unsatisfiable(range: &Range, size: u64) -> S3Error {
+    let error = with_detail(plain(S3ErrorCode::InvalidRange), "RangeRequested", &range.to_header_string());
+    with_detail(error, "ActualObjectSize", &size.to_string())
 }
 
 fn bytes(range: Range, size: u64) -> Option<(u64, u64)> {
@@ -88,7 +93,11 @@ fn resolve_part(whole: Slice, parts: &[PartInfo], number: i32) -> S3Result<Slice
 pub(crate) fn check_part_number(number: i32) -> S3Result<u32> {
     match u32::try_from(number) {
         Ok(n) if (1..=10_000).contains(&n) => Ok(n),
-        _ => Err(invalid_argument("Part number must be an integer between 1 and 10000, inclusive")),
+        _ => Err(bad_argument(
+            "partNumber",
+            &number.to_string(),
+            "Part number must be an integer between 1 and 10000, inclusive.",
+        )),
     }
 }
 
@@ -100,13 +109,16 @@ pub(crate) fn copy_source(text: Option<&str>, size: u64) -> S3Result<(u64, u64)>
         Some((number(first)?, number(last)?)).filter(|(first, last)| first <= last)
     });
     let Some((first, last)) = parsed else {
-        return Err(invalid_argument(
+        return Err(bad_argument(
+            "x-amz-copy-source-range",
+            text,
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the \
              zero-based offsets of the first and last bytes to copy",
         ));
     };
     if last >= size {
-        return Err(invalid_argument(format!("Range specified is not valid for source object of size: {size}")));
+        let what = format!("Range specified is not valid for source object of size: {size}");
+        return Err(bad_argument("x-amz-copy-source-range", &size.to_string(), what));
     }
     Ok((first, last + 1))
 }

@@ -4,7 +4,7 @@ use s3s::dto::Tag;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::key::percent_decode;
-use crate::error::{fail, invalid_argument};
+use crate::error::{bad_argument, fail};
 
 /// Most tags of an object.
 const MAX_OBJECT_TAGS: usize = 10;
@@ -26,7 +26,9 @@ pub(crate) enum Of {
 /// Reads `x-amz-tagging`.
 pub(crate) fn from_header(text: &str) -> S3Result<Tags> {
     let wrong = || {
-        invalid_argument(
+        bad_argument(
+            "x-amz-tagging",
+            text,
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag \
              name duplicates.",
         )
@@ -34,7 +36,7 @@ pub(crate) fn from_header(text: &str) -> S3Result<Tags> {
     let mut tags = Tags::new();
     for pair in text.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = percent_decode(name, true).ok_or_else(wrong)?;
+        let name = percent_decode(name, true).filter(|n| !n.is_empty()).ok_or_else(wrong)?;
         let value = percent_decode(value, true).ok_or_else(wrong)?;
         if tags.iter().any(|(n, _)| *n == name) {
             return Err(wrong());

@@ -12,7 +12,7 @@ use super::with_headers;
 use crate::access;
 use crate::checksum::{set_checksum, type_name};
 use crate::convert::{headers, key, output, time};
-use crate::error::{OrS3, invalid_argument, invalid_request};
+use crate::error::{OrS3, bad_argument, invalid_request};
 use crate::service::Service;
 
 /// Which attributes are asked for.
@@ -35,7 +35,7 @@ fn asked<'a>(values: impl Iterator<Item = &'a str>) -> S3Result<Asked> {
             "ObjectParts" => asked.parts = true,
             "StorageClass" => asked.class = true,
             "ObjectSize" => asked.size = true,
-            _ => return Err(invalid_argument("Invalid attribute name specified.")),
+            _ => return Err(bad_argument("x-amz-object-attributes", name, "Invalid attribute name specified.")),
         }
     }
     if asked == Asked::default() {

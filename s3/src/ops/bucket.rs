@@ -66,7 +66,7 @@ pub(crate) async fn list(
     }))
 }
 
-/// CreateBucket. The location constraint must be this endpoint's region. Creating an own bucket again is
+/// CreateBucket. The location constraint must be this endpoint's region (and is not there for us-east-1). Creating an own bucket again is
 /// `BucketAlreadyOwnedByYou` (as everywhere on AWS but in us-east-1).
 pub(crate) async fn create(
     service: &Service,
@@ -88,7 +88,8 @@ pub(crate) async fn create(
     }
     let constraint = input.create_bucket_configuration.and_then(|c| c.location_constraint);
     let asked = constraint.as_ref().map(BucketLocationConstraint::as_str).filter(|c| !c.is_empty());
-    if asked.is_some_and(|r| r != service.region) {
+    // us-east-1 is named by naming nothing, as on AWS.
+    if asked.is_some_and(|r| r != service.region || r == DEFAULT_REGION) {
         return Err(plain(S3ErrorCode::InvalidLocationConstraint));
     }
     let (namespace, caller) = (service.namespace.clone(), access.caller());

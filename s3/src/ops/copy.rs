@@ -14,7 +14,7 @@ use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
 use crate::convert::{condition, headers, key, output, posix, tags, time};
-use crate::error::{OrS3, internal, invalid_argument, invalid_request, plain};
+use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
 use crate::service::Service;
 
 /// A copy's source or target.
@@ -45,11 +45,11 @@ pub(crate) fn source(
 }
 
 /// `COPY` or `REPLACE`.
-fn replaces(directive: Option<&str>, what: &str) -> S3Result<bool> {
+fn replaces(directive: Option<&str>, header: &'static str, what: &str) -> S3Result<bool> {
     match directive {
         None | Some("COPY") => Ok(false),
         Some("REPLACE") => Ok(true),
-        Some(_) => Err(invalid_argument(format!("Unknown {what} directive."))),
+        Some(other) => Err(bad_argument(header, other, format!("Unknown {what} directive."))),
     }
 }
 
@@ -63,8 +63,10 @@ pub(crate) async fn copy(
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
     let source = source(service, &access, input.copy_source, input.expected_source_bucket_owner.as_deref())?;
-    let replace_meta = replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "metadata")?;
-    let replace_tags = replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "tagging")?;
+    let replace_meta =
+        replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "x-amz-metadata-directive", "metadata")?;
+    let replace_tags =
+        replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "x-amz-tagging-directive", "tagging")?;
     let (object_headers, hints) = headers::read(&sent, input.metadata)?;
     let changes_class = sent.contains_key("x-amz-storage-class") || object_headers.website_redirect.is_some();
     let itself = source.bucket == input.bucket && source.key == input.key;
@@ -94,7 +96,7 @@ pub(crate) async fn copy(
     };
     let copy = CopyRequest {
         source_precondition: condition::of_copy_source(&sent),
-        precondition: condition::of_write(&sent),
+        precondition: condition::of_write(&sent)?,
         replace_meta,
         replace_tags: replace_tags.then_some(tags),
     };

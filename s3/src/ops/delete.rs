@@ -28,7 +28,7 @@ pub(crate) async fn one(
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let access = access::of(&request)?;
     let precondition = Precondition {
-        if_match: condition::of_write(&request.headers).if_match,
+        if_match: condition::of_read(&request.headers).if_match,
         if_size: request.input.if_match_size.and_then(|n| u64::try_from(n).ok()),
         if_last_modified: request.input.if_match_last_modified_time.as_ref().map(time::from_s3),
         ..Precondition::default()

@@ -9,7 +9,7 @@ use super::with_headers;
 use crate::access;
 use crate::body::download;
 use crate::convert::output::Overrides;
-use crate::convert::{condition, headers, key, output, range, time};
+use crate::convert::{condition, headers, key, output, range};
 use crate::error::{OrS3, plain};
 use crate::service::Service;
 
@@ -21,20 +21,14 @@ pub(crate) async fn get(
     let access = access::of(&request)?;
     headers::refuse_unsupported(&request.headers)?;
     let precondition = condition::of_read(&request.headers);
+    let overrides = Overrides::read(&request.uri);
     let input = request.input;
     headers::check_version(input.version_id.as_deref())?;
     key::check(&input.key)?;
+    input.part_number.map(range::check_part_number).transpose()?;
     let (info, reader) = service.namespace.get(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
     check(&info, &precondition)?;
     let slice = range::resolve(info.size, &info.meta.parts, input.range, input.part_number)?;
-    let overrides = Overrides {
-        cache_control: input.response_cache_control,
-        content_disposition: input.response_content_disposition,
-        content_encoding: input.response_content_encoding,
-        content_language: input.response_content_language,
-        content_type: input.response_content_type,
-        expires: input.response_expires.as_ref().and_then(|t| time::http_date(time::from_s3(t))),
-    };
     let with_checksum = input.checksum_mode.is_some_and(|m| m.as_str().eq_ignore_ascii_case("ENABLED"));
     let body = download::body(reader, slice.start, slice.end).await?;
     let (metadata, missing) = output::metadata(&info);

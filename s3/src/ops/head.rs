@@ -7,7 +7,7 @@ use super::bucket::full_control;
 use super::{get, owner, with_headers};
 use crate::access;
 use crate::convert::output::Overrides;
-use crate::convert::{condition, headers, key, output, range, time};
+use crate::convert::{condition, headers, key, output, range};
 use crate::error::OrS3;
 use crate::service::Service;
 
@@ -19,20 +19,14 @@ pub(crate) async fn head(
     let access = access::of(&request)?;
     headers::refuse_unsupported(&request.headers)?;
     let precondition = condition::of_read(&request.headers);
+    let overrides = Overrides::read(&request.uri);
     let input = request.input;
     headers::check_version(input.version_id.as_deref())?;
     key::check(&input.key)?;
+    input.part_number.map(range::check_part_number).transpose()?;
     let info = service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
     get::check(&info, &precondition)?;
     let slice = range::resolve(info.size, &info.meta.parts, input.range, input.part_number)?;
-    let overrides = Overrides {
-        cache_control: input.response_cache_control,
-        content_disposition: input.response_content_disposition,
-        content_encoding: input.response_content_encoding,
-        content_language: input.response_content_language,
-        content_type: input.response_content_type,
-        expires: input.response_expires.as_ref().and_then(|t| time::http_date(time::from_s3(t))),
-    };
     let with_checksum = input.checksum_mode.is_some_and(|m| m.as_str().eq_ignore_ascii_case("ENABLED"));
     let (metadata, missing) = output::metadata(&info);
     let answer = HeadObjectOutput {

@@ -72,8 +72,8 @@ pub(crate) async fn v1(
     let page = page(service, &access, &input.bucket, &input.prefix, &input.delimiter, after, max).await?;
     let with_owner = owner(&access.bucket()?.owner);
     let truncated = page.truncated;
-    // Without a delimiter AWS leaves the marker out: it is the last key.
-    let next = last(&page).filter(|_| input.delimiter.is_some()).map(|last| encoding.show(last));
+    // AWS leaves it out where there is no delimiter (it is the last key then); some clients look for it anyway.
+    let next = last(&page).map(|last| encoding.show(last));
     let shown = show(page, encoding, Some(&with_owner));
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),

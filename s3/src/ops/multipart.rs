@@ -23,7 +23,9 @@ use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{self, Algorithm, PartSum, Plan, set_checksum, type_name};
 use crate::convert::key::Encoding;
 use crate::convert::{condition, headers, key, output, range, tags, time};
-use crate::error::{OrS3, checksum_mismatch, from_store, internal, invalid_argument, invalid_request, plain};
+use crate::error::{
+    OrS3, bad_argument, checksum_mismatch, from_store, internal, invalid_argument, invalid_request, plain,
+};
 use crate::service::Service;
 
 fn upload_id(text: &str) -> S3Result<Id> {
@@ -227,7 +229,9 @@ pub(crate) async fn list(
     let key_marker = input.key_marker.clone().unwrap_or_default();
     let id_marker = match input.upload_id_marker.as_deref().filter(|m| !m.is_empty() && !key_marker.is_empty()) {
         None => None,
-        Some(text) => Some(text.parse::<Id>().map_err(|_| invalid_argument("Invalid uploadId marker"))?),
+        Some(text) => {
+            Some(text.parse::<Id>().map_err(|_| bad_argument("upload-id-marker", text, "Invalid uploadId marker"))?)
+        }
     };
     let after = (!key_marker.is_empty()).then(|| (key_marker.clone().into_bytes(), id_marker));
     let prefix = input.prefix.clone().unwrap_or_default();
@@ -308,7 +312,7 @@ pub(crate) async fn complete(
         )));
     }
     check_whole(&sent, kept, object.as_ref())?;
-    let precondition = condition::of_write(&sent);
+    let precondition = condition::of_write(&sent)?;
     let caller = access.caller();
     put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
     let complete = CompleteRequest { parts: named, precondition, expected_size, checksum: object };
@@ -337,14 +341,14 @@ fn read_part(part: CompletedPart) -> S3Result<CompletePart> {
     };
     let number = match u32::try_from(number) {
         Ok(n) if n >= 1 => n,
-        _ => return Err(invalid_argument("PartNumber must be >= 1")),
+        _ => return Err(bad_argument("PartNumber", &number.to_string(), "PartNumber must be >= 1")),
     };
     let sums =
         [part.checksum_crc32, part.checksum_crc32c, part.checksum_crc64nvme, part.checksum_sha1, part.checksum_sha256];
     let mut sums = sums.into_iter().flatten();
     let checksum = sums.next();
     if sums.next().is_some() {
-        return Err(invalid_argument("Invalid Base64 or multiple checksums present in request"));
+        return Err(bad_argument("Checksum", "", "Invalid Base64 or multiple checksums present in request"));
     }
     Ok(CompletePart { number, etag: etag.into_value(), checksum })
 }

@@ -30,7 +30,7 @@ pub(crate) async fn put(
         Expected { length: length(&sent, input.content_length)?, md5: md5(&sent)?, plan: Plan::read(&sent)?, trailers };
     let (object_headers, posix) = headers::read(&sent, input.metadata)?;
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
-    let precondition = condition::of_write(&sent);
+    let precondition = condition::of_write(&sent)?;
     let caller = access.caller();
     fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
     let uploaded = upload::store(&service.namespace, &input.bucket, input.body, expected, &access.scope).await?;
@@ -44,6 +44,7 @@ pub(crate) async fn put(
     let info = to_the_end(async move { namespace.put(&caller, &bucket, key.as_bytes(), put).await }).await?;
     let mut answer = PutObjectOutput {
         e_tag: Some(s3s::dto::ETag::Strong(info.meta.etag.0.clone())),
+        size: i64::try_from(info.size).ok(),
         checksum_type: info.meta.checksum.as_ref().map(|c| type_name(c.kind).to_owned().into()),
         ..PutObjectOutput::default()
     };

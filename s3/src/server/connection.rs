@@ -21,6 +21,8 @@ use crate::metrics::{self, Counted};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes hyper reads at once from an HTTP/1 connection.
 const READ_BUFFER: usize = 256 * 1024;
+/// HTTP/1: headers of one request. User metadata is bounded in bytes, and a header of it may be short.
+const MAX_HEADERS: usize = 256;
 /// HTTP/2: what a client may send ahead on one stream, and on all of a connection's.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
@@ -96,8 +98,9 @@ fn builder(config: &S3Config) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
-        .max_buf_size(config.max_head_bytes.max(READ_BUFFER))
-        .pipeline_flush(true);
+        .max_headers(MAX_HEADERS)
+        // No pipeline_flush: with it hyper takes a body in as fast as it can be read, however slowly the client takes it.
+        .max_buf_size(config.max_head_bytes.max(READ_BUFFER));
     builder
         .http2()
         .timer(TokioTimer::new())

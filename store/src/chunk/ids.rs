@@ -87,3 +87,30 @@ impl Drop for IdGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::tests::index_double::IndexDouble;
+
+    #[test]
+    fn no_id_is_given_twice_and_the_mark_waits_for_the_slowest() {
+        let index = Index(Arc::new(IndexDouble::default()));
+        let ids = Ids::open(index.clone(), 1).unwrap();
+        let slow = ids.allocate().unwrap();
+        let many: Vec<u64> = (0..3 * BLOCK).map(|_| ids.allocate().unwrap().id).collect();
+        assert!(many.windows(2).all(|w| w[0] < w[1]));
+        assert_eq!(index.number(MARK).unwrap(), slow.id);
+        assert!(ids.is_active(slow.id) && !ids.is_active(many[0]));
+        assert!(!ids.is_past(many[0]) && ids.is_past(slow.id));
+        let next = Ids::open(index.clone(), 1).unwrap().allocate().unwrap().id;
+        assert!(next > *many.last().unwrap(), "also after a crash");
+        drop(slow);
+        ids.write_mark().unwrap();
+        assert_eq!(index.number(MARK).unwrap(), many.last().unwrap() + 1);
+        ids.allocate().unwrap().leave_to_recovery();
+        ids.allocate().unwrap();
+        ids.write_mark().unwrap();
+        assert_eq!(index.number(MARK).unwrap(), many.last().unwrap() + 1);
+    }
+}

@@ -116,19 +116,20 @@ impl Slabs {
                 let current = |changed: &BTreeMap<u64, SlabRow>, id| {
                     changed.get(&id).or_else(|| rows.get(&id)).copied().unwrap_or_default()
                 };
+                let frame_len = u64::from(block.len) + FRAME_HEADER as u64;
                 let mut row = current(&changed, id);
-                row.len = row.len.max(block.offset + u64::from(block.len));
-                if block.named {
-                    row.live += u64::from(block.len) + FRAME_HEADER as u64;
-                    let place = Place::Slab { offset: block.offset, len: block.len };
+                row.len = row.len.max(block.end);
+                if let Some(offset) = block.offset {
+                    row.live += frame_len;
+                    let place = Place::Slab { offset, len: block.len };
                     batch.push((block_key(&block.digest, id), Some(encode(&place)?)));
                 }
                 changed.insert(id, row);
                 if let Some(from) = block.from {
                     batch.push((block_key(&block.digest, from), None));
-                    let mut row = current(&changed, from);
                     if rows.contains_key(&from) {
-                        row.live = row.live.saturating_sub(u64::from(block.len) + FRAME_HEADER as u64);
+                        let mut row = current(&changed, from);
+                        row.live = row.live.saturating_sub(frame_len);
                         changed.insert(from, row);
                     }
                 }
@@ -146,7 +147,7 @@ impl Slabs {
     /// Forgets one block. Its bytes stay until the space is given back.
     pub(super) fn remove(&self, digest: &Digest32, id: u64, len: u32) -> Result<()> {
         let mut rows = self.rows.lock();
-        let mut row = rows.get(&id).copied().unwrap_or_default();
+        let Some(mut row) = rows.get(&id).copied() else { return self.index.apply(&[(block_key(digest, id), None)]) };
         row.live = row.live.saturating_sub(u64::from(len) + FRAME_HEADER as u64);
         self.index.apply(&[(block_key(digest, id), None), (slab_key(id), Some(encode(&row)?))])?;
         rows.insert(id, row);
@@ -178,6 +179,17 @@ impl Slabs {
         }
     }
 
+    /// What is known of a slab; `None` if there is none: a block's row may have outlived it.
+    pub(super) fn row(&self, id: u64) -> Option<SlabRow> {
+        self.rows.lock().get(&id).copied()
+    }
+
+    /// Whether a slab is said to hold the block, beside `not`.
+    pub(super) fn hold(&self, digest: &Digest32, not: Option<u64>) -> Result<bool> {
+        let counts = |id| Some(id) != not && self.row(id).is_some();
+        Ok(self.index.places(digest)?.iter().any(|(id, place)| matches!(place, Place::Slab { .. }) && counts(*id)))
+    }
+
     /// All slabs, by id.
     pub(super) fn rows(&self) -> Vec<(u64, SlabRow)> {
         self.rows.lock().iter().map(|(id, row)| (*id, *row)).collect()
@@ -200,11 +212,11 @@ impl Slabs {
 /// A block that lies in a slab now.
 pub(super) struct Placed {
     pub(super) digest: Digest32,
-    /// Of the payload.
-    pub(super) offset: u64,
     pub(super) len: u32,
-    /// Whether the index is to name it; else only the rows that go with it are applied.
-    pub(super) named: bool,
+    /// Where its payload lies. `None` if the index names another copy, and only the rows that go with it are applied.
+    pub(super) offset: Option<u64>,
+    /// Where its frame ends.
+    pub(super) end: u64,
     /// The slab or content file that it was moved out of.
     pub(super) from: Option<u64>,
     pub(super) extra: Vec<RowChange>,

@@ -108,7 +108,7 @@ impl Inner {
         let content = Content::new(layout.clone(), index.clone(), zeros.clone(), config.open_files);
         let slabs = Slabs::open(layout.clone(), index.clone(), config.open_files)?;
         let ids = Ids::open(index.clone(), recover::first_free_id(&layout, &slabs)?)?;
-        let recovered_slabs = recover::slabs(&slabs, &pins, progress)?;
+        let recovered_slabs = recover::slabs(&slabs, progress)?;
         let append_to = AppendTo {
             slabs: slabs.clone(),
             ids: ids.clone(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
+use crate::chunk::index::{self, SlabRow};
 use crate::error::Result;
 use crate::meta::{MetaStore, Row, RowChange, StoreStats};
 
@@ -39,6 +40,19 @@ impl IndexDouble {
         let mut rows = state.flushed.clone();
         state.recent.iter().take(kept).for_each(|batch| change(&mut rows, batch));
         Self(RwLock::new(State { flushed: rows.clone(), rows, recent: Vec::new() }))
+    }
+}
+
+impl IndexDouble {
+    /// Ids of slabs and the lengths up to which they are indexed.
+    pub(crate) fn slab_lengths(&self) -> Vec<(u64, u64)> {
+        let state = self.0.read();
+        let slabs = state.rows.range(b"fs".to_vec()..b"ft".to_vec());
+        slabs
+            .map(|(key, value)| {
+                (u64::from_be_bytes(*key.last_chunk().unwrap()), index::decode::<SlabRow>(value).unwrap().len)
+            })
+            .collect()
     }
 }
 
