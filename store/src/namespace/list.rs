@@ -89,7 +89,8 @@ impl Engine {
                         page.items.push(ListItem::Prefix(common));
                         continue;
                     }
-                    if node.file().is_some_and(|file| file.live) && self.publish_closed(node.attr.ino)? {
+                    if node.file().is_some_and(|file| file.live) {
+                        self.publish_closed(node.attr.ino)?;
                         match read_node(self, &holder)? {
                             Some(published) if published.attr.ino == node.attr.ino => *node = published,
                             _ => {}

@@ -4,13 +4,14 @@ use super::Namespace;
 use super::condition::check_write;
 use super::engine::Engine;
 use super::inode::Holder;
-use super::node::{DIRECTORY_TYPE, find_node, fresh_attr, full_mode, read_node};
+use super::names::MAX_TARGET_LEN;
+use super::node::{DIRECTORY_TYPE, SYMLINK_TYPE, find_node, fresh_attr, full_mode, read_node};
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
 use super::txn::Txn;
 use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::meta::record::Op;
+use crate::meta::record::{InlineBlock, Op};
 use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixHints};
 use crate::meta::schema;
 use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
@@ -26,6 +27,8 @@ pub(super) struct NewObject {
     pub(super) etag: ETag,
     pub(super) meta: PutMeta,
     pub(super) parts: Vec<PartInfo>,
+    /// The target, if it is a symlink (S10).
+    pub(super) symlink: Option<Vec<u8>>,
 }
 
 /// HEAD's view of a node.
@@ -139,13 +142,24 @@ impl Txn<'_> {
             parts: object.parts,
             posix_shown: posix != PosixHints::default(),
         };
+        let file = FileRow { content: object.content, meta, live: false };
         NodeRow {
             attr,
             nlink: 1,
-            kind: NodeKind::File(FileRow { content: object.content, meta, live: false }),
+            kind: match object.symlink {
+                Some(target) if !marker => NodeKind::Symlink(file, target),
+                _ => NodeKind::File(file),
+            },
             xattrs: old.map(|old| old.xattrs.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// What a PUT of type `inode/symlink` points to, as the mount shows it and as a backup brings it back (S10).
+fn symlink_target(meta: &PutMeta, body: Option<&InlineBlock>) -> Option<Vec<u8>> {
+    let is_symlink = meta.headers.content_type.as_deref() == Some(SYMLINK_TYPE);
+    let target = body.filter(|_| is_symlink).map(|body| &body.bytes)?;
+    ((1..=MAX_TARGET_LEN).contains(&target.len()) && !target.contains(&0)).then(|| target.clone())
 }
 
 /// The mode that a marker's `x-amz-meta-mode` gives to its directory.
@@ -163,8 +177,12 @@ impl Engine {
                 return Ok((holder, node));
             }
             if !self.publish_now(node.attr.ino)? {
-                // Nothing left to publish: perhaps because somebody else just did, after this row was read.
-                break;
+                // Nothing left to publish: perhaps because somebody else just did, after this row was read, or because
+                // the name stands for another file by now.
+                match find_key(self, bucket.id, bucket.profile, key)? {
+                    Some((holder, now)) if now.attr.ino == node.attr.ino => return Ok((holder, now)),
+                    _ => {}
+                }
             }
         }
         // Else somebody writes faster than we publish: the last published state is served (ruling 20).
@@ -205,7 +223,8 @@ impl Namespace {
         let content =
             Content { mode: 0, profile: row.profile, root: stored.root, size: stored.size, leaves: stored.leaves };
         let inline = stored.inline.take();
-        let object = NewObject { content, etag, meta, parts: Vec::new() };
+        let symlink = symlink_target(&meta, inline.as_ref());
+        let object = NewObject { content, etag, meta, parts: Vec::new(), symlink };
         let put = self.0.commit(caller, row.id, Op::Put, |txn| {
             txn.carry(inline);
             txn.put_object(key, object, &precondition)

@@ -56,7 +56,9 @@ impl Engine {
         let may_seal = open.handles == 0;
         if let Some(copied) = &open.copied {
             let unchanged = copied.size == before.size && copied.mtime == before.mtime;
-            let soon = open.unflushed > 0 && copied.at.elapsed() < copied.took * COPY_PACE;
+            let soon = open.unflushed > 0
+                && copied.ended == open.ended
+                && copied.at.elapsed() < copied.took * COPY_PACE;
             if !may_seal && (unchanged || soon) {
                 return Ok(false);
             }
@@ -74,13 +76,14 @@ impl Engine {
             Ok(changed) if sealed => {
                 tracing::trace!(inode = %inode.ino, %root, size, "published");
                 open.copied = None;
-                self.clear_live(inode, Data::None);
-                self.chunks.discard_live(inode.ino)?;
+                // The bytes of the live file are all there is until the record is durable.
+                self.discard_later(inode);
                 Ok(changed)
             }
             Ok(changed) => {
                 let took = started.elapsed();
-                open.copied = Some(Copied { size: before.size, mtime: before.mtime, at: Instant::now(), took });
+                let (size, mtime) = (before.size, before.mtime);
+                open.copied = Some(Copied { size, mtime, ended: open.ended, at: Instant::now(), took });
                 self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most.max(took * COPY_PACE));
                 Ok(changed)
             }
@@ -201,7 +204,7 @@ impl Namespace {
                 first_error.get_or_insert(error);
             }
         }
-        self.0.meta.durable_blocking(self.0.meta.head())?;
+        self.0.discard_durable(true)?;
         first_error.map_or(Ok(()), Err)
     }
 }

@@ -192,3 +192,47 @@ pub(super) fn inline_bodies_are_found_by_the_lookup_and_stored_once(rig: Rig) {
     let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block };
     assert_eq!(rig.store.store_inline(&[wrong]).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+pub(super) fn a_chunk_that_is_an_object_itself_outlives_the_object_it_came_with(rig: Rig) {
+    let bytes = noise(1, 4 * MIB);
+    let whole = rig.commit(rig.put(&bytes));
+    let before = disk_use(&rig.dir);
+    let chunk = rig.commit(rig.put(&bytes[2 * MIB..3 * MIB]));
+    assert_eq!(disk_use(&rig.dir), before, "it is stored already");
+    rig.release(&whole);
+    rig.collect();
+    assert_eq!(rig.read(&chunk, 1 << 20), bytes[2 * MIB..3 * MIB]);
+    assert!(disk_use(&rig.dir) < (1 << 20) + 100_000);
+    rig.release(&chunk);
+    rig.collect();
+    assert!(disk_use(&rig.dir) < 100_000);
+}
+
+pub(super) fn open_readers_of_shared_chunks_are_spared(rig: Rig) {
+    let first = noise(1, 4 * MIB);
+    let mut second = first.clone();
+    second[..MIB].copy_from_slice(&noise(2, MIB));
+    let a = rig.commit(rig.put(&first));
+    let b = rig.commit(rig.put(&second));
+    let reader = rig.store.reader(&b, 4 << 20).unwrap();
+    rig.release(&a);
+    rig.release(&b);
+    rig.collect();
+    assert_eq!(reader.read_at(0, 4 * MIB).unwrap(), second);
+    drop(reader);
+    rig.collect();
+    assert!(disk_use(&rig.dir) < 100_000);
+    assert_eq!(rig.rows_with(b"r").len() + rig.rows_with(b"b").len() + rig.rows_with(b"c").len(), 0);
+}
+
+pub(super) fn an_object_of_repeated_chunks_is_moved_once(rig: Rig) {
+    let chunk = noise(1, MIB);
+    let first = [chunk.clone(), chunk.clone(), noise(2, MIB), chunk.clone()].concat();
+    let a = rig.commit(rig.put(&first));
+    let second = [chunk.clone(), chunk.clone()].concat();
+    let b = rig.commit(rig.put(&second));
+    rig.release(&a);
+    rig.collect();
+    assert_eq!(rig.read(&b, 2 << 20), second);
+    assert_eq!(rig.store.usage().unwrap().slab_live_bytes, (1 << 20) + 48);
+}
