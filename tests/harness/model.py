@@ -12,6 +12,13 @@ class File:
 
     def __init__(self, data, etags, kind="file"):
         self.data, self.etags, self.kind = data, set(etags), kind
+        self.past = {}
+
+    def write(self, data, etag):
+        """New bytes through the mount. Bytes it had before may have the ETag that they had: nobody need have looked."""
+        self.past.setdefault(self.data, set()).update(self.etags)
+        self.etags = {etag} | self.past.get(data, set())
+        self.data = data
 
 
 @dataclass

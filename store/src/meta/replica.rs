@@ -186,6 +186,11 @@ impl Metadata {
         self.0.log.wait_blocking(seq)
     }
 
+    /// The last commit that is durable.
+    pub fn durable_position(&self) -> Seq {
+        self.0.log.follow().borrow().durable
+    }
+
     /// The last commit that readers see.
     pub fn head(&self) -> Seq {
         self.0.overlay.head()

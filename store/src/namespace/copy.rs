@@ -7,7 +7,7 @@ use super::object::{NewObject, object_info};
 use super::s3_types::{CopyRequest, ObjectInfo, PutMeta, ReadVerdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Content, NodeRow, PosixHints};
+use crate::meta::rows::{Content, NodeKind, NodeRow, PosixHints};
 use crate::types::Caller;
 
 /// POSIX attributes as S3 metadata shows them (S11).
@@ -57,6 +57,10 @@ impl Namespace {
                 posix,
             },
             parts: info.meta.parts,
+            symlink: match &node.kind {
+                NodeKind::Symlink(_, target) => Some(target.clone()),
+                _ => None,
+            },
         };
         let copied = self
             .0

@@ -119,8 +119,16 @@ impl Engine {
         let node = self.load_node(inode)?;
         let NodeKind::File(file) = &node.kind else { return Err(not_a_file(FileKind::Fifo)) };
         let (root, size) = (file.content.root, file.content.size);
+        let left = self.lives.discards.lock().remove(&inode.ino);
         let live = if open.backing.is_some() {
+            if let Some(seq) = left {
+                self.meta.durable_blocking(seq)?;
+                self.chunks.discard_live(inode.ino)?;
+            }
             self.chunks.unseal(&root, inode.ino)?
+        } else if left.is_some() {
+            // The live file that was just published, with the same bytes, waits for the log: it is taken up again.
+            self.chunks.open_live(inode.ino)?
         } else if truncate || size == 0 {
             self.chunks.create_live(inode.ino)?
         } else {
@@ -228,7 +236,10 @@ impl Engine {
         let result = match data {
             Data::Live(live) if matches!(&*inode.place.read(), Place::Orphan { .. }) => {
                 drop(live);
-                if last { self.discard(inode) } else { Ok(()) }
+                if last {
+                    self.discard_later(inode);
+                }
+                Ok(())
             }
             Data::Live(live) if open.writers == 0 => {
                 let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
@@ -255,9 +266,30 @@ impl Engine {
         result
     }
 
-    fn discard(&self, inode: &Inode) -> Result<()> {
+    /// Lets go of a live file once everything up to now is durable: until then a crash brings back a name, or a row
+    /// without its new content, that needs it.
+    pub(super) fn discard_later(&self, inode: &Inode) {
+        self.lives.discards.lock().insert(inode.ino, self.meta.head());
         self.clear_live(inode, Data::None);
-        self.chunks.discard_live(inode.ino)
+    }
+
+    /// Discards the live files whose records are durable; with `all`, makes them durable first.
+    pub(super) fn discard_durable(&self, all: bool) -> Result<()> {
+        if all {
+            self.meta.durable_blocking(self.meta.head())?;
+        }
+        let durable = self.meta.durable_position();
+        let due: Vec<Ino> =
+            self.lives.discards.lock().iter().filter(|(_, seq)| **seq <= durable).map(|(ino, _)| *ino).collect();
+        for ino in due {
+            let mut discards = self.lives.discards.lock();
+            // A writer may have taken it up meanwhile.
+            if discards.get(&ino).is_some_and(|seq| *seq <= durable) {
+                self.chunks.discard_live(ino)?;
+                discards.remove(&ino);
+            }
+        }
+        Ok(())
     }
 
     /// After an unlink: a live file that nobody holds open goes at once.
@@ -268,7 +300,10 @@ impl Engine {
             return Ok(());
         }
         let live = matches!(&*inode.data.read(), Data::Live(_));
-        if live { self.discard(&inode) } else { Ok(()) }
+        if live {
+            self.discard_later(&inode);
+        }
+        Ok(())
     }
 }
 
@@ -355,6 +390,9 @@ impl Namespace {
         if handle.mode.write && !handle.flushed.swap(true, Ordering::AcqRel) {
             handle.inode.open.lock().unflushed -= 1;
         }
+        if handle.mode.write {
+            handle.inode.open.lock().ended += 1;
+        }
         Ok(())
     }
 
@@ -374,6 +412,7 @@ impl Namespace {
         let data = handle.inode.data.read().clone();
         if let Data::Live(file) = data {
             file.sync_data()?;
+            handle.inode.open.lock().ended += 1;
         }
         self.0.meta.durable_blocking(self.0.meta.head())
     }

@@ -330,6 +330,7 @@ impl Namespace {
                 checksum: request.checksum,
                 posix: upload_row.posix,
             },
+            symlink: None,
             parts: parts
                 .iter()
                 .map(|(number, part)| PartInfo {

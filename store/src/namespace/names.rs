@@ -22,7 +22,7 @@ use crate::types::{BucketName, Caller, DirId, Id, Ino};
 use crate::unixfs::{Profile, raw_cid};
 
 /// The longest target of a symlink, in bytes (Linux's PATH_MAX less its NUL).
-const MAX_TARGET_LEN: usize = 4095;
+pub(super) const MAX_TARGET_LEN: usize = 4095;
 
 /// Checks a name that is to be made in a directory.
 fn new_name(name: Name<'_>) -> Result<()> {
@@ -63,11 +63,20 @@ impl Txn<'_> {
     /// Puts a fresh inode under a free name. What S3 does not list makes its directory explicit, so that a directory
     /// always has a key below it or is one.
     fn add_node(&mut self, dir: DirId, name: Name<'_>, node: &NodeRow) -> Result<()> {
-        new_name(name)?;
         self.check_free(dir, name)?;
-        let holder = Holder::Entry { dir, name: name.bytes.to_vec() };
+        let (holder, marker) = match name.form {
+            // `%@self`: the bytes of the key `dir/`. A bucket's root has no such key.
+            Form::Marker if dir != self.bucket && node.file().is_some() => (Holder::Marker(dir), true),
+            _ => {
+                new_name(name)?;
+                (Holder::Entry { dir, name: name.bytes.to_vec() }, false)
+            }
+        };
+        if let (true, Some(empty)) = (marker, read_node(self, &holder)?) {
+            self.unname(&holder, empty, None)?;
+        }
+        let parent = self.touch_dir(dir, 0, marker || node.file().is_none())?;
         self.put_node(&holder, None, node)?;
-        let parent = self.touch_dir(dir, 0, node.file().is_none())?;
         self.stale_entry(parent.attr.ino, name.bytes);
         let bucket = self.bucket;
         self.adopted(node.attr.ino, Place::Held { holder, bucket });

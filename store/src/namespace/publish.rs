@@ -13,7 +13,7 @@ use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Checksum, Content};
-use crate::types::{Caller, ETag, Ino};
+use crate::types::{Caller, ETag, Ino, Timestamp};
 use crate::unixfs::Profile;
 
 /// How long a read at the other door waits for the RELEASE that follows a close (it comes after close returned).
@@ -51,12 +51,16 @@ impl Engine {
             // Without a name there is nothing to publish.
             _ => return Ok(false),
         };
+        // What the row said of the times before the file was looked at: who sets them meanwhile is right.
+        let times_of_row = self.load_node(inode)?.attr.mtime;
         let before = local::stat(live.file())?;
         // Whoever has it open, even for reading, may have it mapped or be reading it directly.
         let may_seal = open.handles == 0;
         if let Some(copied) = &open.copied {
             let unchanged = copied.size == before.size && copied.mtime == before.mtime;
-            let soon = open.unflushed > 0 && copied.at.elapsed() < copied.took * COPY_PACE;
+            let soon = open.unflushed > 0
+                && copied.ended == open.ended
+                && copied.at.elapsed() < copied.took * COPY_PACE;
             if !may_seal && (unchanged || soon) {
                 return Ok(false);
             }
@@ -70,17 +74,18 @@ impl Engine {
             (self.chunks.publish_copy(&live, profile)?, false)
         };
         let (root, size) = (stored.root, stored.size);
-        match self.commit_publish(inode, bucket, stored, profile, before.mtime, sealed) {
+        match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed) {
             Ok(changed) if sealed => {
                 tracing::trace!(inode = %inode.ino, %root, size, "published");
                 open.copied = None;
-                self.clear_live(inode, Data::None);
-                self.chunks.discard_live(inode.ino)?;
+                // The bytes of the live file are all there is until the record is durable.
+                self.discard_later(inode);
                 Ok(changed)
             }
             Ok(changed) => {
                 let took = started.elapsed();
-                open.copied = Some(Copied { size: before.size, mtime: before.mtime, at: Instant::now(), took });
+                let (size, mtime) = (before.size, before.mtime);
+                open.copied = Some(Copied { size, mtime, ended: open.ended, at: Instant::now(), took });
                 self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most.max(took * COPY_PACE));
                 Ok(changed)
             }
@@ -135,7 +140,7 @@ impl Engine {
         bucket: crate::types::Id,
         mut stored: Stored,
         profile: Profile,
-        mtime: crate::types::Timestamp,
+        (times_of_row, mtime): (Timestamp, Timestamp),
         sealed: bool,
     ) -> Result<bool> {
         let caller = Caller::worker("publish");
@@ -148,7 +153,7 @@ impl Engine {
                 Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino)
             })?;
             let mut new = old.clone();
-            if mtime != old.attr.mtime {
+            if old.attr.mtime == times_of_row && mtime != times_of_row {
                 new.attr.ctime = old.attr.ctime.max(mtime);
                 new.attr.mtime = mtime;
             }
@@ -201,7 +206,7 @@ impl Namespace {
                 first_error.get_or_insert(error);
             }
         }
-        self.0.meta.durable_blocking(self.0.meta.head())?;
+        self.0.discard_durable(true)?;
         first_error.map_or(Ok(()), Err)
     }
 }

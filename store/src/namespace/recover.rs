@@ -57,6 +57,7 @@ impl Engine {
             progress.report("publishing files that were open", done as u64, Some(found.len() as u64));
             self.recover_one(*ino, row)?;
         }
+        self.discard_durable(true)?;
         for ino in self.chunks.list_live()? {
             if self.lives.get(ino).is_none() {
                 self.chunks.discard_live(ino)?;

@@ -87,6 +87,7 @@ fn unlink_while_open_keeps_the_bytes_until_the_last_close() {
     assert!(f.keys().is_empty());
     f.ns.release(&handle).unwrap();
     assert!(f.keys().is_empty());
+    f.ns.publish_all().unwrap();
     assert!(f.ns.chunks().list_live().unwrap().is_empty());
 }
 
