@@ -15,10 +15,14 @@ use pinfold_store::types::{Caller, Ino};
 use crate::attr::Entry;
 use crate::door::Door;
 use crate::errno::{Failure, Outcome};
+use crate::passthrough::Use;
 use crate::privilege;
 
 /// The most that one `copy_file_range` copies: a bound on how long it takes. Callers go on where it ended.
 const COPY_AT_ONCE: u64 = 64 << 20;
+
+/// The kernel's mark of an open to run a program (`__FMODE_EXEC` in its include/linux/fs.h; not among libc's).
+const EXEC: i32 = 0x20;
 
 /// Handles by the number that the kernel knows them by.
 pub(crate) struct Handles<T> {
@@ -62,8 +66,8 @@ impl<T> Handles<T> {
 pub(crate) struct OpenFile {
     /// The store's handle.
     pub(crate) handle: Arc<FileHandle>,
-    /// It was opened for writing.
-    writes: bool,
+    /// What it was opened for.
+    used: Use,
     /// The kernel writes it by itself: the daemon hears of nothing until flush.
     kernel_writes: bool,
 }
@@ -111,11 +115,17 @@ impl Door {
     ) -> Outcome<Opened> {
         let ino = self.numbers.to_store(number);
         let mode = open_mode(flags.0);
+        // The kernel looks whether a program runs before it asks for an open for writing, but after one for reading
+        // that truncates.
+        if mode.truncate && !mode.write && self.backings.runs(ino) {
+            return Err(Errno::ETXTBSY.into());
+        }
         let handle = self.namespace.open_file(caller, ino, mode)?;
         if mode.truncate && privilege::clears(caller.uid) {
             self.clear_privileges(caller, ino)?;
         }
-        let opened = self.serve(handle, mode, register);
+        let used = Use { writes: mode.write, runs: flags.0 & EXEC != 0 };
+        let opened = self.serve(handle, used, register);
         if opened.backing.is_some() && mode.write {
             self.drop_attributes(ino);
         }
@@ -143,7 +153,7 @@ impl Door {
             Err(error) => return Err(error.into()),
         };
         self.other_form_changed(new.parent, new.name.bytes, new.name.form);
-        let opened = self.serve(handle, open, register);
+        let opened = self.serve(handle, Use { writes: open.write, runs: false }, register);
         // One time goes for name and attributes; only a store through a mapping of this new file can make its
         // attributes old before its first flush drops them.
         let attr_ttl = self.ttls.attr;
@@ -154,13 +164,13 @@ impl Door {
     fn serve(
         &self,
         handle: Arc<FileHandle>,
-        mode: OpenMode,
+        used: Use,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
     ) -> Opened {
         let ino = handle.ino();
         let file = if self.backings.enabled() { handle.passthrough() } else { None };
-        let backing = self.backings.join(ino, mode.write, file.as_deref(), register);
-        let kernel_writes = backing.is_some() && mode.write;
+        let backing = self.backings.join(ino, used, file.as_deref(), register);
+        let kernel_writes = backing.is_some() && used.writes;
         let mut flags = FopenFlags::empty();
         if backing.is_some() {
             self.meters.passthrough_opens.increment(1);
@@ -175,7 +185,7 @@ impl Door {
                 flags |= FopenFlags::FOPEN_KEEP_CACHE;
             }
         }
-        Opened { number: self.files.insert(OpenFile { handle, writes: mode.write, kernel_writes }), backing, flags }
+        Opened { number: self.files.insert(OpenFile { handle, used, kernel_writes }), backing, flags }
     }
 
     /// Before an `O_SYNC` open of a file that the kernel writes is answered: its writes sync the bytes, and nobody will
@@ -226,7 +236,7 @@ impl Door {
     /// comes next finds the backing file gone.
     pub(crate) fn release(&self, number: fuser::FileHandle) -> Outcome<Arc<OpenFile>> {
         let file = self.files.remove(number)?;
-        self.backings.leave(file.handle.ino(), file.writes);
+        self.backings.leave(file.handle.ino(), file.used);
         Ok(file)
     }
 

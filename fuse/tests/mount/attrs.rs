@@ -1,8 +1,9 @@
 //! Attributes: modes, owners, times, extended attributes.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags};
 
@@ -126,6 +127,28 @@ fn a_change_by_another_takes_privileges_away() {
         chmod(&path, 0o2666);
         as_user(NOBODY, NOBODY, || open().write_all_at(b"x", 0).unwrap());
         assert_eq!(mode(&path), 0o2666, "setgid without group execution");
+    });
+}
+
+#[test]
+fn a_program_that_runs_is_not_written_to() {
+    each(|rig| {
+        let path = rig.at("sleep");
+        fs::copy("/bin/sleep", &path).unwrap();
+        let mut program = Command::new(&path).arg("600").spawn().unwrap();
+        let refused = [
+            OpenOptions::new().write(true).open(&path),
+            OpenOptions::new().write(true).truncate(true).open(&path),
+            OpenOptions::new().read(true).custom_flags(libc::O_TRUNC).open(&path),
+        ];
+        let running = program.try_wait().unwrap().is_none();
+        program.kill().unwrap();
+        program.wait().unwrap();
+        for result in refused {
+            assert_eq!(errno(result), libc::ETXTBSY);
+        }
+        assert!(running);
+        assert_eq!(fs::metadata(&path).unwrap().size(), fs::metadata("/bin/sleep").unwrap().size());
     });
 }
 

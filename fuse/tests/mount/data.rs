@@ -88,8 +88,8 @@ fn o_append_from_two_descriptors_loses_nothing() {
         let append = || OpenOptions::new().append(true).create(true).open(rig.at("log")).unwrap();
         let (mut one, mut two) = (append(), append());
         for n in 0..200 {
-            write!(one, "one {n}\n").unwrap();
-            write!(two, "two {n}\n").unwrap();
+            writeln!(one, "one {n}").unwrap();
+            writeln!(two, "two {n}").unwrap();
         }
         // Set later, by fcntl.
         let late = File::options().write(true).open(rig.at("log")).unwrap();

@@ -104,6 +104,11 @@ impl Handle {
         })
     }
 
+    /// The content file that is behind the handle now.
+    pub(super) fn file(&self) -> Option<Arc<File>> {
+        self.file.read().clone()
+    }
+
     /// Reads go to `file` from when this returns; none is under way on the old one.
     pub(super) fn swap_file(&self, file: Arc<File>) {
         *self.file.write() = Some(file);

@@ -37,6 +37,7 @@ mod space;
 mod store;
 mod sys;
 mod unseal;
+mod verify;
 mod writer;
 
 #[cfg(any(test, feature = "testkit"))]
@@ -63,6 +64,7 @@ pub use recover::{Progress, ProgressFn};
 pub use space::{DiskSpace, Usage};
 pub use store::InlineLookup;
 pub use unseal::SealedFile;
+pub use verify::{Damage, VerifyReport};
 pub use writer::{ObjectWriter, Stored, WriteOptions};
 
 /// The store. Clones are the same store; when the last is dropped, and every reader and writer of it, its threads end
@@ -205,6 +207,12 @@ impl ChunkStore {
     /// on. One call at a time; others wait. Called again at once while [`CollectReport::more`].
     pub fn collect(&self, roots: &dyn Roots, budget: &CollectBudget) -> Result<CollectReport> {
         self.0.collect(roots, budget)
+    }
+
+    /// Reads everything and compares it with its CIDs: the scrub. Nothing is changed; everything else may go on. An error
+    /// only if the index or a thread fails: damage is in the report.
+    pub fn verify_all(&self, progress: &ProgressFn<'_>) -> Result<VerifyReport> {
+        self.0.verify_all(progress)
     }
 
     /// Bytes and files, and how full the disk is.

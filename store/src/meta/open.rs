@@ -168,7 +168,13 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
     match std::fs::read_to_string(replica.join("engine")) {
         // Never completely made.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Found::Damaged(Error::corrupt("the file that names the replica's engine is damaged")));
+        }
         Err(e) => return Err(Error::io("cannot read the replica's engine", e)),
+        Ok(name) if name.trim().parse::<EngineKind>().is_err() => {
+            return Ok(Found::Damaged(Error::corrupt("the file that names the replica's engine is damaged")));
+        }
         Ok(name) if name.trim() != config.engine.name() => {
             return Err(Error::new(ErrorKind::InvalidArgument, "the replica was made by another metadata engine")
                 .with("configured", config.engine)

@@ -19,7 +19,7 @@ use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
 /// Permission bits of an object put over S3 without `x-amz-meta-mode`.
 const OBJECT_MODE: u32 = 0o644;
 /// How often a read looks again when what it found is replaced or collected under its hands.
-const READ_RETRIES: usize = 8;
+const READ_RETRIES: usize = 32;
 
 /// An object to be named: its content, ETag and metadata, whatever way they came.
 pub(super) struct NewObject {
@@ -170,20 +170,30 @@ fn object_mode(node: &NodeRow) -> Option<u32> {
 impl Engine {
     /// The object of a key with nothing unpublished (S6): a live file is published first, with bounded retries.
     pub(super) fn published(&self, bucket: &BucketRow, name: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
+        let mut found = None;
         for _ in 0..READ_RETRIES {
             let (holder, node) =
                 find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))?;
             if !node.file().is_some_and(|file| file.live) {
-                return Ok((holder, node));
+                found = Some((holder, node));
+                break;
             }
             if !self.publish_now(node.attr.ino)? {
                 // Nothing left to publish: perhaps because somebody else just did, after this row was read, or because
                 // the name stands for another file by now.
                 match find_key(self, bucket.id, bucket.profile, key)? {
-                    Some((holder, now)) if now.attr.ino == node.attr.ino => return Ok((holder, now)),
+                    Some((holder, now)) if now.attr.ino == node.attr.ino => {
+                        found = Some((holder, now));
+                        break;
+                    }
                     _ => {}
                 }
             }
+        }
+        // What S3 has shown, a crash does not take back.
+        self.meta.durable_blocking(self.meta.head())?;
+        if let Some(found) = found {
+            return Ok(found);
         }
         // Else somebody writes faster than we publish: the last published state is served (ruling 20).
         find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))

@@ -13,7 +13,7 @@ use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Checksum, Content};
-use crate::types::{Caller, ETag, Ino};
+use crate::types::{Caller, ETag, Ino, Timestamp};
 use crate::unixfs::Profile;
 
 /// How long a read at the other door waits for the RELEASE that follows a close (it comes after close returned).
@@ -51,6 +51,8 @@ impl Engine {
             // Without a name there is nothing to publish.
             _ => return Ok(false),
         };
+        // What the row said of the times before the file was looked at: who sets them meanwhile is right.
+        let times_of_row = self.load_node(inode)?.attr.mtime;
         let before = local::stat(live.file())?;
         // Whoever has it open, even for reading, may have it mapped or be reading it directly.
         let may_seal = open.handles == 0;
@@ -72,7 +74,7 @@ impl Engine {
             (self.chunks.publish_copy(&live, profile)?, false)
         };
         let (root, size) = (stored.root, stored.size);
-        match self.commit_publish(inode, bucket, stored, profile, before.mtime, sealed) {
+        match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed) {
             Ok(changed) if sealed => {
                 tracing::trace!(inode = %inode.ino, %root, size, "published");
                 open.copied = None;
@@ -138,7 +140,7 @@ impl Engine {
         bucket: crate::types::Id,
         mut stored: Stored,
         profile: Profile,
-        mtime: crate::types::Timestamp,
+        (times_of_row, mtime): (Timestamp, Timestamp),
         sealed: bool,
     ) -> Result<bool> {
         let caller = Caller::worker("publish");
@@ -151,7 +153,7 @@ impl Engine {
                 Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino)
             })?;
             let mut new = old.clone();
-            if mtime != old.attr.mtime {
+            if old.attr.mtime == times_of_row && mtime != times_of_row {
                 new.attr.ctime = old.attr.ctime.max(mtime);
                 new.attr.mtime = mtime;
             }

@@ -132,6 +132,13 @@ pub(super) fn a_flipped_byte_is_corrupt_and_never_read(rig: Rig) {
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ 4], at).unwrap();
     }
+    let scrub = rig.store.verify_all(&|_| {}).unwrap();
+    let mut damaged: Vec<_> = scrub.damage.iter().map(|d| d.cid).collect();
+    let mut expected = vec![unixfs::raw_cid(&bytes[MIB..2 * MIB]), small_root];
+    damaged.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!((damaged, scrub.damaged), (expected, 2));
+    assert_eq!((scrub.objects, scrub.blocks), (1, 5), "three chunks, a node, a block in a slab");
     let reader = rig.store.reader(&root, 3 << 20).unwrap();
     assert_eq!(reader.read_at(0, MIB).unwrap(), bytes[..MIB]);
     let error = reader.read_at(MIB as u64 + 5, 10).unwrap_err();
@@ -150,6 +157,8 @@ pub(super) fn a_flipped_byte_is_corrupt_and_never_read(rig: Rig) {
     rig.commit(rig.put(&small));
     assert_eq!(rig.read(&root, 3 << 20), bytes);
     assert_eq!(rig.read(&small_root, 30_000), small);
+    rig.collect();
+    assert_eq!(rig.store.verify_all(&|_| {}).unwrap().damaged, 0);
 }
 
 pub(super) fn what_nobody_holds_is_collected(rig: Rig) {

@@ -239,6 +239,9 @@ proptest! {
         let disk = disk_use(&rig.dir.join("content")) + disk_use(&rig.dir.join("slabs"));
         prop_assert!(disk <= live + live / 10 + (128 << 10), "{} on disk for {:?}", disk, usage);
 
+        let scrub = rig.store.verify_all(&|_| {}).unwrap();
+        prop_assert!(scrub.damaged == 0, "{:?}", scrub);
+
         // The same from the files alone, then nothing at all.
         let rig = rig.reopen(true);
         for (root, recipe) in &names {

@@ -6,11 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::format::{GROUP_HEADER, GROUP_MAGIC, GroupHeader, GroupKind, SEGMENT_HEADER, SegmentHeader};
-use super::segment::{SegmentFile, Step, Walk, damage, list, read_header};
+use super::segment::{SegmentFile, Step, Walk, damage, fill, list, read_header};
 use crate::error::{Error, IoContext, Result};
 use crate::types::Seq;
-
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// What opening a journal found.
 #[derive(Clone, Debug, Default)]
@@ -202,12 +200,7 @@ pub(super) fn recover(dir: &Path) -> Result<Option<Found>> {
     if let Some(cut) = &cut {
         // The rest must read as zeros, or a later crash could leave old bytes behind a new tail. Written, not
         // truncated: the reserved room stays reserved, even on a full disk.
-        let mut at = cut.at;
-        while at < cut.at + cut.bytes {
-            let length = (cut.at + cut.bytes - at).min(ZEROS.len() as u64);
-            file.write_all_at(&ZEROS[..length as usize], at).at("cannot cut a torn log tail")?;
-            at += length;
-        }
+        fill(&file, cut.at, cut.at + cut.bytes).at("cannot cut a torn log tail")?;
     }
     settle(&file, &scan)?;
     sizes.push((last.clone(), scan.end));
