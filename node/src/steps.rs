@@ -69,6 +69,7 @@ pub async fn open_store(config: &NodeConfig) -> Result<Namespace, Failure> {
 }
 
 /// The S3 endpoint while it runs; without one, all waits are for ever and all else does nothing.
+#[derive(Default)]
 pub struct RunningS3 {
     door: Option<(Arc<S3Door>, JoinHandle<pinfold_store::Result<()>>)>,
 }
@@ -110,7 +111,7 @@ pub async fn serve_s3(
     root: &RootCredentials,
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
-    let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3 { door: None }) };
+    let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
     let door = Arc::new(S3Door::bind(address, config, namespace.clone(), root).await?);
     let task = tokio::spawn({
         let (door, stop) = (Arc::clone(&door), stop.child_token());

@@ -14,7 +14,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn pinfold(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pinfold"));
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|n| n.to_string_lossy().starts_with("PINFOLD_"));
-    ours.for_each(|name| drop(command.env_remove(name)));
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
     // A configuration of this machine must not be read.
     let empty = data.parent().unwrap().join("empty.toml");
     std::fs::write(&empty, "").unwrap();
@@ -202,6 +204,33 @@ fn refusals_have_their_exit_codes() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let (code, text) = run(&["serve"], &[]);
     assert!(code == 78 && text.contains("chmod 600") && !text.contains("long-enough"), "{text}");
+}
+
+/// A start that fails half-way takes down what it had put up, and says why.
+#[test]
+fn a_start_that_fails_half_way_cleans_up() {
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let serve = |s3: &str, mount: &str| {
+        let args = ["serve", "--admin", "off", "--engine", "memory", "--reserve", "0", "--s3", s3];
+        let mut command = pinfold(&data);
+        command.args(args);
+        if !mount.is_empty() {
+            command.args(["--mount", mount]);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text) = serve(&address, "");
+    assert!(code == Some(1) && text.contains("pinfold: ") && text.contains("stopped"), "{text}");
+    assert!(!data.join("admin.sock").exists());
+    let (code, text) = serve("127.0.0.1:0", &format!("{}=no-such-bucket", base.path().join("mnt").display()));
+    assert!(code == Some(1) && text.contains("cannot mount") && text.contains("stopped"), "{text}");
+    assert!(!data.join("admin.sock").exists());
+    let fsck = pinfold(&data).arg("fsck").output().unwrap();
+    assert!(fsck.status.success());
 }
 
 #[test]
