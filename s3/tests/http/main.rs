@@ -1,5 +1,7 @@
 //! The S3 door with real requests: a server on the loopback over a namespace in a temporary folder.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside the functions that clippy knows as tests
+
 mod auth;
 mod buckets;
 mod checksums;
