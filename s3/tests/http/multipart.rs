@@ -78,7 +78,7 @@ async fn wrong_lists_and_uploads() {
     complete(&server, &id, &[one.clone(), two.clone()]).await.refused(400, "EntityTooSmall");
     complete(&server, &id, &[]).await.refused(400, "MalformedXML");
     let sized = Req::new("POST", &format!("/bkt/k?uploadId={id}"))
-        .body(list(&[one.clone()]))
+        .body(list(std::slice::from_ref(&one)))
         .header("x-amz-mp-object-size", "7");
     server.call(sized).await.refused(400, "InvalidRequest");
     for number in ["0", "10001", "-1", "x"] {
@@ -87,7 +87,7 @@ async fn wrong_lists_and_uploads() {
     }
     for bad in ["nonsense", "00000000000000000000000000000000"] {
         part(&server, bad, 1, "x".into()).await.refused(404, "NoSuchUpload");
-        complete(&server, bad, &[one.clone()]).await.refused(404, "NoSuchUpload");
+        complete(&server, bad, std::slice::from_ref(&one)).await.refused(404, "NoSuchUpload");
     }
     assert_eq!(server.delete(&format!("/bkt/k?uploadId={id}")).await.status, 204);
     complete(&server, &id, &[one]).await.refused(404, "NoSuchUpload");
