@@ -209,7 +209,7 @@ impl Engine {
                     _ => None,
                 }
             }
-            Data::None | Data::Sealing(_) => None,
+            Data::None | Data::Sealing(..) => None,
         };
         Ok(())
     }
@@ -365,7 +365,7 @@ impl Namespace {
         match data {
             Data::Live(file) => Ok(local::read(file.file(), offset, len)?.into()),
             Data::Sealed(reader) => reader.read_at(offset, len),
-            Data::None | Data::Sealing(_) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
+            Data::None | Data::Sealing(..) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
         }
     }
 
@@ -442,7 +442,7 @@ impl Namespace {
                 None if offset >= reader.size() => Ok(None),
                 None => Ok(Some(if data { offset } else { reader.size() })),
             },
-            Data::None | Data::Sealing(_) => Ok(None),
+            Data::None | Data::Sealing(..) => Ok(None),
         }
     }
 

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::inode::Inode;
 use super::local::LocalStat;
 use crate::chunk::{LiveFile, ObjectReader};
-use crate::types::{Ino, Seq};
+use crate::types::{Ino, Seq, Timestamp};
 
 /// Where an open inode's bytes are.
 #[derive(Clone)]
@@ -25,8 +25,9 @@ pub(super) enum Data {
     Sealed(Arc<ObjectReader>),
     /// A live file.
     Live(Arc<LiveFile>),
-    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile.
-    Sealing(LocalStat),
+    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile, and the mtime that
+    /// the row had then (another one was set since, and holds).
+    Sealing(LocalStat, Timestamp),
 }
 
 /// What opening and releasing keep of an inode.

@@ -21,7 +21,7 @@ const STALE_RETRIES: usize = 64;
 
 /// A row that names a live file which is not there any more: it was read just before the file was published.
 fn is_stale(node: &NodeRow, inode: Option<&Inode>) -> bool {
-    let live = |inode: &Inode| matches!(&*inode.data.read(), Data::Live(_) | Data::Sealing(_));
+    let live = |inode: &Inode| matches!(&*inode.data.read(), Data::Live(_) | Data::Sealing(..));
     node.file().is_some_and(|file| file.live) && !inode.is_some_and(live)
 }
 
@@ -165,7 +165,8 @@ impl Engine {
         let mut stat = stat_node(node);
         let live = match &*inode.data.read() {
             Data::Live(file) => Some(local::stat(file.file())?),
-            Data::Sealing(live) => Some(*live),
+            Data::Sealing(live, of_row) if *of_row == node.attr.mtime => Some(*live),
+            Data::Sealing(live, _) => Some(local::LocalStat { mtime: node.attr.mtime, ..*live }),
             _ => None,
         };
         if let Some(live) = live {

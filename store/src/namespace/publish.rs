@@ -68,7 +68,7 @@ impl Engine {
         let started = Instant::now();
         let (stored, sealed) = if may_seal {
             drop(live);
-            self.seal(inode, before, profile)?
+            self.seal(inode, before, times_of_row, profile)?
         } else {
             (self.chunks.publish_copy(&live, profile)?, false)
         };
@@ -99,8 +99,14 @@ impl Engine {
 
     /// Stores a live file that nobody has open: small ones in the log or a slab, others become content files. The live
     /// file itself is let go of after the commit. True if it was sealed, false if a copy was published.
-    fn seal(&self, inode: &Inode, before: LocalStat, profile: Profile) -> Result<(Stored, bool)> {
-        let Data::Live(live) = std::mem::replace(&mut *inode.data.write(), Data::Sealing(before)) else {
+    fn seal(
+        &self,
+        inode: &Inode,
+        before: LocalStat,
+        times_of_row: Timestamp,
+        profile: Profile,
+    ) -> Result<(Stored, bool)> {
+        let Data::Live(live) = std::mem::replace(&mut *inode.data.write(), Data::Sealing(before, times_of_row)) else {
             return Err(Error::new(ErrorKind::Internal, "a live file went away while it was published"));
         };
         let sealed = (|| {
