@@ -260,7 +260,8 @@ fn connect(config: &MountConfig, path: &Path, fs: Fs) -> Result<(Session<Fs>, Wa
     let mut fuser = Config::default();
     fuser.acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
     fuser.n_threads = Some(config.request_threads());
-    fuser.clone_fd = true;
+    // A descriptor of the device for each thread; where only fusermount3 may open it, they share one.
+    fuser.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
     let options = Options {
         source: &config.fs_name,
         read_only: config.read_only,

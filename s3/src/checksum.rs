@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use pinfold_store::meta::rows::{Checksum, ChecksumType};
+use pinfold_store::namespace::s3_types::UploadInfo;
 use s3s::{S3Error, S3Result, TrailingHeaders};
 use sha1::Digest;
 
@@ -92,13 +93,8 @@ impl Algorithm {
     }
 
     /// The type of an upload: AWS has no composite CRC64NVME and no whole-object SHA of parts.
-    pub(crate) fn upload_type(self, asked: Option<&str>) -> S3Result<ChecksumType> {
-        let kind = match asked {
-            None => self.default_type(),
-            Some("COMPOSITE") => ChecksumType::Composite,
-            Some("FULL_OBJECT") => ChecksumType::FullObject,
-            Some(_) => return Err(invalid_request("Value for x-amz-checksum-type header is invalid.")),
-        };
+    pub(crate) fn upload_type(self, asked: Option<ChecksumType>) -> S3Result<ChecksumType> {
+        let kind = asked.unwrap_or_else(|| self.default_type());
         let impossible = match kind {
             ChecksumType::Composite => self == Self::Crc64Nvme,
             ChecksumType::FullObject => matches!(self, Self::Sha1 | Self::Sha256),
@@ -120,6 +116,14 @@ pub(crate) fn type_name(kind: ChecksumType) -> &'static str {
         ChecksumType::FullObject => "FULL_OBJECT",
         ChecksumType::Composite => "COMPOSITE",
     }
+}
+
+/// Reads `x-amz-checksum-type`, in any case.
+pub(crate) fn parse_type(text: &str) -> S3Result<ChecksumType> {
+    [ChecksumType::FullObject, ChecksumType::Composite]
+        .into_iter()
+        .find(|kind| type_name(*kind).eq_ignore_ascii_case(text))
+        .ok_or_else(|| invalid_request("Value for x-amz-checksum-type header is invalid."))
 }
 
 /// A running checksum.
@@ -160,6 +164,26 @@ impl Hasher {
             Self::Crc64Nvme(h) => h.sum64().to_be_bytes().to_vec(),
             Self::Sha1(h) => h.finalize().to_vec(),
             Self::Sha256(h) => h.finalize().to_vec(),
+        }
+    }
+}
+
+/// What an upload does about checksums.
+pub(crate) struct Sums {
+    /// The algorithm that its parts keep.
+    pub(crate) kept: Algorithm,
+    /// Whether the object's checksum is composite.
+    pub(crate) kind: ChecksumType,
+    /// The client asked for it; else it is the default, and is not shown before the object is complete.
+    pub(crate) asked: bool,
+}
+
+impl Sums {
+    pub(crate) fn of(upload: &UploadInfo) -> Self {
+        let named = upload.checksum.as_ref().and_then(|(name, kind)| Some((Algorithm::parse(name)?, *kind)));
+        match named {
+            Some((kept, kind)) => Self { kept, kind, asked: true },
+            None => Self { kept: Algorithm::Crc64Nvme, kind: ChecksumType::FullObject, asked: false },
         }
     }
 }
@@ -205,27 +229,27 @@ impl Plan {
         if let Some(name) = headers.get("x-amz-sdk-checksum-algorithm")
             && Algorithm::require(name.to_str().unwrap_or_default())? != algorithm
         {
-            return Err(invalid_request(format!(
-                "Value for x-amz-sdk-checksum-algorithm header is invalid: {} was sent.",
-                algorithm.header()
-            )));
+            return Err(invalid_request("Value for x-amz-sdk-checksum-algorithm header is invalid."));
         }
         Ok(Self { algorithm, also: None, expected })
     }
 
-    /// The plan for a part of an upload that keeps `kept`: a part may bring another checksum only where the upload's
-    /// was not asked for but given (CRC64NVME by default); then both are computed.
-    pub(crate) fn for_upload(self, kept: Algorithm) -> S3Result<Self> {
-        if self.algorithm == kept || self.expected == Expected::Nothing {
-            return Ok(Self { algorithm: kept, ..self });
+    /// The plan for a part of an upload: the part brings the checksum that was asked for, or none if it is of the whole
+    /// object. Where none was asked for, it may bring any: then both are computed.
+    pub(crate) fn for_part(self, sums: &Sums) -> S3Result<Self> {
+        let sent = self.expected != Expected::Nothing;
+        if sent && !sums.asked && self.algorithm != sums.kept {
+            return Ok(Self { algorithm: sums.kept, also: Some(self.algorithm), expected: self.expected });
         }
-        if kept == Algorithm::Crc64Nvme {
-            return Ok(Self { algorithm: kept, also: Some(self.algorithm), expected: self.expected });
+        let fits =
+            if sent { self.algorithm == sums.kept } else { !sums.asked || sums.kind == ChecksumType::FullObject };
+        if fits {
+            return Ok(Self { algorithm: sums.kept, ..self });
         }
         Err(invalid_request(format!(
             "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
-            kept.name().to_lowercase(),
-            self.algorithm.name().to_lowercase()
+            sums.kept.name(),
+            if sent { self.algorithm.name() } else { "null" }
         )))
     }
 
@@ -234,8 +258,8 @@ impl Plan {
         Running { kept: Hasher::new(self.algorithm), also: self.also.map(Hasher::new) }
     }
 
-    /// Compares, once the body has been read to its end; the checksum to keep.
-    pub(crate) fn verify(&self, running: Running, trailers: Option<&TrailingHeaders>) -> S3Result<Checksum> {
+    /// Compares, once the body has been read to its end.
+    pub(crate) fn verify(&self, running: Running, trailers: Option<&TrailingHeaders>) -> S3Result<Verified> {
         let kept = running.kept.finish();
         let also = running.also.map(Hasher::finish);
         let checked = self.also.unwrap_or(self.algorithm);
@@ -248,11 +272,49 @@ impl Plan {
         if expected.is_some_and(|e| e != *computed) {
             return Err(checksum_mismatch(checked.name()));
         }
-        Ok(Checksum {
-            algorithm: self.algorithm.name().to_owned(),
-            value: STANDARD.encode(kept),
+        let checksum = |algorithm: Algorithm, value: &[u8]| Checksum {
+            algorithm: algorithm.name().to_owned(),
+            value: STANDARD.encode(value),
             kind: ChecksumType::FullObject,
-        })
+        };
+        let sent = (self.expected != Expected::Nothing).then(|| checksum(checked, computed));
+        Ok(Verified { kept: checksum(self.algorithm, &kept), sent })
+    }
+}
+
+/// What came of a [`Plan`].
+pub(crate) struct Verified {
+    /// The checksum to keep.
+    pub(crate) kept: Checksum,
+    /// The one that the client sent, which is right.
+    pub(crate) sent: Option<Checksum>,
+}
+
+/// A whole object's checksum as CompleteMultipartUpload names it, without the number of parts.
+pub(crate) struct Whole {
+    /// Its algorithm.
+    pub(crate) algorithm: Algorithm,
+    /// Base64.
+    pub(crate) value: String,
+}
+
+/// Reads the `x-amz-checksum-*` header of a CompleteMultipartUpload; a composite one may end in `-N`.
+pub(crate) fn whole(headers: &HeaderMap) -> S3Result<Option<Whole>> {
+    let mut found = None;
+    for algorithm in Algorithm::ALL {
+        let name = algorithm.header();
+        let Some(value) = headers.get(name) else { continue };
+        let value = value.to_str().unwrap_or_default().split('-').next().unwrap_or_default();
+        if found.replace((algorithm, value)).is_some() {
+            return Err(several());
+        }
+    }
+    match found {
+        None => Ok(None),
+        Some((algorithm, value)) if algorithm.decode(value).is_some() => {
+            Ok(Some(Whole { algorithm, value: value.to_owned() }))
+        }
+        Some((algorithm, _)) => Err(invalid_request(format!("Value for {} header is invalid.", algorithm.header()))),
     }
 }
 
@@ -272,31 +334,31 @@ impl Running {
 }
 
 fn sent(headers: &HeaderMap) -> S3Result<Option<(Algorithm, Expected)>> {
-    let mut found = None;
-    for name in headers.keys().map(|n| n.as_str()).filter(|n| n.starts_with("x-amz-checksum-")) {
-        if matches!(name, "x-amz-checksum-algorithm" | "x-amz-checksum-type" | "x-amz-checksum-mode") {
-            continue;
-        }
-        let Some(algorithm) = Algorithm::ALL.into_iter().find(|a| a.header() == name) else {
+    const NO_VALUES: [&str; 3] = ["x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-checksum-mode"];
+    let is_value = |n: &&str| n.starts_with("x-amz-checksum-") && !NO_VALUES.contains(n);
+    let names: Vec<&str> = headers.keys().map(|n| n.as_str()).filter(is_value).collect();
+    let trailer =
+        headers.get("x-amz-trailer").map(|t| t.to_str().unwrap_or_default().trim()).filter(|t| *t != NO_TRAILER);
+    if names.len() + usize::from(trailer.is_some()) > 1 {
+        return Err(several());
+    }
+    if let Some(name) = names.first() {
+        let Some(algorithm) = Algorithm::ALL.into_iter().find(|a| a.header() == *name) else {
             return Err(invalid_request("The algorithm type you specified in x-amz-checksum- header is invalid."));
         };
-        let value = headers.get(name).and_then(|v| v.to_str().ok()).and_then(|v| algorithm.decode(v));
+        let value = headers.get(*name).and_then(|v| v.to_str().ok()).and_then(|v| algorithm.decode(v));
         let value = value.ok_or_else(|| invalid_request(format!("Value for {name} header is invalid.")))?;
-        if found.replace((algorithm, Expected::Header(value))).is_some() {
-            return Err(several());
-        }
+        return Ok(Some((algorithm, Expected::Header(value))));
     }
-    if let Some(trailer) = headers.get("x-amz-trailer") {
-        let name = trailer.to_str().unwrap_or_default().trim();
-        let Some(algorithm) = Algorithm::ALL.into_iter().find(|a| a.header().eq_ignore_ascii_case(name)) else {
-            return Err(invalid_request("The value specified in the x-amz-trailer header is not supported"));
-        };
-        if found.replace((algorithm, Expected::Trailer)).is_some() {
-            return Err(several());
-        }
+    let Some(name) = trailer else { return Ok(None) };
+    match Algorithm::ALL.into_iter().find(|a| a.header().eq_ignore_ascii_case(name)) {
+        Some(algorithm) => Ok(Some((algorithm, Expected::Trailer))),
+        None => Err(invalid_request("The value specified in the x-amz-trailer header is not supported")),
     }
-    Ok(found)
 }
+
+/// What `door` says in `x-amz-trailer` for a client that says nothing there, which s3s does not bear.
+pub(crate) const NO_TRAILER: &str = "none";
 
 fn several() -> S3Error {
     invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
@@ -413,7 +475,7 @@ mod tests {
         let plan = Plan::read(&map(headers)).unwrap();
         let mut running = plan.start();
         running.update(body);
-        plan.verify(running, None).map_err(|e| e.code().as_str().to_owned())
+        plan.verify(running, None).map(|v| v.kept).map_err(|e| e.code().as_str().to_owned())
     }
 
     #[test]
@@ -427,14 +489,23 @@ mod tests {
 
     #[test]
     fn parts_bring_the_uploads_checksum_or_none() {
+        let sums = |kept, kind, asked| Sums { kept, kind, asked };
+        let (full, composite) = (ChecksumType::FullObject, ChecksumType::Composite);
         let crc32 = || Plan::read(&map(&[("x-amz-checksum-crc32", "y/Q5Jg==")])).unwrap();
-        assert!(crc32().for_upload(Algorithm::Sha256).is_err());
-        assert_eq!(crc32().for_upload(Algorithm::Crc32).unwrap().also, None);
-        let both = crc32().for_upload(Algorithm::Crc64Nvme).unwrap();
+        let nothing = || Plan::read(&HeaderMap::new()).unwrap();
+        assert!(crc32().for_part(&sums(Algorithm::Sha256, composite, true)).is_err());
+        assert!(nothing().for_part(&sums(Algorithm::Sha256, composite, true)).is_err());
+        assert_eq!(nothing().for_part(&sums(Algorithm::Crc32, full, true)).unwrap().algorithm, Algorithm::Crc32);
+        assert_eq!(crc32().for_part(&sums(Algorithm::Crc32, composite, true)).unwrap().also, None);
+        let unasked = sums(Algorithm::Crc64Nvme, full, false);
+        assert_eq!(nothing().for_part(&unasked).unwrap().also, None);
+        let both = crc32().for_part(&unasked).unwrap();
         assert_eq!((both.algorithm, both.also), (Algorithm::Crc64Nvme, Some(Algorithm::Crc32)));
         let mut running = both.start();
         running.update(b"123456789");
-        assert_eq!(both.verify(running, None).unwrap().value, STANDARD.encode(0xAE8B_1486_0A79_9888u64.to_be_bytes()));
+        let verified = both.verify(running, None).unwrap();
+        assert_eq!(verified.kept.value, STANDARD.encode(0xAE8B_1486_0A79_9888u64.to_be_bytes()));
+        assert_eq!(verified.sent.unwrap().value, "y/Q5Jg==");
         let mut running = both.start();
         running.update(b"12345678");
         assert!(both.verify(running, None).is_err());
@@ -462,9 +533,10 @@ mod tests {
     fn upload_types() {
         assert_eq!(Algorithm::Crc32.upload_type(None).unwrap(), ChecksumType::Composite);
         assert_eq!(Algorithm::Crc64Nvme.upload_type(None).unwrap(), ChecksumType::FullObject);
-        assert_eq!(Algorithm::Crc32c.upload_type(Some("FULL_OBJECT")).unwrap(), ChecksumType::FullObject);
-        assert!(Algorithm::Sha1.upload_type(Some("FULL_OBJECT")).is_err());
-        assert!(Algorithm::Crc64Nvme.upload_type(Some("COMPOSITE")).is_err());
-        assert!(Algorithm::Crc32.upload_type(Some("HALF")).is_err());
+        assert_eq!(Algorithm::Crc32c.upload_type(Some(ChecksumType::FullObject)).unwrap(), ChecksumType::FullObject);
+        assert!(Algorithm::Sha1.upload_type(Some(ChecksumType::FullObject)).is_err());
+        assert!(Algorithm::Crc64Nvme.upload_type(Some(ChecksumType::Composite)).is_err());
+        assert_eq!(parse_type("full_object").unwrap(), ChecksumType::FullObject);
+        assert!(parse_type("HALF").is_err());
     }
 }

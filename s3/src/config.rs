@@ -63,7 +63,7 @@ impl Default for S3Config {
             header_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
-            max_head_bytes: 64 * 1024,
+            max_head_bytes: 32 * 1024,
             max_xml_bytes: 8 * 1024 * 1024,
             keepalive_after: Duration::from_secs(5),
             host_id: "pinfold".to_owned(),

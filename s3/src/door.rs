@@ -21,7 +21,7 @@ use crate::auth::{Credentials, Secrets};
 use crate::body::framing::Kind;
 use crate::body::incoming::{Digests, Received, linger};
 use crate::body::outgoing::Answer;
-use crate::checksum::Algorithm;
+use crate::checksum::{Algorithm, NO_TRAILER};
 use crate::config::S3Config;
 use crate::error::{invalid_request, plain};
 use crate::guard::{self, form_pairs};
@@ -65,7 +65,13 @@ impl Door {
                 respond::error(guard::too_busy())
             }
         };
-        let about = About { scope: &scope, method: &method, path: &path, host_id: &self.config.host_id };
+        let about = About {
+            scope: &scope,
+            method: &method,
+            path: &path,
+            host_id: &self.config.host_id,
+            max_xml: self.config.max_xml_bytes as u64,
+        };
         let mut answer = respond::finish(answer, &about);
         metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());
         if let Some(rest) = scope.take_leftover() {
@@ -98,7 +104,13 @@ impl Door {
             Ok(body) => body,
             Err(refused) => return respond::error(refused),
         };
+        let unsigned =
+            head.headers.get("x-amz-content-sha256").is_some_and(|v| Kind::of(v.as_bytes()) == Some(Kind::Unsigned));
         let mut request = Request::from_parts(head, Body::http_body(body));
+        if unsigned {
+            // S3 takes such a body without trailers, too.
+            request.headers_mut().entry("x-amz-trailer").or_insert(HeaderValue::from_static(NO_TRAILER));
+        }
         request.extensions_mut().insert(scope);
         let patience = self.config.keepalive_after;
         let answer: BoxFuture<'static, HttpResponse> = self.call(request).boxed();
@@ -108,6 +120,9 @@ impl Door {
     /// The body as s3s gets it.
     fn receive(&self, head: &Parts, body: Incoming, scope: &Arc<Scope>) -> S3Result<Received> {
         let chunked = head.headers.get("x-amz-content-sha256").and_then(|v| Kind::of(v.as_bytes()));
+        if chunked.is_some() {
+            check_chunked(head)?;
+        }
         let mut received = Received::new(body, scope.clone(), self.config.idle_timeout, chunked);
         if chunked.is_none() && !is_object_body(head) {
             received.expect(digests(head)?);
@@ -143,6 +158,18 @@ fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credenti
         builder.set_host(domains);
     }
     builder
+}
+
+/// s3s decodes chunks for every operation and takes any length for none.
+fn check_chunked(head: &Parts) -> S3Result<()> {
+    if !is_object_body(head) {
+        return Err(invalid_request("The value of x-amz-content-sha256 header is invalid."));
+    }
+    let length = head.headers.get("x-amz-decoded-content-length").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if length.is_none() {
+        return Err(plain(S3ErrorCode::MissingContentLength));
+    }
+    Ok(())
 }
 
 fn has_query(head: &Parts, name: &str) -> bool {

@@ -201,9 +201,9 @@ pub(crate) fn from_store(e: Error) -> S3Error {
 /// What a failure of a request's body means to its client.
 pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
     match failure {
-        BodyFailure::Incomplete => plain(S3ErrorCode::IncompleteBody),
+        BodyFailure::Incomplete => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
         BodyFailure::Timeout => plain(S3ErrorCode::RequestTimeout),
-        BodyFailure::Framing => plain(S3ErrorCode::IncompleteBody),
+        BodyFailure::Framing => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
         BodyFailure::ChunkTooLarge => custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST),
         BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
         BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
@@ -226,7 +226,7 @@ pub(crate) fn from_body(source: &StdError, scope: &Scope) -> S3Error {
         custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST)
     } else if text.contains("SignatureMismatch") {
         plain(S3ErrorCode::SignatureDoesNotMatch)
-    } else if text.contains("Trailer") {
+    } else if text.contains("Trailer") || scope.trailing() {
         custom("MalformedTrailerError", hyper::StatusCode::BAD_REQUEST)
     } else {
         plain(S3ErrorCode::IncompleteBody)

@@ -9,7 +9,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
 use crate::convert::key::percent_decode;
-use crate::error::{DETAIL, from_failure, message};
+use crate::error::{DETAIL, from_failure, message, plain};
 use crate::guard::payload_mismatch;
 use crate::scope::Scope;
 
@@ -23,6 +23,8 @@ pub(crate) struct About<'a> {
     pub(crate) path: &'a str,
     /// This host's name.
     pub(crate) host_id: &'a str,
+    /// The largest XML body.
+    pub(crate) max_xml: u64,
 }
 
 impl About<'_> {
@@ -95,7 +97,7 @@ fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
     let details = take_details(answer.headers_mut());
     let Some(xml) = answer.body().bytes() else { return answer };
     let Ok(text) = std::str::from_utf8(&xml) else { return answer };
-    if let Some(failed) = failed_body(text, about.scope) {
+    if let Some(failed) = failed_body(text, about) {
         return finish_error(error(failed), about);
     }
     if *about.method == Method::HEAD {
@@ -122,10 +124,14 @@ fn take_details(headers: &mut HeaderMap) -> Vec<(String, String)> {
 }
 
 /// s3s answers `InternalError` without a message if it cannot read an XML body to its end. Whose fault that was is
-/// known here: the body's own reader noticed, or, if all bytes came, they were not the signed ones.
-fn failed_body(xml: &str, scope: &Scope) -> Option<S3Error> {
+/// known here: it was too long, the body's own reader noticed, or, if all bytes came, they were not the signed ones.
+fn failed_body(xml: &str, about: &About<'_>) -> Option<S3Error> {
+    let scope = about.scope;
     if !xml.contains("<Code>InternalError</Code>") || xml.contains("<Message>") || scope.received() == 0 {
         return None;
+    }
+    if scope.received() > about.max_xml {
+        return Some(plain(S3ErrorCode::MaxMessageLengthExceeded));
     }
     Some(scope.failure().map_or_else(payload_mismatch, |failure| from_failure(&failure)))
 }
@@ -195,7 +201,7 @@ mod tests {
     use crate::scope::BodyFailure;
 
     fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
-        let about = About { scope, method: &method, path: "/b/a&b", host_id: "h1" };
+        let about = About { scope, method: &method, path: "/b/a&b", host_id: "h1", max_xml: 1000 };
         let answer = finish(error(error_), &about);
         assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
         let body = answer.body().bytes().unwrap();
@@ -217,7 +223,7 @@ mod tests {
     fn attributes_have_a_bare_etag() {
         let scope = Scope::new();
         scope.set_operation("GetObjectAttributes");
-        let about = About { scope: &scope, method: &Method::GET, path: "/b/k", host_id: "h1" };
+        let about = About { scope: &scope, method: &Method::GET, path: "/b/k", host_id: "h1", max_xml: 1000 };
         let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
         assert_eq!(answer.body().bytes().unwrap(), "<R><ETag>abc</ETag></R>");
@@ -232,7 +238,7 @@ mod tests {
             body.contains("<ArgumentName>max-keys</ArgumentName><ArgumentValue>&lt;5&gt;</ArgumentValue>"),
             "{body}"
         );
-        let about = About { scope: &scope, method: &Method::GET, path: "/", host_id: "h1" };
+        let about = About { scope: &scope, method: &Method::GET, path: "/", host_id: "h1", max_xml: 1000 };
         let answer = finish(error(crate::error::bad_argument("a", "b", "no")), &about);
         assert!(!answer.headers().contains_key(DETAIL));
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/xml");
@@ -264,6 +270,10 @@ mod tests {
         scope.fail(BodyFailure::Md5);
         let (_, body) = text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &scope);
         assert!(body.contains("BadDigest"), "{body}");
+        let long = Scope::new();
+        long.count_received(1001);
+        let (_, body) = text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &long);
+        assert!(body.contains("MaxMessageLengthExceeded"), "{body}");
         let real = crate::error::plain(S3ErrorCode::InternalError);
         assert_eq!(text(real, Method::POST, &scope).0.as_u16(), 500);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use hyper::body::Incoming;
@@ -34,6 +34,7 @@ pub(crate) struct Scope {
     pub(crate) started: Instant,
     operation: OnceLock<&'static str>,
     received: AtomicU64,
+    trailing: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
     leftover: Mutex<Option<Leftover>>,
 }
@@ -53,6 +54,7 @@ impl Scope {
             started: Instant::now(),
             operation: OnceLock::new(),
             received: AtomicU64::new(0),
+            trailing: AtomicBool::new(false),
             failure: Mutex::new(None),
             leftover: Mutex::new(None),
         })
@@ -74,6 +76,15 @@ impl Scope {
 
     pub(crate) fn count_received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The last chunk of an aws-chunked body was seen: what is wrong from here on is wrong with its trailers.
+    pub(crate) fn trailing(&self) -> bool {
+        self.trailing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_trailing(&self) {
+        self.trailing.store(true, Ordering::Relaxed);
     }
 
     /// The first failure counts: later ones follow from it.

@@ -18,7 +18,7 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use crate::ops::{attributes, bucket, copy, delete, get, head, list, multipart, put, tagging};
+use crate::ops::{attributes, bucket, complete, copy, delete, get, head, list, multipart, put, tagging};
 
 /// s3s's view of the door.
 #[derive(Clone)]
@@ -70,6 +70,6 @@ operations! {
     upload_part_copy => multipart::copy, UploadPartCopyInput, UploadPartCopyOutput;
     list_parts => multipart::list_parts, ListPartsInput, ListPartsOutput;
     list_multipart_uploads => multipart::list, ListMultipartUploadsInput, ListMultipartUploadsOutput;
-    complete_multipart_upload => multipart::complete, CompleteMultipartUploadInput, CompleteMultipartUploadOutput;
+    complete_multipart_upload => complete::complete, CompleteMultipartUploadInput, CompleteMultipartUploadOutput;
     abort_multipart_upload => multipart::abort, AbortMultipartUploadInput, AbortMultipartUploadOutput;
 }

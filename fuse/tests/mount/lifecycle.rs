@@ -2,9 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, chown};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use pinfold_fuse::{Mount, Passthrough};
 use pinfold_store::ErrorKind;
@@ -12,8 +12,8 @@ use pinfold_store::types::{BucketName, Caller};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::rig::{
-    Rig, bucket_config, can_mount, child, child_path, each, errno, errno_of, eventually, names, open_namespace,
-    pattern, read_write, same, shared,
+    NOBODY, Rig, as_user, bucket_config, can_mount, child, child_path, each, errno, errno_of, eventually, names,
+    open_namespace, pattern, read_write, same, shared,
 };
 
 fn mounts_at(path: &Path) -> Vec<String> {
@@ -197,6 +197,37 @@ fn child_serves_until_it_is_killed() {
     drop(file);
     println!("serving");
     std::thread::park();
+}
+
+#[test]
+fn somebody_without_rights_mounts_by_fusermount3() {
+    if !can_mount() {
+        return;
+    }
+    if Command::new("fusermount3").arg("-V").output().is_err() {
+        eprintln!("skipped: needs fusermount3 (package fuse3)");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let path = dir.path().join("mnt");
+    // The threads that serve it are made by a thread of that user, and are that user's too.
+    let mount = as_user(NOBODY, NOBODY, || {
+        let ns = open_namespace(&dir.path().join("data"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let owner = Caller { uid: NOBODY, gid: NOBODY, ..Caller::worker("test") };
+        runtime.block_on(ns.create_bucket(&owner, &BucketName::new("pics").unwrap(), None)).unwrap();
+        let mount = Mount::start(bucket_config(dir.path(), "mnt", Passthrough::Auto), ns).unwrap();
+        assert!(!mount.has_passthrough());
+        fs::write(path.join("f"), pattern(100_000, 1)).unwrap();
+        same(fs::read(path.join("f")).unwrap(), pattern(100_000, 1));
+        assert_eq!(names(&path), ["f"]);
+        mount
+    });
+    assert_eq!(mounts_at(&path), ["fuse.pinfold"]);
+    assert_eq!(errno(fs::read_dir(&path)), libc::EACCES, "others are not let in, not even root");
+    as_user(NOBODY, NOBODY, || mount.stop().unwrap());
+    assert_eq!(mounts_at(&path), Vec::<String>::new());
 }
 
 #[test]

@@ -166,6 +166,9 @@ impl Body for Received {
                             if let Err(failure) = framing.push(bytes, &mut this.ready) {
                                 return this.fail(failure);
                             }
+                            if framing.ended() {
+                                this.scope.set_trailing();
+                            }
                         }
                     }
                 }

@@ -34,6 +34,8 @@ pub(crate) struct Uploaded {
     pub(crate) md5: [u8; 16],
     /// Its checksum.
     pub(crate) checksum: Checksum,
+    /// The checksum that the client sent, if any.
+    pub(crate) sent: Option<Checksum>,
 }
 
 /// What a request promises about its body.
@@ -66,8 +68,8 @@ pub(crate) async fn store(
     if expected.md5.is_some_and(|e| e != md5) {
         return Err(plain(S3ErrorCode::BadDigest));
     }
-    let checksum = expected.plan.verify(running, expected.trailers.as_ref())?;
-    Ok(Uploaded { stored, md5, checksum })
+    let verified = expected.plan.verify(running, expected.trailers.as_ref())?;
+    Ok(Uploaded { stored, md5, checksum: verified.kept, sent: verified.sent })
 }
 
 async fn small(

@@ -20,10 +20,12 @@ pub(crate) fn of_read(headers: &HeaderMap) -> Precondition {
     }
 }
 
-/// `If-Match` and `If-None-Match` of a write. S3 knows no dates there, and `If-None-Match` only with `*`.
+/// `If-Match` and `If-None-Match` of a write. S3 knows no dates there, and `If-None-Match` only with `*`
+/// and alone.
 pub(crate) fn of_write(headers: &HeaderMap) -> S3Result<Precondition> {
     let if_none_match = tags(headers, "if-none-match");
-    if matches!(if_none_match, Some(ETagMatch::Tags(_))) {
+    let both = if_none_match.is_some() && headers.contains_key("if-match");
+    if both || matches!(if_none_match, Some(ETagMatch::Tags(_))) {
         return Err(with_detail(plain(S3ErrorCode::NotImplemented), "Header", "If-None-Match"));
     }
     Ok(Precondition { if_match: tags(headers, "if-match"), if_none_match, ..Precondition::default() })

@@ -2,6 +2,7 @@
 //! answers are the same, and values go out as they were stored.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use pinfold_store::meta::rows::{Checksum, ChecksumType, PartInfo};
 use pinfold_store::namespace::s3_types::ObjectInfo;
 use s3s::dto::Metadata;
 
@@ -114,7 +115,7 @@ pub(crate) fn object(info: &ObjectInfo, slice: &Slice, over: &Overrides, with_ch
 fn add_checksum(map: &mut HeaderMap, info: &ObjectInfo, slice: &Slice) {
     let of_part = slice.part.and_then(|(n, _)| info.meta.parts.iter().find(|p| p.number == n));
     let checksum = match (of_part, slice.len() == info.size) {
-        (Some(part), _) => part.checksum.as_ref(),
+        (Some(part), _) => part_checksum(info, part),
         (None, true) => info.meta.checksum.as_ref(),
         (None, false) => None,
     };
@@ -124,6 +125,12 @@ fn add_checksum(map: &mut HeaderMap, info: &ObjectInfo, slice: &Slice) {
         set(map, algorithm.header(), Some(&checksum.value));
         set(map, "x-amz-checksum-type", Some(checksum::type_name(checksum.kind)));
     }
+}
+
+/// A part's checksum as answers show it: of a whole object's checksum the parts' are nothing that was asked for.
+pub(crate) fn part_checksum<'a>(info: &ObjectInfo, part: &'a PartInfo) -> Option<&'a Checksum> {
+    let composite = info.meta.checksum.as_ref().is_some_and(|c| c.kind == ChecksumType::Composite);
+    part.checksum.as_ref().filter(|_| composite)
 }
 
 /// User metadata as it is shown, POSIX attributes included where they were sent or the mount changed them; and how

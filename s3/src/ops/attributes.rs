@@ -91,17 +91,17 @@ fn parts(info: &ObjectInfo, marker: i32, max: usize) -> GetObjectAttributesParts
         next_part_number_marker: Some(shown.last().map_or(marker, |p| p.number as i32)),
         part_number_marker: Some(marker),
         total_parts_count: Some(info.meta.parts.len() as i32),
-        parts: Some(shown.iter().map(|p| part(p)).collect()),
+        parts: Some(shown.iter().map(|p| part(info, p)).collect()),
     }
 }
 
-fn part(stored: &PartInfo) -> ObjectPart {
+fn part(info: &ObjectInfo, stored: &PartInfo) -> ObjectPart {
     let mut shown = ObjectPart {
         part_number: Some(stored.number as i32),
         size: i64::try_from(stored.size).ok(),
         ..ObjectPart::default()
     };
-    set_checksum!(shown, &stored.checksum);
+    set_checksum!(shown, output::part_checksum(info, stored));
     shown
 }
 

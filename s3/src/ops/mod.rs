@@ -2,6 +2,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod bucket;
+pub(crate) mod complete;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;

@@ -13,7 +13,7 @@ use crate::access;
 use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{Plan, set_checksum, type_name};
 use crate::convert::{condition, headers, key, output, tags};
-use crate::error::{OrS3, from_store, plain};
+use crate::error::{OrS3, from_store, plain, with_detail};
 use crate::service::Service;
 
 /// PutObject.
@@ -75,7 +75,10 @@ pub(crate) fn md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
     let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_bytes()).ok();
     match bytes.and_then(|b| <[u8; 16]>::try_from(b).ok()) {
         Some(md5) => Ok(Some(md5)),
-        None => Err(plain(S3ErrorCode::InvalidDigest)),
+        None => {
+            let said = String::from_utf8_lossy(value.as_bytes());
+            Err(with_detail(plain(S3ErrorCode::InvalidDigest), "Content-MD5", &said))
+        }
     }
 }
 

@@ -367,6 +367,7 @@ impl Inner {
                 let Ok(file) = File::options().write(true).open(self.layout.slab(id)) else { continue };
                 open = Some((id, file));
             }
+            self.slabs.measure_again(id);
             if let Some((_, file)) = &open {
                 let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
                 match fallocate(file.as_fd(), flags, offset, u64::from(len)) {

@@ -109,6 +109,17 @@ impl ChunkStore {
         writer.finish()
     }
 
+    /// Stores the concatenation of objects that are stored here, under its canonical CID (S18): without hashing where the
+    /// parts are whole numbers of chunks, and without sharing their chunks, since they are about to go (ruling 15).
+    pub fn concat(&self, parts: &[(Cid, u64)], profile: Profile) -> Result<Stored> {
+        self.0.concat(parts, profile)
+    }
+
+    /// NoSpace if `bytes` more would reach into the disk's reserve.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        self.0.space.admit(bytes)
+    }
+
     /// Takes over bodies that the log carried: durable when it returns, and idempotent. Corrupt if one is not what its
     /// CID says.
     pub fn store_inline(&self, blocks: &[InlineBlock]) -> Result<()> {
@@ -209,10 +220,16 @@ impl ChunkStore {
         self.0.collect(roots, budget)
     }
 
-    /// Reads everything and compares it with its CIDs: the scrub. Nothing is changed; everything else may go on. An error
-    /// only if the index or a thread fails: damage is in the report.
+    /// Reads everything and compares it with its CIDs: the scrub. Everything else may go on. An error only if the index or a
+    /// thread fails: damage is in the report. A damaged content file is no longer a [`SealedFile`], and is replaced when its
+    /// bytes are stored again.
     pub fn verify_all(&self, progress: &ProgressFn<'_>) -> Result<VerifyReport> {
         self.0.verify_all(progress)
+    }
+
+    /// How full the disk is; cheap.
+    pub fn disk_space(&self) -> Result<DiskSpace> {
+        self.0.space.disk()
     }
 
     /// Bytes and files, and how full the disk is.

@@ -94,6 +94,14 @@ impl ObjectReader {
         self.size
     }
 
+    /// The object's files, if it has some of its own.
+    pub(super) fn handle(&self) -> Option<&Arc<Handle>> {
+        match &self.body {
+            Body::Whole(handle) | Body::Scattered(handle) => Some(handle),
+            Body::Block(_) | Body::Dag(_) => None,
+        }
+    }
+
     /// The bytes from `offset`, at most `len`, fewer at the end. Corrupt, with the CID, rather than wrong bytes.
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let len = self.clip(offset, len);
@@ -190,6 +198,7 @@ impl ObjectReader {
                 }
             }
             Err(error) => {
+                self.inner.distrust(&handle.row)?;
                 let error = error
                     .with("cid", unixfs::cid_of_digest(RAW, leaf.digest))
                     .with("file", handle.row.id)

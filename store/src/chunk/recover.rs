@@ -109,6 +109,9 @@ pub(super) fn slabs(slabs: &Slabs, progress: &ProgressFn<'_>) -> Result<u64> {
             }
             slabs.set_row(id, row)?;
         }
+        if len < row.len {
+            tracing::error!(slab = id, bytes = len, expected = row.len, "a slab is shorter than it was");
+        }
         if len > row.len {
             found += 1;
             found += scan_slab(slabs, id, &file, row.len, len)?;
@@ -188,7 +191,10 @@ pub(super) fn read_header(file: &File, at: u64, len: u64) -> Result<Option<Frame
         return Ok(None);
     }
     let mut header = [0; FRAME_HEADER];
-    file.read_exact_at(&mut header, at).at("reading a slab")?;
+    match file.read_exact_at(&mut header, at) {
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        result => result.at("reading a slab")?,
+    }
     Ok(FrameHeader::parse(&header).filter(|h| at + h.frame_len() <= len))
 }
 

@@ -475,7 +475,7 @@ mod tests {
                     dag.push(Leaf { cid, size: if last { tail } else { chunk } }, &mut sink).unwrap();
                 }
             }
-            nodes.drain(..).collect::<Vec<_>>().iter().for_each(|n| writer.node(n).unwrap());
+            std::mem::take(&mut nodes).iter().for_each(|n| writer.node(n).unwrap());
         }
         let root = dag
             .finish(&mut |b| {

@@ -15,7 +15,7 @@ use crate::chunk::frame::FRAME_HEADER;
 use crate::chunk::index::{Index, Place, SlabRow, block_key, decode, encode, slab_key};
 use crate::chunk::layout::Layout;
 use crate::chunk::pins::Digest32;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::meta::RowChange;
 
 /// Rows of one batch (ruling 6).
@@ -33,6 +33,8 @@ pub(super) struct Slabs {
     /// The slab that is being appended to, 0 if none.
     active: AtomicU64,
     verified: Mutex<Verified>,
+    /// Bytes on disk of slabs that are not appended to.
+    disk: Mutex<HashMap<u64, u64>>,
 }
 
 /// Positions of frames whose payload was checked since the start. The older half is forgotten when it grows too large.
@@ -68,6 +70,7 @@ impl Slabs {
             rows: Mutex::new(rows),
             active: AtomicU64::new(0),
             verified: Mutex::default(),
+            disk: Mutex::default(),
         }))
     }
 
@@ -173,6 +176,7 @@ impl Slabs {
     /// Removes a forgotten slab's file. Readers that have it open go on.
     pub(super) fn unlink(&self, id: u64) -> Result<()> {
         self.files.lock().remove(id);
+        self.measure_again(id);
         match fs::remove_file(self.layout.slab(id)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("removing a slab", e).with("slab", id)),
             _ => Ok(()),
@@ -195,9 +199,26 @@ impl Slabs {
         self.rows.lock().iter().map(|(id, row)| (*id, *row)).collect()
     }
 
-    /// Bytes on disk of a slab; 0 if it is gone.
+    /// Bytes on disk of a slab; 0 if it is gone. One that is not appended to is looked at once, and after holes were made.
     pub(super) fn disk_bytes(&self, id: u64) -> Result<u64> {
-        Ok(self.file(id)?.map(|f| f.metadata()).transpose().at("looking at a slab")?.map_or(0, |m| m.blocks() * 512))
+        if let Some(bytes) = self.disk.lock().get(&id) {
+            return Ok(*bytes);
+        }
+        let active = id == self.active();
+        let bytes = match fs::metadata(self.layout.slab(id)) {
+            Ok(meta) => meta.blocks() * 512,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(e) => return Err(Error::io("looking at a slab", e)),
+        };
+        if !active {
+            self.disk.lock().insert(id, bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// A slab's bytes on disk have changed.
+    pub(super) fn measure_again(&self, id: u64) {
+        self.disk.lock().remove(&id);
     }
 
     pub(super) fn active(&self) -> u64 {

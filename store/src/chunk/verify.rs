@@ -1,4 +1,5 @@
-//! The scrub: every stored byte is read and compared with its CID, and the index with the files. Nothing is changed.
+//! The scrub: every stored byte is read and compared with its CID. Nothing is changed, but that a damaged content file is
+//! no longer given to the kernel, and is replaced when its bytes come again.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -111,6 +112,7 @@ impl Inner {
                 return Ok(());
             }
         };
+        let before = report.damaged;
         let mut reading = Reading { inner: self, handle: &handle, path: &path, report, in_flight: VecDeque::new() };
         let leaves = match handle.sidecar() {
             None => handle.leaf(0).and_then(|leaf| reading.leaf(leaf)),
@@ -122,6 +124,9 @@ impl Inner {
             }),
         };
         let leaves = leaves.and_then(|()| reading.settle(0));
+        if report.damaged > before && row.kind == Kind::Whole {
+            self.distrust(row)?;
+        }
         let nodes = leaves.and_then(|()| self.verify_nodes(&handle, row, report));
         match nodes {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -150,7 +155,7 @@ impl Inner {
         let path = self.layout.slab(id);
         let mut at = SLAB_HEADER;
         while at < len {
-            let Some(header) = read_header(&file, at, len)? else {
+            let Ok(Some(header)) = read_header(&file, at, len) else {
                 let cid = unixfs::raw_cid(b"");
                 report.add(
                     cid,

@@ -26,6 +26,7 @@ fn is_stale(node: &NodeRow, inode: Option<&Inode>) -> bool {
 }
 
 /// A known inode's row.
+#[allow(clippy::large_enum_variant)] // lives on the stack for one call
 pub(super) enum Loaded {
     /// A directory.
     Dir(DirRow),
@@ -34,6 +35,7 @@ pub(super) enum Loaded {
 }
 
 /// What a name in a directory stands for.
+#[allow(clippy::large_enum_variant)] // lives on the stack for one call
 pub(super) enum Found {
     /// A directory.
     Dir {

@@ -74,7 +74,7 @@ impl Txn<'_> {
         let prefix = schema::upload_prefix(bucket);
         for (row_key, _) in self.engine.meta.range(&prefix, &schema::prefix_end(&prefix), usize::MAX)? {
             let (key, upload) = schema::parse_upload(&row_key)?;
-            self.drop_upload(&key.to_vec(), upload)?;
+            self.drop_upload(key, upload)?;
         }
         Ok(())
     }

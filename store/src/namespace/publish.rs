@@ -58,9 +58,8 @@ impl Engine {
         let may_seal = open.handles == 0;
         if let Some(copied) = &open.copied {
             let unchanged = copied.size == before.size && copied.mtime == before.mtime;
-            let soon = open.unflushed > 0
-                && copied.ended == open.ended
-                && copied.at.elapsed() < copied.took * COPY_PACE;
+            let soon =
+                open.unflushed > 0 && copied.ended == open.ended && copied.at.elapsed() < copied.took * COPY_PACE;
             if !may_seal && (unchanged || soon) {
                 return Ok(false);
             }

@@ -89,7 +89,8 @@ impl Engine {
                         }
                     }
                 })?;
-                return Ok(self.sequenced(&caller, cleared));
+                self.sequenced(&caller, cleared);
+                return Ok(());
             }
             Err(error) => return Err(error),
         };

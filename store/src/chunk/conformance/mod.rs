@@ -35,6 +35,7 @@ pub fn chunk_store(make: impl Fn() -> (PathBuf, Arc<dyn MetaStore>)) {
     run(objects::a_chunk_that_is_an_object_itself_outlives_the_object_it_came_with);
     run(objects::open_readers_of_shared_chunks_are_spared);
     run(objects::an_object_of_repeated_chunks_is_moved_once);
+    run(objects::parts_become_one_object_with_a_file_of_its_own);
     run(live::live_files_are_sealed_without_a_copy);
     run(live::small_live_files_go_inline_and_back_to_the_pool);
     run(live::a_sparse_gibibyte_is_sealed_quickly_and_stays_sparse);

@@ -195,7 +195,7 @@ pub(super) fn inline_bodies_are_found_by_the_lookup_and_stored_once(rig: Rig) {
     assert_eq!(rig.store.block(&stored.root).unwrap().unwrap(), &b"tiny"[..]);
     rig.store.set_inline_lookup(std::sync::Arc::new(|_| None));
     rig.store.store_inline(&[block.clone(), block.clone()]).unwrap();
-    rig.store.store_inline(&[block.clone()]).unwrap();
+    rig.store.store_inline(std::slice::from_ref(&block)).unwrap();
     assert_eq!(rig.store.usage().unwrap().slab_live_bytes, 52);
     assert_eq!(rig.read(&stored.root, 4), b"tiny");
     let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block };
@@ -244,4 +244,43 @@ pub(super) fn an_object_of_repeated_chunks_is_moved_once(rig: Rig) {
     rig.collect();
     assert_eq!(rig.read(&b, 2 << 20), second);
     assert_eq!(rig.store.usage().unwrap().slab_live_bytes, (1 << 20) + 48);
+}
+
+pub(super) fn parts_become_one_object_with_a_file_of_its_own(rig: Rig) {
+    let sizes: [&[usize]; 6] = [
+        &[5 * MIB, 8 * MIB, 3 * MIB + 7],
+        &[5 * MIB, 5 * MIB + 1, 2 * MIB],
+        &[MIB, MIB, 5],
+        &[6 * MIB, 40_000],
+        &[30_000, 20_000],
+        &[3 * MIB],
+    ];
+    for (case, sizes) in sizes.iter().enumerate() {
+        let mut whole = noise(case as u64 + 1, sizes.iter().sum());
+        if sizes[0] > 4 * MIB {
+            whole[2 * MIB..4 * MIB].fill(0);
+        }
+        let mut parts = Vec::new();
+        let mut at = 0;
+        for size in *sizes {
+            parts.push((rig.commit(rig.put(&whole[at..at + size])), *size as u64));
+            at += size;
+        }
+        let stored = rig.store.concat(&parts, Profile::V1_2025).unwrap();
+        assert_eq!(stored.root, cid_of(&whole, Profile::V1_2025), "{sizes:?}");
+        assert_eq!((stored.size, stored.leaves), (at as u64, at.div_ceil(MIB) as u64));
+        let root = rig.commit(stored);
+        for (part, _) in &parts {
+            rig.release(part);
+        }
+        let moved = rig.collect().bytes_moved;
+        assert!(rig.read(&root, at as u64) == whole, "{sizes:?}");
+        assert_eq!(rig.store.sealed_file(&root).unwrap().is_some(), at > 65_536, "{sizes:?}");
+        assert!(moved < 200_000, "{sizes:?}: {moved}");
+        assert!(disk_use(&rig.dir.join("content")) < at as u64 + 100_000);
+        rig.release(&root);
+        rig.collect();
+    }
+    let empty = rig.store.concat(&[], Profile::V1_2025).unwrap();
+    assert_eq!((empty.size, empty.root), (0, unixfs::raw_cid(b"")));
 }

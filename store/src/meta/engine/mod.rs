@@ -9,9 +9,11 @@ mod sled;
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::MetaStore;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,9 +51,22 @@ impl EngineKind {
 
     /// Opens the database in folder `dir`, which is made if it is not there.
     ///
-    /// Corrupt if what is there cannot be opened as this engine's database; Unsupported if the engine was not built
-    /// in or does not trust the file system.
+    /// Corrupt if what is there cannot be opened as this engine's database; Busy if another process has it open;
+    /// Unsupported if the engine was not built in or does not trust the file system.
     pub fn open(self, dir: &Path, options: &EngineOptions) -> Result<Arc<dyn MetaStore>> {
+        /// A child process between fork and exec holds our own locks for a moment.
+        const ATTEMPTS: usize = 20;
+        const PAUSE: Duration = Duration::from_millis(50);
+        for _ in 1..ATTEMPTS {
+            match self.open_once(dir, options) {
+                Err(error) if error.kind() == ErrorKind::Busy => std::thread::sleep(PAUSE),
+                other => return other,
+            }
+        }
+        self.open_once(dir, options)
+    }
+
+    fn open_once(self, dir: &Path, options: &EngineOptions) -> Result<Arc<dyn MetaStore>> {
         match self {
             Self::Sled => Ok(Arc::new(sled::SledStore::open(dir, options)?)),
             #[cfg(feature = "engine-fjall")]
@@ -78,6 +93,13 @@ impl FromStr for EngineKind {
             .find(|e| e.name() == s)
             .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "not a metadata engine").with("engine", s))
     }
+}
+
+/// Whether an I/O error of an engine says that its own files do not fit together: one that it points to is missing,
+/// ends too early or holds something else. Anything else is the disk's or the operator's.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(error.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput)
 }
 
 /// What every engine is told.
