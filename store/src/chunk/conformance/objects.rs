@@ -195,7 +195,7 @@ pub(super) fn inline_bodies_are_found_by_the_lookup_and_stored_once(rig: Rig) {
     assert_eq!(rig.store.block(&stored.root).unwrap().unwrap(), &b"tiny"[..]);
     rig.store.set_inline_lookup(std::sync::Arc::new(|_| None));
     rig.store.store_inline(&[block.clone(), block.clone()]).unwrap();
-    rig.store.store_inline(&[block.clone()]).unwrap();
+    rig.store.store_inline(std::slice::from_ref(&block)).unwrap();
     assert_eq!(rig.store.usage().unwrap().slab_live_bytes, 52);
     assert_eq!(rig.read(&stored.root, 4), b"tiny");
     let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block };
