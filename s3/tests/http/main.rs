@@ -1,5 +1,8 @@
 //! The S3 door with real requests: a server on the loopback over a namespace in a temporary folder.
 
+// In a test's helper, too, what fails is the test.
+#![allow(clippy::unwrap_used)]
+
 mod auth;
 mod buckets;
 mod checksums;

@@ -78,7 +78,7 @@ async fn wrong_lists_and_uploads() {
     complete(&server, &id, &[one.clone(), two.clone()]).await.refused(400, "EntityTooSmall");
     complete(&server, &id, &[]).await.refused(400, "MalformedXML");
     let sized = Req::new("POST", &format!("/bkt/k?uploadId={id}"))
-        .body(list(&[one.clone()]))
+        .body(list(std::slice::from_ref(&one)))
         .header("x-amz-mp-object-size", "7");
     server.call(sized).await.refused(400, "InvalidRequest");
     for number in ["0", "10001", "-1", "x"] {
@@ -87,12 +87,35 @@ async fn wrong_lists_and_uploads() {
     }
     for bad in ["nonsense", "00000000000000000000000000000000"] {
         part(&server, bad, 1, "x".into()).await.refused(404, "NoSuchUpload");
-        complete(&server, bad, &[one.clone()]).await.refused(404, "NoSuchUpload");
+        complete(&server, bad, std::slice::from_ref(&one)).await.refused(404, "NoSuchUpload");
     }
     assert_eq!(server.delete(&format!("/bkt/k?uploadId={id}")).await.status, 204);
     complete(&server, &id, &[one]).await.refused(404, "NoSuchUpload");
     server.get("/bkt/k").await.refused(404, "NoSuchKey");
     server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_who_completes_at_once_made_the_same_object() {
+    let server = std::sync::Arc::new(Server::with_bucket().await);
+    let id = begin(&server, &[]).await;
+    let body = noise(PART + 1, 4);
+    part(&server, &id, 1, body.clone()).await.ok();
+    let named = vec![(1, md5_hex(&body))];
+    let jobs: Vec<_> = (0..6)
+        .map(|_| {
+            let (server, id, named) = (server.clone(), id.clone(), named.clone());
+            tokio::spawn(async move { complete(&server, &id, &named).await.ok().element("ETag").unwrap().to_owned() })
+        })
+        .collect();
+    let mut etags = Vec::new();
+    for job in jobs {
+        etags.push(job.await.unwrap());
+    }
+    etags.dedup();
+    assert_eq!(etags.len(), 1);
+    assert_eq!(server.get("/bkt/k").await.ok().body, body);
+    std::sync::Arc::into_inner(server).unwrap().close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
