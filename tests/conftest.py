@@ -54,9 +54,8 @@ def rng(request):
 @pytest.fixture(scope="session")
 def s3_node():
     """A node without a mount, for the S3 suite."""
-    node = Node("s3", mount=False).start()
-    yield node
-    node.close()
+    with Node("s3", mount=False) as node:
+        yield node
 
 
 @pytest.fixture(scope="session")
@@ -99,10 +98,9 @@ def bucket(s3):
 @pytest.fixture(scope="session", params=["passthrough", "daemon"])
 def mounted(request):
     """A node with a mount, once with the kernel's passthrough, once with all bytes through the daemon."""
-    node = Node(f"mnt-{request.param}", passthrough=request.param == "passthrough").start()
-    node.s3 = s3c.client(node.endpoint)
-    yield node
-    node.close()
+    with Node(f"mnt-{request.param}", passthrough=request.param == "passthrough") as node:
+        node.s3 = s3c.client(node.endpoint)
+        yield node
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::thread::CapabilitySet;
+
 /// Whether files that lie whole on this host are read and written by the kernel itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passthrough {
-    /// Where the kernel and the data disk can, and the mount is made by root.
+    /// Where the kernel and the data disk can, and this process has CAP_SYS_ADMIN.
     Auto,
     /// Never: everything goes through the daemon.
     Off,
@@ -67,9 +69,16 @@ pub struct MountConfig {
     pub stop_grace: Duration,
 }
 
+/// Whether this process may mount, unmount and hand files to the kernel by itself. It need not be root for it: a service
+/// can be given CAP_SYS_ADMIN alone.
+pub(crate) fn may_mount() -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
 impl MountConfig {
-    /// The whole namespace at `mountpoint`, as its only mount, with defaults that suit who runs this: root lets
-    /// everybody in (the kernel checks permissions), others only themselves.
+    /// The whole namespace at `mountpoint`, as its only mount, with defaults that suit who runs this: who may mount by
+    /// right (root, a service with CAP_SYS_ADMIN) lets everybody in (the kernel checks permissions), others only
+    /// themselves.
     pub fn new(mountpoint: impl Into<PathBuf>) -> Self {
         Self {
             mountpoint: mountpoint.into(),
@@ -77,7 +86,7 @@ impl MountConfig {
             read_only: false,
             passthrough: Passthrough::Auto,
             probe_dir: None,
-            allow_other: rustix::process::geteuid().is_root(),
+            allow_other: may_mount(),
             default_permissions: true,
             ttls: Ttls::ALONE,
             keep_cache: true,

@@ -136,7 +136,7 @@ impl Door {
         if form != Form::Plain
             && let Some(wires) = self.wires.get()
         {
-            wires.notifications.later(crate::notify::stale_name(parent, name));
+            wires.notifications.later(&[crate::notify::stale_name(parent, name)]);
         }
     }
 

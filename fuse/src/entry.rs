@@ -71,6 +71,11 @@ impl Door {
             atime: setting.atime.map(set_time),
             mtime: setting.mtime.map(set_time),
         };
+        if set == SetAttr::default() {
+            // How the kernel says that a write (past the daemon, too) or chown(-1, -1) takes privileges away.
+            self.clear_privileges(caller, ino)?;
+            return Ok(self.attributes(&self.namespace.getattr(ino)?));
+        }
         let owner = set.uid.is_some() || set.gid.is_some();
         if owner || (set.size.is_some() && privilege::clears(caller.uid)) {
             let stat = self.namespace.getattr(ino)?;
@@ -201,6 +206,10 @@ impl Door {
             _ => return Err(Errno::EINVAL.into()),
         };
         let (from, to) = (using(shown)?, creating(new_shown)?);
+        if from.form == Form::Marker || to.form == Form::Marker {
+            // A directory's own content has no entry to move. `mv` then copies.
+            return Err(Errno::EXDEV.into());
+        }
         let (parent, new_parent) = (self.numbers.to_store(parent), self.numbers.to_store(new_parent));
         self.namespace.rename(caller, parent, from, new_parent, to, mode)?;
         self.other_form_changed(parent, from.bytes, from.form);

@@ -364,7 +364,7 @@ impl Filesystem for Fs {
 
     fn fallocate(
         &self,
-        req: &Request,
+        _req: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -372,8 +372,7 @@ impl Filesystem for Fs {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let caller = self.door.caller(req);
-        self.empty(Op::Fallocate, reply, || self.door.fallocate(&caller, fh, offset, length, mode));
+        self.empty(Op::Fallocate, reply, || self.door.fallocate(fh, offset, length, mode));
     }
 
     fn lseek(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
@@ -385,7 +384,7 @@ impl Filesystem for Fs {
 
     fn copy_file_range(
         &self,
-        req: &Request,
+        _req: &Request,
         _ino_in: INodeNo,
         fh_in: FileHandle,
         offset_in: u64,
@@ -396,10 +395,9 @@ impl Filesystem for Fs {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        let caller = self.door.caller(req);
         self.door.run_waiting(
             Op::CopyRange,
-            move |door| door.copy_range(&caller, (fh_in, offset_in), (fh_out, offset_out), len),
+            move |door| door.copy_range((fh_in, offset_in), (fh_out, offset_out), len),
             |copied| match copied {
                 Ok(copied) => reply.written(copied),
                 Err(errno) => reply.error(errno),

@@ -9,16 +9,20 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use fuser::{BackingId, Errno, FopenFlags, INodeNo, OpenAccMode, OpenFlags, Request, WriteFlags};
 use pinfold_store::namespace::FileHandle;
-use pinfold_store::namespace::mount_types::{OpenMode, SetAttr};
+use pinfold_store::namespace::mount_types::{FileKind, OpenMode, SetAttr};
 use pinfold_store::types::{Caller, Ino};
 
 use crate::attr::Entry;
 use crate::door::Door;
 use crate::errno::{Failure, Outcome};
+use crate::passthrough::Use;
 use crate::privilege;
 
 /// The most that one `copy_file_range` copies: a bound on how long it takes. Callers go on where it ended.
 const COPY_AT_ONCE: u64 = 64 << 20;
+
+/// The kernel's mark of an open to run a program (`__FMODE_EXEC` in its include/linux/fs.h; not among libc's).
+const EXEC: i32 = 0x20;
 
 /// Handles by the number that the kernel knows them by.
 pub(crate) struct Handles<T> {
@@ -62,8 +66,8 @@ impl<T> Handles<T> {
 pub(crate) struct OpenFile {
     /// The store's handle.
     pub(crate) handle: Arc<FileHandle>,
-    /// It was opened for writing.
-    writes: bool,
+    /// What it was opened for.
+    used: Use,
     /// The kernel writes it by itself: the daemon hears of nothing until flush.
     kernel_writes: bool,
 }
@@ -111,18 +115,19 @@ impl Door {
     ) -> Outcome<Opened> {
         let ino = self.numbers.to_store(number);
         let mode = open_mode(flags.0);
-        let privileged = mode.write && privilege::has_any(self.namespace.getattr(ino)?.mode);
-        let handle = self.namespace.open(caller, ino, mode)?;
-        if privileged && mode.truncate && privilege::clears(caller.uid) {
+        // The kernel looks whether a program runs before it asks for an open for writing, but after one for reading
+        // that truncates.
+        if mode.truncate && !mode.write && self.backings.runs(ino) {
+            return Err(Errno::ETXTBSY.into());
+        }
+        let handle = self.namespace.open_file(caller, ino, mode)?;
+        if mode.truncate && privilege::clears(caller.uid) {
             self.clear_privileges(caller, ino)?;
         }
-        let opened = self.serve(handle, mode, privileged, register);
+        let used = Use { writes: mode.write, runs: flags.0 & EXEC != 0 };
+        let opened = self.serve(handle, used, register);
         if opened.backing.is_some() && mode.write {
             self.drop_attributes(ino);
-        }
-        if privileged && opened.backing.is_some() && privilege::clears(caller.uid) {
-            // Somebody reads this setuid file by passthrough, so this open must too, and its writes will not be seen.
-            self.clear_privileges(caller, ino)?;
         }
         Ok(opened)
     }
@@ -148,26 +153,24 @@ impl Door {
             Err(error) => return Err(error.into()),
         };
         self.other_form_changed(new.parent, new.name.bytes, new.name.form);
-        let opened = self.serve(handle, open, privilege::has_any(new.mode), register);
+        let opened = self.serve(handle, Use { writes: open.write, runs: false }, register);
         // One time goes for name and attributes; only a store through a mapping of this new file can make its
         // attributes old before its first flush drops them.
         let attr_ttl = self.ttls.attr;
         Ok((Entry { attr_ttl, ..self.entry(&stat, new.name.form) }, opened))
     }
 
-    /// Decides who serves an open file, and numbers it. `privileged`: it is opened for writing and has bits that a
-    /// write must clear; the daemon sees writes only where it serves them.
+    /// Decides who serves an open file, and numbers it.
     fn serve(
         &self,
         handle: Arc<FileHandle>,
-        mode: OpenMode,
-        privileged: bool,
+        used: Use,
         register: impl FnOnce(&File) -> io::Result<BackingId>,
     ) -> Opened {
         let ino = handle.ino();
-        let file = if privileged || !self.backings.enabled() { None } else { handle.passthrough() };
-        let backing = self.backings.join(ino, mode.write, file.as_deref(), register);
-        let kernel_writes = backing.is_some() && mode.write;
+        let file = if self.backings.enabled() { handle.passthrough() } else { None };
+        let backing = self.backings.join(ino, used, file.as_deref(), register);
+        let kernel_writes = backing.is_some() && used.writes;
         let mut flags = FopenFlags::empty();
         if backing.is_some() {
             self.meters.passthrough_opens.increment(1);
@@ -182,7 +185,7 @@ impl Door {
                 flags |= FopenFlags::FOPEN_KEEP_CACHE;
             }
         }
-        Opened { number: self.files.insert(OpenFile { handle, writes: mode.write, kernel_writes }), backing, flags }
+        Opened { number: self.files.insert(OpenFile { handle, used, kernel_writes }), backing, flags }
     }
 
     /// Before an `O_SYNC` open of a file that the kernel writes is answered: its writes sync the bytes, and nobody will
@@ -233,7 +236,7 @@ impl Door {
     /// comes next finds the backing file gone.
     pub(crate) fn release(&self, number: fuser::FileHandle) -> Outcome<Arc<OpenFile>> {
         let file = self.files.remove(number)?;
-        self.backings.leave(file.handle.ino(), file.writes);
+        self.backings.leave(file.handle.ino(), file.used);
         Ok(file)
     }
 
@@ -251,17 +254,9 @@ impl Door {
     }
 
     /// `fallocate`.
-    pub(crate) fn fallocate(
-        &self,
-        caller: &Caller,
-        number: fuser::FileHandle,
-        offset: u64,
-        len: u64,
-        mode: i32,
-    ) -> Outcome<()> {
+    pub(crate) fn fallocate(&self, number: fuser::FileHandle, offset: u64, len: u64, mode: i32) -> Outcome<()> {
         let file = self.files.get(number)?;
-        self.namespace.fallocate(&file.handle, offset, len, mode)?;
-        self.changed_by(caller, file.handle.ino())
+        Ok(self.namespace.fallocate(&file.handle, offset, len, mode)?)
     }
 
     /// `lseek` with `SEEK_DATA` or `SEEK_HOLE`.
@@ -280,7 +275,6 @@ impl Door {
     /// `copy_file_range`: the bytes that were copied, fewer than asked for if that is much.
     pub(crate) fn copy_range(
         &self,
-        caller: &Caller,
         (from, from_offset): (fuser::FileHandle, u64),
         (to, to_offset): (fuser::FileHandle, u64),
         len: u64,
@@ -288,19 +282,14 @@ impl Door {
         let (from, to) = (self.files.get(from)?, self.files.get(to)?);
         let len = len.min(COPY_AT_ONCE);
         let copied = self.namespace.copy_range(&from.handle, from_offset, &to.handle, to_offset, len)?;
-        self.changed_by(caller, to.handle.ino())?;
         u32::try_from(copied).map_err(|_| Errno::EOVERFLOW.into())
     }
 
-    /// After a change of content whose request has no flag to say whether privileges go.
-    fn changed_by(&self, caller: &Caller, ino: Ino) -> Outcome<()> {
-        if privilege::clears(caller.uid) { self.clear_privileges(caller, ino) } else { Ok(()) }
-    }
-
-    fn clear_privileges(&self, caller: &Caller, ino: Ino) -> Outcome<()> {
-        let mode = self.namespace.getattr(ino)?.mode;
-        let cleared = privilege::after_write(mode);
-        if cleared != mode {
+    /// Clears what a change of the content clears, see [`privilege`].
+    pub(crate) fn clear_privileges(&self, caller: &Caller, ino: Ino) -> Outcome<()> {
+        let stat = self.namespace.getattr(ino)?;
+        let cleared = privilege::after_write(stat.mode);
+        if stat.kind != FileKind::Directory && cleared != stat.mode {
             let set = SetAttr { mode: Some(cleared), ..SetAttr::default() };
             self.namespace.setattr(caller, ino, set)?;
             self.drop_attributes(ino);

@@ -10,7 +10,7 @@ use pinfold_store::error::{Error, ErrorKind, IoContext, Result};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::types::Ino;
 
-use crate::config::{MountConfig, Passthrough};
+use crate::config::{MountConfig, Passthrough, may_mount};
 use crate::door::Door;
 use crate::fs::Fs;
 use crate::mountpoint::{self, Options, Own, Unmounted};
@@ -20,8 +20,8 @@ use crate::session::Wanted;
 
 /// How often an unmount is tried again while somebody has files open.
 const AGAIN: Duration = Duration::from_millis(50);
-/// How long the threads may take to end after the kernel has let go.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// How long the kernel may take to let go after an unmount.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(10);
 
 /// A mounted namespace. Dropping it stops it.
 pub struct Mount {
@@ -38,28 +38,49 @@ enum WayOut {
     Fuser(SessionUnmounter),
 }
 
-/// Whether the session's threads are through, and what the store said at the end.
+/// How far a mount is in ending.
 #[derive(Default)]
 struct Ended {
-    result: Mutex<Option<Result<()>>>,
+    phase: Mutex<Phase>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+enum Phase {
+    /// Requests are answered.
+    #[default]
+    Serving,
+    /// The kernel has let go; what was written is being published.
+    Publishing,
+    /// Over, with what the store said.
+    Over(Result<()>),
+}
+
 impl Ended {
-    fn set(&self, result: Result<()>) {
-        *self.result.lock() = Some(result);
+    fn set(&self, phase: Phase) {
+        *self.phase.lock() = phase;
         self.changed.notify_all();
     }
 
+    fn is_serving(&self) -> bool {
+        matches!(*self.phase.lock(), Phase::Serving)
+    }
+
+    /// Waits for the end. `None` if the kernel does not let go within `within`; publishing takes what it takes.
     fn wait(&self, within: Duration) -> Option<Result<()>> {
         let until = Instant::now() + within;
-        let mut result = self.result.lock();
-        while result.is_none() {
-            if self.changed.wait_until(&mut result, until).timed_out() {
-                break;
+        let mut phase = self.phase.lock();
+        loop {
+            match &*phase {
+                Phase::Over(result) => return Some(result.clone()),
+                Phase::Publishing => self.changed.wait(&mut phase),
+                Phase::Serving => {
+                    if self.changed.wait_until(&mut phase, until).timed_out() {
+                        return None;
+                    }
+                }
             }
         }
-        result.clone()
     }
 }
 
@@ -88,6 +109,7 @@ impl Serving {
             if let Err(error) = session.run() {
                 tracing::error!(path = %path.display(), %error, "a mount ended with an error");
             }
+            ended.set(Phase::Publishing);
             door.close();
             namespace.unsubscribe(subscription);
             namespace.forget(root, 1);
@@ -96,7 +118,7 @@ impl Serving {
                 tracing::error!(path = %path.display(), %error, "could not publish everything that the mount wrote");
             }
             tracing::info!(path = %path.display(), "unmounted");
-            ended.set(published);
+            ended.set(Phase::Over(published));
         };
         std::thread::Builder::new().name("fuse-session".to_owned()).spawn(serve).at("cannot start the mount")?;
         Ok(())
@@ -107,25 +129,24 @@ impl Mount {
     /// Mounts `namespace`, or what of it `config.path` names. Requests are answered when this returns.
     ///
     /// # Errors
-    /// NotFound, NoSuchBucket or NotADirectory if the path does not name a directory of the namespace; AlreadyExists
+    /// NotFound or NotADirectory if the path does not name a directory of the namespace; AlreadyExists
     /// if something else is mounted at the mount point; NotADirectory if a file is there; the disk's errors, with the
     /// step that failed.
     pub fn start(config: MountConfig, namespace: Namespace) -> Result<Self> {
         mountpoint::check(&config.mountpoint)?;
         let components: Vec<&[u8]> = config.path.iter().map(Vec::as_slice).collect();
         let root = namespace.mount_root(&components)?.ino;
-        let started = Self::mount(&config, &namespace, root);
+        let started = Self::begin(&config, &namespace, root);
         if started.is_err() {
             namespace.forget(root, 1);
         }
         started
     }
 
-    fn mount(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
+    fn begin(config: &MountConfig, namespace: &Namespace, root: Ino) -> Result<Self> {
         let path = mountpoint::prepare(&config.mountpoint)?;
         let door = Arc::new(Door::new(config, namespace.clone(), root).at("cannot start the mount's threads")?);
-        let is_root = rustix::process::geteuid().is_root();
-        let wanted = Wanted { passthrough: is_root && config.passthrough == Passthrough::Auto };
+        let wanted = Wanted { passthrough: may_mount() && config.passthrough == Passthrough::Auto };
         let fs = Fs { door: Arc::clone(&door), wanted };
         let (session, way_out) = connect(config, &path, fs).inspect_err(|_| door.close())?;
         if let Some(dir) = config.probe_dir.as_ref().filter(|_| door.backings.enabled())
@@ -145,7 +166,7 @@ impl Mount {
         // From here on dropping `mount` undoes the mount.
         let serving = Serving { session, door, namespace: namespace.clone(), root, path: path.clone() };
         if let Err(error) = serving.spawn(config, &mount.ended) {
-            mount.ended.set(Ok(())); // nobody else will
+            mount.ended.set(Phase::Over(Ok(()))); // nobody else will
             return Err(error);
         }
         tracing::info!(
@@ -171,11 +192,23 @@ impl Mount {
 
     /// Whether it is still served: false after [`Self::stop`], and after somebody else unmounted it.
     pub fn is_alive(&self) -> bool {
-        self.ended.result.lock().is_none()
+        self.ended.is_serving()
     }
 
-    /// Unmounts, publishes everything that was written, ends the threads. Programs that have files open get the
-    /// configured grace and are cut off then. Not to be called on a thread that answers requests of this mount.
+    /// Takes it out of the tree at once, for an end that cannot wait: nothing is published, programs that have files
+    /// open get ENOTCONN when the process ends.
+    pub fn detach(&self) -> Result<()> {
+        // A stop that hangs may hold the lock.
+        match self.way_out.try_lock().as_deref_mut() {
+            Some(Some(_)) if !self.ended.is_serving() => Ok(()),
+            Some(Some(WayOut::Own(own))) => own.detach(),
+            Some(Some(WayOut::Fuser(unmounter))) => unmounter.unmount().at("cannot unmount"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Unmounts, publishes everything that was written (which takes what it takes), ends the threads. Programs that have
+    /// files open get the configured grace and are cut off then. Not to be called on a thread that answers requests of this mount.
     ///
     /// # Errors
     /// What the store says on publishing; Busy if something else is mounted over it or another mount namespace holds
@@ -184,6 +217,8 @@ impl Mount {
         let mut way_out = self.way_out.lock();
         match &mut *way_out {
             None => {}
+            // Once the kernel has let go, whatever is there now is somebody else's.
+            Some(_) if !self.ended.is_serving() => {}
             Some(WayOut::Own(own)) => leave(own, self.stop_grace)?,
             Some(WayOut::Fuser(unmounter)) => {
                 unmounter.unmount().at("cannot unmount")?;
@@ -191,7 +226,7 @@ impl Mount {
         }
         *way_out = None;
         drop(way_out);
-        self.ended.wait(ENDS_WITHIN).unwrap_or_else(|| {
+        self.ended.wait(LETS_GO_WITHIN).unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Busy, "unmounted, but still in use: maybe in another mount namespace")
                 .with("path", self.path.display()))
         })
@@ -225,14 +260,15 @@ fn connect(config: &MountConfig, path: &Path, fs: Fs) -> Result<(Session<Fs>, Wa
     let mut fuser = Config::default();
     fuser.acl = if config.allow_other { SessionACL::All } else { SessionACL::Owner };
     fuser.n_threads = Some(config.request_threads());
-    fuser.clone_fd = true;
+    // A descriptor of the device for each thread; where only fusermount3 may open it, they share one.
+    fuser.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
     let options = Options {
         source: &config.fs_name,
         read_only: config.read_only,
         allow_other: config.allow_other,
         default_permissions: config.default_permissions,
     };
-    if rustix::process::geteuid().is_root()
+    if may_mount()
         && let Some((device, own)) = mountpoint::mount(path, &options)?
     {
         return match Session::from_fd(fs, device, fuser.acl, fuser) {

@@ -26,7 +26,7 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 /// A line of the mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mounted {
-    /// Device number, `major:minor`: unique to a mounted FUSE file system while it lives.
+    /// Device number, `major:minor`: one file system's while it lives, then free for others.
     pub(crate) device: String,
     /// Where.
     pub(crate) path: PathBuf,
@@ -231,11 +231,12 @@ pub(crate) enum Unmounted {
 }
 
 impl Own {
-    /// Whether it is mounted and uppermost at its path.
+    /// Whether it is mounted and uppermost at its path. The caller has seen that its kernel has not let go of it.
     fn is_ours(&self) -> Result<bool> {
+        let ours = |m: &Mounted| m.device == self.device && m.path == self.path && m.fs_type == FS_TYPE;
         match mounted_at(&self.path)? {
-            Some(mounted) if mounted.device == self.device => Ok(true),
-            Some(over) if mount_table()?.iter().any(|m| m.device == self.device && m.path == self.path) => {
+            Some(mounted) if ours(&mounted) => Ok(true),
+            Some(over) if mount_table()?.iter().any(ours) => {
                 Err(Error::new(ErrorKind::Busy, "something else is mounted over the mount")
                     .with("path", self.path.display())
                     .with("source", over.source))
@@ -254,6 +255,11 @@ impl Own {
             Err(rustix::io::Errno::BUSY) => Ok(Unmounted::Busy),
             Err(errno) => Err(Error::io("cannot unmount", errno.into()).with("path", self.path.display())),
         }
+    }
+
+    /// Takes it out of the tree, whoever uses it.
+    pub(crate) fn detach(&self) -> Result<()> {
+        if self.is_ours()? { detach(&self.path) } else { Ok(()) }
     }
 
     /// Unmounts whoever uses it. Stores through mappings are written first, within `wait`; then the connection is cut:
@@ -276,7 +282,7 @@ impl Own {
         // FORCE cuts the connection, and fails as busy all the same. It is said to the kernel before the mount leaves
         // the tree, for there is no path to it afterwards.
         let _ = rustix::mount::unmount(&self.path, UnmountFlags::FORCE | UnmountFlags::NOFOLLOW);
-        if self.is_ours()? { detach(&self.path) } else { Ok(()) }
+        self.detach()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Telling the kernel what the other door changed (S6, ruling 21): one thread and one bounded queue a mount.
 //!
-//! Only threads of the S3 side (and of other mounts) wait here. A thread that answers a request of this mount must
-//! never do so: the kernel holds a directory's lock while it waits for, say, an unlink in it, and `inval_entry` wants
-//! that same lock. What such a thread has to tell it leaves in the queue ([`Notifications::later`]).
+//! Only threads of the S3 side wait here. A thread that answers a request of a mount must never do so: the kernel holds
+//! a directory's lock while it waits for, say, an unlink in it, and `inval_entry` wants that same lock. What such a
+//! thread has to tell, this mount or another, it leaves in the queue ([`Notifications::later`]).
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
@@ -87,10 +87,10 @@ impl Notifications {
     }
 
     /// Queues items without waiting for anything: for threads that answer this mount's requests.
-    pub(crate) fn later(&self, stale: Stale) {
+    pub(crate) fn later(&self, stale: &[Stale]) {
         let mut state = self.shared.state.lock();
         if !state.stopped {
-            state.push(&[stale]);
+            state.push(stale);
             self.shared.work.notify_one();
         }
     }
@@ -109,15 +109,18 @@ impl Notifications {
 }
 
 impl Invalidate for Notifications {
-    fn invalidate(&self, stale: &[Stale]) {
+    fn invalidate(&self, stale: &[Stale], wait: bool) {
         if stale.is_empty() {
             return;
+        }
+        if !wait {
+            return self.later(stale);
         }
         let until = Instant::now() + self.wait;
         let mut state = self.shared.state.lock();
         // Nothing is ever left out: a name that the kernel is not told of would stay stale for an hour. So whoever
         // finds the queue full waits, and then adds what it has: that is little, and slow enough to be bounded.
-        while state.queue.len() >= ROOM && !state.stopped {
+        while wait && state.queue.len() >= ROOM && !state.stopped {
             if self.shared.sent.wait_until(&mut state, until).timed_out() {
                 break;
             }
@@ -128,6 +131,9 @@ impl Invalidate for Notifications {
         state.push(stale);
         let mine = state.queued;
         self.shared.work.notify_one();
+        if !wait {
+            return;
+        }
         while state.sent < mine && !state.stopped {
             if self.shared.sent.wait_until(&mut state, until).timed_out() {
                 self.shared.meters.late_invalidations.increment(1);
@@ -249,13 +255,14 @@ mod tests {
     #[test]
     fn s6_whoever_waits_returns_after_the_kernel_was_told_of_every_form() {
         let (notifications, saw) = start(None, Duration::from_secs(600));
-        notifications.invalidate(&[
+        let stale = [
             stale_name(Ino(40), b"a"),
             stale_name(Ino(40), b""),
             Stale::Inode { ino: Ino(9), data: true },
             // The list of buckets is not on this mount of a bucket; its number means the mount's root to the kernel.
             stale_name(Ino::ROOT, b"bucket"),
-        ]);
+        ];
+        notifications.invalidate(&stale, true);
         assert_eq!(
             saw.try_iter().collect::<Vec<_>>(),
             [
@@ -268,7 +275,8 @@ mod tests {
             ]
         );
         notifications.stop();
-        notifications.invalidate(&[stale_name(Ino(40), b"late")]);
+        notifications.invalidate(&[stale_name(Ino(40), b"late")], true);
+        notifications.invalidate(&[stale_name(Ino(40), b"late")], false);
         assert_eq!(saw.try_iter().count(), 0);
     }
 
@@ -276,9 +284,9 @@ mod tests {
     fn a_kernel_that_does_not_answer_is_waited_for_boundedly_and_told_later() {
         let (open, gate) = channel();
         let (notifications, saw) = start(Some(gate), Duration::from_millis(20));
-        notifications.invalidate(&[stale_name(Ino(40), b"a")]);
+        notifications.invalidate(&[stale_name(Ino(40), b"a")], true);
         assert_eq!(saw.try_iter().count(), 0, "returned although nothing was sent");
-        notifications.later(stale_name(Ino(40), b"b"));
+        notifications.invalidate(&[stale_name(Ino(40), b"b")], false);
         for _ in 0..4 {
             open.send(()).unwrap();
         }

@@ -21,10 +21,21 @@ pub(crate) struct Backings<T = BackingId> {
     open: DashMap<Ino, Open<T>>,
 }
 
+/// What an open is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Use {
+    /// Writing.
+    pub(crate) writes: bool,
+    /// Running it as a program.
+    pub(crate) runs: bool,
+}
+
 struct Open<T> {
     opens: u64,
     /// Those of them that may write.
     writers: u64,
+    /// Those of them by which it runs.
+    runs: u64,
     /// `None`: the daemon serves it.
     backing: Option<Arc<T>>,
 }
@@ -57,7 +68,7 @@ impl<T> Backings<T> {
     pub(crate) fn join(
         &self,
         ino: Ino,
-        writes: bool,
+        used: Use,
         file: Option<&File>,
         register: impl FnOnce(&File) -> io::Result<T>,
     ) -> Option<Arc<T>> {
@@ -65,7 +76,8 @@ impl<T> Backings<T> {
             Entry::Occupied(mut open) => {
                 let open = open.get_mut();
                 open.opens += 1;
-                open.writers += u64::from(writes);
+                open.writers += u64::from(used.writes);
+                open.runs += u64::from(used.runs);
                 open.backing.clone()
             }
             Entry::Vacant(vacant) => {
@@ -76,7 +88,12 @@ impl<T> Backings<T> {
                         None
                     }
                 });
-                vacant.insert(Open { opens: 1, writers: u64::from(writes), backing: backing.clone() });
+                vacant.insert(Open {
+                    opens: 1,
+                    writers: u64::from(used.writes),
+                    runs: u64::from(used.runs),
+                    backing: backing.clone(),
+                });
                 backing
             }
         }
@@ -87,12 +104,18 @@ impl<T> Backings<T> {
         self.open.get(&ino).is_some_and(|open| open.backing.is_some() && open.writers > 0)
     }
 
-    /// Counts one open less, one that `writes` or not as it joined. The last one lets go of the backing file.
-    pub(crate) fn leave(&self, ino: Ino, writes: bool) {
+    /// Whether `ino` runs as a program.
+    pub(crate) fn runs(&self, ino: Ino) -> bool {
+        self.open.get(&ino).is_some_and(|open| open.runs > 0)
+    }
+
+    /// Counts one open less, `used` as it joined. The last one lets go of the backing file.
+    pub(crate) fn leave(&self, ino: Ino, used: Use) {
         if let Entry::Occupied(mut entry) = self.open.entry(ino) {
             let open = entry.get_mut();
             open.opens -= 1;
-            open.writers -= u64::from(writes);
+            open.writers -= u64::from(used.writes);
+            open.runs -= u64::from(used.runs);
             if open.opens == 0 {
                 entry.remove();
             }
@@ -131,6 +154,9 @@ mod tests {
     use super::*;
 
     const A: Ino = Ino(5);
+    const READ: Use = Use { writes: false, runs: false };
+    const WRITE: Use = Use { writes: true, runs: false };
+    const RUN: Use = Use { writes: false, runs: true };
 
     fn file() -> File {
         tempfile::tempfile().unwrap()
@@ -151,22 +177,22 @@ mod tests {
             Ok(next.get())
         };
         let file = file();
-        let first = backings.join(A, false, Some(&file), register).unwrap();
+        let first = backings.join(A, READ, Some(&file), register).unwrap();
         assert!(!backings.written_by_kernel(A));
-        let second = backings.join(A, true, Some(&file), register).unwrap();
+        let second = backings.join(A, WRITE, Some(&file), register).unwrap();
         // Even one of which the store says otherwise.
-        let third = backings.join(A, false, None, register).unwrap();
+        let third = backings.join(A, READ, None, register).unwrap();
         assert!(Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&first, &third));
         assert!(backings.written_by_kernel(A));
-        backings.leave(A, true);
+        backings.leave(A, WRITE);
         assert!(!backings.written_by_kernel(A));
-        backings.leave(A, false);
-        let fourth = backings.join(A, true, Some(&file), register).unwrap();
+        backings.leave(A, READ);
+        let fourth = backings.join(A, WRITE, Some(&file), register).unwrap();
         assert!(Arc::ptr_eq(&first, &fourth));
-        backings.leave(A, false);
-        backings.leave(A, true);
+        backings.leave(A, READ);
+        backings.leave(A, WRITE);
         assert!(!backings.written_by_kernel(A));
-        let fresh = backings.join(A, true, Some(&file), register).unwrap();
+        let fresh = backings.join(A, WRITE, Some(&file), register).unwrap();
         assert_ne!(*first, *fresh);
     }
 
@@ -174,12 +200,12 @@ mod tests {
     fn an_inode_that_the_daemon_serves_stays_with_it() {
         let backings = enabled();
         let file = file();
-        assert!(backings.join(A, true, None, |_| Ok(1)).is_none());
-        assert!(backings.join(A, true, Some(&file), |_| Ok(1)).is_none());
+        assert!(backings.join(A, WRITE, None, |_| Ok(1)).is_none());
+        assert!(backings.join(A, WRITE, Some(&file), |_| Ok(1)).is_none());
         assert!(!backings.written_by_kernel(A));
-        backings.leave(A, true);
-        backings.leave(A, true);
-        assert!(backings.join(A, true, Some(&file), |_| Ok(1)).is_some());
+        backings.leave(A, WRITE);
+        backings.leave(A, WRITE);
+        assert!(backings.join(A, WRITE, Some(&file), |_| Ok(1)).is_some());
     }
 
     #[test]
@@ -187,17 +213,27 @@ mod tests {
         let file = file();
         let fails = |errno| move |_: &File| Err(io::Error::from_raw_os_error(errno));
         let backings = enabled();
-        assert!(backings.join(A, false, Some(&file), fails(libc::EMFILE)).is_none());
+        assert!(backings.join(A, READ, Some(&file), fails(libc::EMFILE)).is_none());
         assert!(backings.enabled());
-        backings.leave(A, false);
-        assert!(backings.join(A, false, Some(&file), fails(libc::ELOOP)).is_none());
-        backings.leave(A, false);
-        assert!(backings.join(A, false, Some(&file), |_| panic!("tried again")).is_none());
+        backings.leave(A, READ);
+        assert!(backings.join(A, READ, Some(&file), fails(libc::ELOOP)).is_none());
+        backings.leave(A, READ);
+        assert!(backings.join(A, READ, Some(&file), |_| panic!("tried again")).is_none());
+    }
+
+    #[test]
+    fn programs_that_run_are_known() {
+        let backings = Backings::<u32>::new();
+        backings.join(A, RUN, None, |_| Ok(1));
+        backings.join(A, READ, None, |_| Ok(1));
+        assert!(backings.runs(A));
+        backings.leave(A, RUN);
+        assert!(!backings.runs(A));
     }
 
     #[test]
     fn off_means_off() {
         let backings = Backings::<u32>::new();
-        assert!(backings.join(A, true, Some(&file()), |_| panic!("tried")).is_none());
+        assert!(backings.join(A, WRITE, Some(&file()), |_| panic!("tried")).is_none());
     }
 }

@@ -1,22 +1,22 @@
 //! Bits that go when a file changes hands or content: setuid and setgid (and `security.capability`).
 //!
 //! Whether there is something to clear is asked on *every write*. By default the kernel finds out by itself, and for
-//! `security.capability` that is a GETXATTR request for each write(2), passthrough included: measured here, 4 KiB
-//! passthrough writes fall to a fraction of their rate (ruling 17; figures in `session.rs`). Answering GETXATTR with
-//! ENOSYS ends the questions, and all extended attributes with them. So HANDLE_KILLPRIV_V2 is negotiated: the file
-//! system clears the bits, and the kernel remembers per inode that there are none. fuser 0.18 does not hand over the
-//! flags by which SETATTR and OPEN say "the caller has no CAP_FSETID"; the caller's uid says the same, except for a
-//! root that has given that right up. `security.capability` itself is never stored (`xattr.rs`): mounts are nosuid, so
-//! it would mean nothing.
+//! `security.capability` that is a GETXATTR request a write(2), passthrough included: a 4 KiB passthrough write then
+//! took 3.6 us where it takes 0.5 us without, a write through the daemon 6.4 us instead of 4.3 (kernel 6.18, fuser's two
+//! threads, file on tmpfs, best of five times 20,000). Answering GETXATTR with ENOSYS ends the questions, and all
+//! extended attributes with them. So HANDLE_KILLPRIV_V2 is negotiated (ruling 17): the kernel remembers per inode that
+//! there is nothing to clear, and the file system clears, when
+//! - a SETATTR comes that sets nothing: a write or `fallocate`, also one past the daemon, or `chown(-1, -1)`;
+//! - a WRITE says so by its flag;
+//! - the owner is set;
+//! - the size is set or a file is opened with `O_TRUNC` by a caller without CAP_FSETID. fuser 0.18 does not hand that
+//!   flag over: a uid other than 0 stands for it.
+//!
+//! `security.capability` itself is never stored (`xattr.rs`): mounts are nosuid, so it would mean nothing.
 
 const SETUID: u32 = 0o4000;
 const SETGID: u32 = 0o2000;
 const GROUP_EXECUTE: u32 = 0o0010;
-
-/// Whether a mode has bits that a write by somebody may clear.
-pub(crate) fn has_any(mode: u32) -> bool {
-    mode & SETUID != 0 || mode & (SETGID | GROUP_EXECUTE) == SETGID | GROUP_EXECUTE
-}
 
 /// The mode after the content was changed by somebody without CAP_FSETID. Setgid without group execution marks
 /// mandatory locking and stays.
@@ -57,7 +57,6 @@ mod tests {
         assert_eq!(after_write(0o4644), 0o0644);
         assert_eq!(after_write(0o2644), 0o2644);
         assert_eq!(after_write(0o1777), 0o1777);
-        assert!(has_any(0o4000) && has_any(0o2010) && !has_any(0o2000) && !has_any(0o1777));
     }
 
     #[test]

@@ -295,6 +295,12 @@ pub struct FsckArgs {
     /// Read every stored byte and compare it with its CID
     #[arg(long)]
     pub verify: bool,
+    /// Carry out what helps; everything that is taken away is kept aside
+    #[arg(long)]
+    pub repair: bool,
+    /// Carry it out even where it loses commits
+    #[arg(long, requires = "repair")]
+    pub accept_loss: bool,
     /// The data directory.
     #[command(flatten)]
     pub client: Client,

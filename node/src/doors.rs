@@ -1,103 +1,207 @@
 //! The only file that knows how the other crates are called: from the node's configuration to the store, the S3
 //! endpoint and the mounts.
-//! (Interim: the store's engine and the doors are merged from their branches; until then nothing opens.)
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use pinfold_store::namespace::Namespace;
+use parking_lot::Mutex;
+use pinfold_fuse::{Mount, MountConfig, Passthrough as MountPassthrough, Ttls};
+use pinfold_s3::config::TlsFiles;
+use pinfold_s3::server::Reloader;
+use pinfold_s3::{AccountSource, S3Config, S3Server};
+use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
+use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
 use pinfold_store::unixfs::Profile;
 use pinfold_store::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::value::MountSpec;
-use crate::config::{NodeConfig, Passthrough};
+use crate::config::{Engine, MountSettings, NodeConfig, Passthrough};
 use crate::credentials::RootCredentials;
-
-fn not_here(what: &'static str) -> Error {
-    Error::new(ErrorKind::Unsupported, "not part of this build").with("part", what)
-}
 
 /// How far opening has come: what is done, units done, units in all (0 if unknown).
 pub type Progress<'a> = dyn Fn(&str, u64, u64) + Send + Sync + 'a;
 
+struct Reports<'a>(&'a Progress<'a>);
+
+impl StoreProgress for Reports<'_> {
+    fn report(&self, task: &'static str, done: u64, total: Option<u64>) {
+        self.0(task, done, total.unwrap_or(0));
+    }
+}
+
+/// The store's name for an engine.
+pub fn engine(engine: Engine) -> EngineKind {
+    match engine {
+        Engine::Sled => EngineKind::Sled,
+        Engine::Fjall => EngineKind::Fjall,
+        Engine::Memory => EngineKind::Memory,
+    }
+}
+
 /// Opens the store: log, replica, chunks. Blocks.
-pub fn open_namespace(_config: &NodeConfig, _progress: &Progress<'_>) -> Result<Namespace> {
-    Err(not_here("store"))
+pub fn open_namespace(config: &NodeConfig, progress: &Progress<'_>) -> Result<Namespace> {
+    let mut store = NamespaceConfig::new(&config.data);
+    store.engine = engine(config.store.engine);
+    store.cache_bytes = config.store.cache;
+    store.commit_interval = config.store.commit_interval;
+    store.publish_after = config.store.publish_after;
+    store.publish_at_most = config.store.publish_at_most;
+    store.inline_max = usize::try_from(config.store.inline_max).unwrap_or(usize::MAX);
+    store.reserve_bytes = config.store.reserve;
+    Namespace::open(store, &Reports(progress))
 }
 
 /// Publishes what is left and closes the store. Blocks.
-pub fn close_namespace(_namespace: &Namespace) -> Result<()> {
-    Err(not_here("store"))
+pub fn close_namespace(namespace: &Namespace) -> Result<()> {
+    namespace.close()
 }
 
-/// Why the store serves no longer, if so.
-pub fn complaint(_namespace: &Namespace) -> Option<String> {
-    None
+/// The metadata of a data directory on which no daemon runs.
+pub fn metadata_of(config: &NodeConfig) -> MetaConfig {
+    let mut meta = MetaConfig::new(&config.data);
+    meta.engine = engine(config.store.engine);
+    meta.cache_bytes = config.store.cache;
+    meta
+}
+
+/// Runs maintenance that reports its progress.
+pub fn with_progress<T>(progress: &Progress<'_>, run: impl FnOnce(&dyn StoreProgress) -> T) -> T {
+    run(&Reports(progress))
+}
+
+/// Why the store takes no more writes, if so.
+pub fn complaint(namespace: &Namespace) -> Option<String> {
+    let failed = namespace.metadata().log().follow().borrow().failed.clone();
+    failed.map(|error| format!("no writes any more: {error}"))
 }
 
 /// Name of the replica's engine.
-pub fn engine_name(_namespace: &Namespace) -> String {
-    String::new()
+pub fn engine_name(namespace: &Namespace) -> String {
+    namespace.config().engine.name().to_owned()
 }
 
-/// Makes a checkpoint; answers the sequence number it reaches. Blocks.
-pub fn checkpoint(_namespace: &Namespace) -> Result<u64> {
-    Err(not_here("store"))
+/// Makes a checkpoint; answers the last record that it has for certain. Blocks.
+pub fn checkpoint(namespace: &Namespace) -> Result<u64> {
+    namespace.metadata().checkpoint(&Quiet).map(|made| made.began)
 }
 
 /// A profile's name.
 pub fn profile_name(profile: Profile) -> &'static str {
-    match profile {
-        Profile::V1_2025 => "unixfs-v1-2025",
-        Profile::KuboClassicV1 => "kubo-classic-v1",
-    }
+    profile.name()
 }
 
 /// The S3 endpoint.
-pub struct S3Door;
+pub struct S3Door {
+    address: SocketAddr,
+    reloader: Reloader,
+    server: Mutex<Option<S3Server>>,
+}
 
 impl S3Door {
     /// Binds.
     pub async fn bind(
-        _address: &str,
-        _config: &NodeConfig,
-        _namespace: Namespace,
-        _root: &RootCredentials,
+        address: &str,
+        config: &NodeConfig,
+        namespace: Namespace,
+        root: &RootCredentials,
     ) -> Result<Self> {
-        Err(not_here("s3"))
+        let listen = tokio::net::lookup_host(address)
+            .await
+            .map_err(|e| {
+                Error::new(ErrorKind::InvalidArgument, "the S3 address cannot be resolved")
+                    .with("address", address)
+                    .caused_by(e)
+            })?
+            .collect();
+        let tls = config.s3.tls.as_ref();
+        let s3 = S3Config {
+            listen,
+            region: config.s3.region.clone(),
+            domains: config.s3.domains.clone(),
+            tls: tls.map(|files| TlsFiles { certificate: files.cert.clone(), key: files.key.clone() }),
+            max_connections: config.s3.max_connections,
+            max_requests: config.s3.max_requests,
+            // The other half is for publishing and unmounting.
+            drain_timeout: config.shutdown_timeout / 2,
+            ..S3Config::default()
+        };
+        let root = Account {
+            access: root.access.clone(),
+            secret: root.secret.expose().to_owned(),
+            role: Role::Admin,
+            uid: 0,
+            gid: 0,
+        };
+        let accounts = Arc::new(AccountSource::new(root, namespace.clone()));
+        let server = S3Server::bind(s3, namespace, accounts).await?;
+        let address = server.addresses().first().copied().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, "the S3 address names no host").with("address", address)
+        })?;
+        Ok(Self { address, reloader: server.reloader(), server: Mutex::new(Some(server)) })
     }
 
     /// The address in use.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 0))
+        self.address
     }
 
     /// Serves until `stop`, then until the requests in flight are answered.
     pub async fn serve(&self, stop: CancellationToken) -> Result<()> {
-        stop.cancelled().await;
-        Ok(())
+        let server = self.server.lock().take();
+        match server {
+            Some(server) => {
+                server.serve(stop).await;
+                Ok(())
+            }
+            None => Err(Error::new(ErrorKind::Internal, "the S3 endpoint serves already")),
+        }
     }
 
     /// Reads the certificate files again.
     pub fn reload(&self) -> Result<()> {
-        Ok(())
+        self.reloader.reload()
     }
 }
 
 /// A mount.
-pub struct MountDoor;
+pub struct MountDoor(Mount);
 
 impl MountDoor {
-    /// Mounts. Blocks.
-    pub fn start(_spec: &MountSpec, _namespace: Namespace, _passthrough: Passthrough) -> Result<Self> {
-        Err(not_here("fuse"))
+    /// Mounts. Blocks. `alone` says that it is and will stay the only mount of its namespace, which lets the kernel
+    /// keep names and pages for long.
+    pub fn start(spec: &MountSpec, namespace: Namespace, settings: MountSettings, alone: bool) -> Result<Self> {
+        let mut config = MountConfig::new(&spec.dir);
+        config.path = spec.components().into_iter().map(<[u8]>::to_vec).collect();
+        config.read_only = spec.read_only;
+        config.probe_dir = Some(namespace.config().data_dir.clone());
+        config.threads = settings.threads;
+        config.passthrough = match settings.passthrough {
+            Passthrough::Off => MountPassthrough::Off,
+            Passthrough::WherePossible | Passthrough::Required => MountPassthrough::Auto,
+        };
+        if !alone {
+            config.ttls = Ttls::SHARED;
+            config.keep_cache = false;
+        }
+        let mount = Mount::start(config, namespace)?;
+        if settings.passthrough == Passthrough::Required && !mount.has_passthrough() {
+            mount.stop()?;
+            return Err(Error::new(ErrorKind::Unsupported, "passthrough is required and cannot be had here")
+                .with("directory", spec.dir.display()));
+        }
+        Ok(Self(mount))
     }
 
     /// Takes it out of the tree at once; programs that have it open get errors.
-    pub fn detach(&self) {}
+    pub fn detach(&self) {
+        if let Err(error) = self.0.detach() {
+            tracing::error!(mount = %self.0.path().display(), %error, "the mount could not be detached");
+        }
+    }
 
     /// Publishes and unmounts. Blocks.
     pub fn stop(self) -> Result<()> {
-        Ok(())
+        self.0.stop()
     }
 }

@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod data_dir;
 pub mod doors;
 pub mod failure;
+pub mod gauges;
 pub mod mounts;
 pub mod node;
 pub mod output;

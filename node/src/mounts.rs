@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pinfold_store::namespace::Namespace;
 use pinfold_store::{Error, ErrorKind, Result};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::config::Passthrough;
+use crate::config::MountSettings;
 use crate::config::value::MountSpec;
 use crate::doors::MountDoor;
+use crate::gauges;
 
 /// All mounts of a node.
 pub struct Mounts {
     namespace: Namespace,
-    passthrough: Passthrough,
+    settings: MountSettings,
+    alone: bool,
     running: Mutex<BTreeMap<PathBuf, (MountSpec, MountDoor)>>,
 }
 
 impl Mounts {
-    /// None yet.
-    pub fn new(namespace: Namespace, passthrough: Passthrough) -> Self {
-        Self { namespace, passthrough, running: Mutex::default() }
+    /// None yet. `alone` if the configuration has one at most: the first is then mounted as the only one, which lets the
+    /// kernel keep names and pages for long. One that `pinfold mount` adds later makes the first hear of its changes a
+    /// moment after they happened; nothing it is to be told is ever left out.
+    pub fn new(namespace: Namespace, settings: MountSettings, alone: bool) -> Self {
+        Self { namespace, settings, alone, running: Mutex::default() }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<PathBuf, (MountSpec, MountDoor)>> {
@@ -36,9 +40,11 @@ impl Mounts {
                 Error::new(ErrorKind::AlreadyExists, "it is mounted already").with("directory", spec.dir.display())
             );
         }
-        let door = MountDoor::start(&spec, self.namespace.clone(), self.passthrough)?;
+        let alone = self.alone && running.is_empty();
+        let door = MountDoor::start(&spec, self.namespace.clone(), self.settings, alone)?;
         tracing::info!(mount = %spec, "mounted");
         running.insert(spec.dir.clone(), (spec, door));
+        gauges::mounts(running.len());
         Ok(())
     }
 
@@ -50,6 +56,7 @@ impl Mounts {
                 Error::new(ErrorKind::NotFound, "this node has not mounted it").with("directory", dir.display())
             );
         };
+        gauges::mounts(running.len());
         drop(running);
         door.stop()?;
         tracing::info!(mount = %spec, "unmounted");
@@ -74,6 +81,7 @@ impl Mounts {
     /// Unmounts all; a failure is logged and does not keep the others.
     pub fn remove_all(&self) {
         let all = std::mem::take(&mut *self.running());
+        gauges::mounts(0);
         for (spec, door) in all.into_values() {
             match door.stop() {
                 Ok(()) => tracing::info!(mount = %spec, "unmounted"),

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use pinfold_store::namespace::Namespace;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::health::{Health, Phase};
@@ -29,7 +30,7 @@ pub struct Inputs {
     /// The configuration.
     pub loaded: Loaded,
     /// Reads the configuration anew, for `Reload`.
-    pub reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send>,
+    pub reread: Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>,
     /// The environment (root credentials).
     pub var: Variables,
     /// Logs and metrics.
@@ -58,7 +59,6 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     let data = DataDir::take(&config.data, IfMissing::Create)?;
     let (root, source) = credentials::load(var, &config.root_credentials_file, data.is_fresh())?;
     let health = Health::starting();
-    let stop = CancellationToken::new();
     let opened: Arc<OnceLock<Namespace>> = Arc::default();
     let (admin_address, _admin) = steps::serve_admin(config, &health, &opened, &telemetry).await?;
 
@@ -69,59 +69,78 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     };
     let namespace = opened.get_or_init(|| namespace).clone();
 
-    // The doors: S3, the operator's socket, the mounts.
-    let mut s3 = steps::serve_s3(config, &namespace, &root, &stop).await?;
-    let mounts = Arc::new(Mounts::new(namespace.clone(), config.passthrough));
-    let addresses = Addresses { s3: s3.address(), admin: admin_address };
-    let about = steps::about(config, addresses);
-    let api = steps::api(about, &namespace, &root, &mounts, &health, orders_in);
-    let commands = steps::serve_commands(api, &stop)?;
-    steps::mount_all(config, &mounts).await?;
+    // The doors: S3, the operator's socket, the mounts. From here on every end, a failed start too, goes by the drain.
+    let mut doors = Doors::closed(Mounts::new(namespace.clone(), config.mounting, config.mounts.len() <= 1));
+    let served = async {
+        doors.s3 = steps::serve_s3(config, &namespace, &root, &doors.stop).await?;
+        let addresses = Addresses { s3: doors.s3.address(), admin: admin_address };
+        let about = steps::about(config, addresses);
+        let api = steps::api(about, &namespace, &root, &doors.mounts, &health, orders_in);
+        doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
+        steps::mount_all(config, &doors.mounts).await?;
 
-    health.enter(Phase::Serving);
-    manager::ready();
-    announce::serving(config, addresses, &root, &source);
-    on_serving(addresses);
-
-    let ended = loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                Some(Signal::Reload) => steps::reload(&loaded, &reread, &telemetry, &s3),
-                Some(Signal::Stop) | None => break Ok(()),
-            },
-            failure = s3.ended_early() => break Err(failure),
+        health.enter(Phase::Serving);
+        manager::ready();
+        announce::serving(config, addresses, &root, &source);
+        on_serving(addresses);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Signal::Reload) => steps::reload(&loaded, &reread, &telemetry, &doors.s3),
+                    Some(Signal::Stop) | None => return Ok(()),
+                },
+                failure = doors.s3.ended_early() => return Err(failure),
+            }
         }
     };
+    let served = served.await;
 
-    // Drain: no new requests, answer those in flight, publish written files, unmount, close; in a stated time.
     health.enter(Phase::Stopping);
     manager::stopping(config.shutdown_timeout);
     tracing::info!(timeout = ?config.shutdown_timeout, "stopping");
-    stop.cancel();
-    let drain = async {
-        s3.drained().await?;
-        commands.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
-        steps::unmount_all(&mounts).await?;
-        steps::blocking(move || doors::close_namespace(&namespace)).await
-    };
+    let mounts = Arc::clone(&doors.mounts);
     let drained = tokio::select! {
-        done = tokio::time::timeout(config.shutdown_timeout, drain) => done,
-        () = stopped(&mut orders) => {
-            mounts.detach_all();
-            return Err(Failure::message(ExitCode::StopTimedOut, "told to stop twice: ended without draining"));
+        done = tokio::time::timeout(config.shutdown_timeout, doors.drain(namespace)) => {
+            done.unwrap_or_else(|_| Err(ended_undrained("draining took longer than shutdown_timeout")))
         }
+        () = stopped(&mut orders) => Err(ended_undrained("told to stop twice")),
     };
-    match drained {
-        Ok(result) => {
-            tracing::info!("stopped");
-            ended.and(result)
-        }
-        Err(_) => {
-            mounts.detach_all();
-            let why = "draining took longer than shutdown_timeout: ended without the rest";
-            Err(Failure::message(ExitCode::StopTimedOut, why))
-        }
+    match &drained {
+        Ok(()) => tracing::info!("stopped"),
+        // Whatever hangs: the mount points are to answer again.
+        Err(_) => mounts.detach_all(),
     }
+    served.and(drained)
+}
+
+/// The open doors of a running node.
+struct Doors {
+    s3: steps::RunningS3,
+    commands: Option<JoinHandle<()>>,
+    mounts: Arc<Mounts>,
+    stop: CancellationToken,
+}
+
+impl Doors {
+    fn closed(mounts: Mounts) -> Self {
+        let stop = CancellationToken::new();
+        Self { s3: steps::RunningS3::default(), commands: None, mounts: Arc::new(mounts), stop }
+    }
+
+    /// No new requests, answer those in flight, publish written files, unmount, close the store.
+    async fn drain(mut self, namespace: Namespace) -> Result<(), Failure> {
+        self.stop.cancel();
+        self.s3.drained().await?;
+        if let Some(commands) = self.commands {
+            commands.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
+        }
+        steps::unmount_all(&self.mounts).await?;
+        steps::blocking(move || doors::close_namespace(&namespace)).await
+    }
+}
+
+fn ended_undrained(why: &str) -> Failure {
+    Failure::message(ExitCode::StopTimedOut, format!("{why}: ended without the rest"))
 }
 
 /// Waits for a `Stop`, ignoring other orders; for ever if nobody can send one.

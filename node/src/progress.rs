@@ -11,15 +11,54 @@ use crate::service_manager;
 /// How often the log and the service manager hear.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
+fn hidden_unless_terminal() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}
+
 /// A bar on standard error, if that is a terminal; else nothing.
 pub fn bar() -> ProgressBar {
-    let target =
-        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(None, target);
+    let bar = ProgressBar::with_draw_target(None, hidden_unless_terminal());
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}") {
         bar.set_style(style);
     }
     bar
+}
+
+/// Progress of a command's long work.
+pub struct WorkProgress(ProgressBar);
+
+impl WorkProgress {
+    /// Nothing done yet.
+    pub fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, hidden_unless_terminal());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos} of {len}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// `done` of `all` units (0: unknown) of `what`.
+    pub fn tell(&self, what: &str, done: u64, all: u64) {
+        self.0.set_message(what.to_owned());
+        self.0.set_length(all.max(done));
+        self.0.set_position(done);
+    }
+
+    /// The same as a function.
+    pub fn teller(&self) -> impl Fn(&str, u64, u64) + Send + Sync + '_ {
+        |what, done, all| self.tell(what, done, all)
+    }
+
+    /// Takes the line off the terminal, before something is printed.
+    pub fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Default for WorkProgress {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Progress of a node's start.

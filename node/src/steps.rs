@@ -17,6 +17,7 @@ use crate::config::{ConfigError, Loaded, NodeConfig, settings};
 use crate::credentials::RootCredentials;
 use crate::doors::{self, S3Door};
 use crate::failure::{ExitCode, Failure};
+use crate::gauges;
 use crate::mounts::Mounts;
 use crate::node::Addresses;
 use crate::progress::StartProgress;
@@ -39,9 +40,8 @@ pub async fn serve_admin(
     telemetry: &Telemetry,
 ) -> Result<(Option<SocketAddr>, Option<AbortOnDrop>), Failure> {
     let Listen::At(address) = &config.admin else { return Ok((None, None)) };
-    let opened = Arc::clone(opened);
-    let complaint = Arc::new(move || opened.get().and_then(doors::complaint));
-    let served = admin::http::serve(address, health.clone(), complaint, telemetry.metrics.clone()).await;
+    let watch = Arc::new(gauges::Watched { opened: Arc::clone(opened), health: health.clone() });
+    let served = admin::http::serve(address, health.clone(), watch, telemetry.metrics.clone()).await;
     let (local, task) = served.map_err(|e| {
         Failure::message(ExitCode::Failed, format!("cannot listen on {address} for health and metrics: {e}"))
     })?;
@@ -69,6 +69,7 @@ pub async fn open_store(config: &NodeConfig) -> Result<Namespace, Failure> {
 }
 
 /// The S3 endpoint while it runs; without one, all waits are for ever and all else does nothing.
+#[derive(Default)]
 pub struct RunningS3 {
     door: Option<(Arc<S3Door>, JoinHandle<pinfold_store::Result<()>>)>,
 }
@@ -110,7 +111,7 @@ pub async fn serve_s3(
     root: &RootCredentials,
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
-    let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3 { door: None }) };
+    let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
     let door = Arc::new(S3Door::bind(address, config, namespace.clone(), root).await?);
     let task = tokio::spawn({
         let (door, stop) = (Arc::clone(&door), stop.child_token());

@@ -70,7 +70,9 @@ pub fn parse_filter(text: &str) -> Result<EnvFilter, String> {
     if text.bytes().all(|b| b.is_ascii_alphabetic()) && text.parse::<tracing::level_filters::LevelFilter>().is_err() {
         return Err(format!("`{text}` is none of error, warn, info, debug, trace, off"));
     }
-    EnvFilter::try_new(text).map_err(|e| format!("`{text}` is not a level or filter: {e}"))
+    // The S3 library logs every refusal to a client (NoSuchKey …) as an error; the S3 door logs what matters itself.
+    let quiet = if text.contains("s3s::") { text.to_owned() } else { format!("{text},s3s::ops=off") };
+    EnvFilter::try_new(quiet).map_err(|e| format!("`{text}` is not a level or filter: {e}"))
 }
 
 #[cfg(test)]
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn levels_and_filters() {
-        for good in ["info", "off", "info,pinfold_s3=debug", "warn,pinfold_store::meta=trace"] {
+        for good in ["info", "off", "info,s3s::ops=debug", "info,pinfold_s3=debug", "warn,pinfold_store::meta=trace"] {
             assert!(parse_filter(good).is_ok(), "{good}");
         }
         for bad in ["", " ", "inof", "verbose", "info,a=b=c"] {

@@ -19,11 +19,10 @@ def place(request):
             pytest.skip("a plain directory has one mode")
         yield SimpleNamespace(root=Path(plain), node=None, s3=None, bucket=None, mode="plain")
         return
-    node = Node(f"fuse-{request.param}", passthrough=request.param == "passthrough").start()
-    s3 = s3c.client(node.endpoint)
-    s3.create_bucket(Bucket="files")
-    yield SimpleNamespace(root=node.mnt / "files", node=node, s3=s3, bucket="files", mode=request.param)
-    node.close()
+    with Node(f"fuse-{request.param}", passthrough=request.param == "passthrough") as node:
+        s3 = s3c.client(node.endpoint)
+        s3.create_bucket(Bucket="files")
+        yield SimpleNamespace(root=node.mnt / "files", node=node, s3=s3, bucket="files", mode=request.param)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from harness import mounts
 from harness import s3 as s3c
 from harness.syscalls import fails, names, read_file, write_file
+from harness.wait import until
 
 pytestmark = pytest.mark.pinfold
 
@@ -153,9 +154,10 @@ def test_ruling21_two_mounts_see_each_other(place, fs, extra):
     with fails(errno.ENOENT):
         os.stat(fs / "a")
     write_file(other / "b", b"22")
-    assert read_file(fs / "b") == b"22"
+    until(lambda: read_file(fs / "b") == b"22", "the other mount's bytes", 10)
     place.s3.put_object(Bucket=place.bucket, Key=f"{fs.name}/b", Body=b"333")
-    assert read_file(fs / "b") == b"333" and read_file(other / "b") == b"333"
+    for mount in (fs, other):
+        until(lambda mount=mount: read_file(mount / "b") == b"333", "S3's bytes at both mounts", 10)
     os.unlink(fs / "b")
     assert names(other) == []
 

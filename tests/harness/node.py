@@ -29,7 +29,9 @@ def new_base(name):
     """An empty folder on a real disk (passthrough needs one below it)."""
     root = Path(os.environ.get("PINFOLD_TEST_DIR", "/var/tmp"))
     root.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"pinfold-{name}-", dir=root))
+    base = Path(tempfile.mkdtemp(prefix=f"pinfold-{name}-", dir=root))
+    base.chmod(0o755)  # other users reach the mount through it
+    return base
 
 
 class Node:
@@ -93,7 +95,12 @@ class Node:
     def start(self):
         """Starts and waits until it says ready."""
         self.launch()
-        until(self._ready_or_dead, f"{settings.READY} answers 200\n{self.log_tail()}", START_DEADLINE)
+        try:
+            until(self._ready_or_dead, lambda: f"{settings.READY} answers 200\n{self.log_tail()}", START_DEADLINE)
+        except BaseException:
+            if self.process is not None:
+                self.kill()
+            raise
         return self
 
     def _ready_or_dead(self):
@@ -136,7 +143,11 @@ class Node:
             shutil.rmtree(self.base, ignore_errors=True)
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close(keep=True)
+            raise
 
     def __exit__(self, kind, *_):
         self.close(keep=kind is not None)

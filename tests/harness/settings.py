@@ -44,3 +44,7 @@ CHUNK = MIB
 MIN_PART = 5 * MIB
 #: S14: close without fsync is durable within this many seconds (default).
 COMMIT_INTERVAL = 1.0
+
+#: Folders within the data directory (docs/FORMAT.md).
+REPLICA_FOLDER = "replica"
+LOG_FOLDER = "log"

@@ -7,12 +7,13 @@ DEADLINE = 60.0
 
 
 def until(probe, what, deadline=DEADLINE, interval=0.02):
-    """Calls `probe` until it returns something true, and returns that; fails with `what` after `deadline` seconds."""
+    """Calls `probe` until it returns something true, and returns that; after `deadline` seconds fails with `what`
+    (text, or a function that makes it then)."""
     end = time.monotonic() + deadline
     while True:
         result = probe()
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"after {deadline:g} s still not so: {what}")
+            raise AssertionError(f"after {deadline:g} s still not so: {what() if callable(what) else what}")
         time.sleep(interval)

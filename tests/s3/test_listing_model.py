@@ -70,6 +70,8 @@ def test_s4_listing_agrees_with_a_sorted_list(s3, bucket, rng):
         size = rng.choice([1, 2, 3, 7, 1000])
         if size < 3 and not prefix:
             size = 7
+        if after in {row for row, rolled_up in model(keys, prefix, delimiter, "") if rolled_up}:
+            continue  # whether a start at a rolled-up prefix skips what is below it, S3 does not say
         got = pages(s3, bucket, prefix, delimiter, after, size)
         assert got == model(keys, prefix, delimiter, after), (prefix, delimiter, after, size)
 

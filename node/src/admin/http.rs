@@ -14,13 +14,18 @@ use tokio::task::JoinHandle;
 
 use super::health::{Health, Phase};
 
-/// Why the node is not ready although it serves: asked at each request. `None` is well.
-pub type Complaint = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+/// What the listener asks at each request.
+pub trait Watch: Send + Sync {
+    /// Why the node is not ready although it serves; `None` is well.
+    fn complaint(&self) -> Option<String>;
+    /// Brings gauges up to date that are only worth the work when somebody looks.
+    fn refresh(&self);
+}
 
 #[derive(Clone)]
 struct Shared {
     health: Health,
-    complaint: Complaint,
+    watch: Arc<dyn Watch>,
     metrics: PrometheusHandle,
 }
 
@@ -28,7 +33,7 @@ struct Shared {
 pub async fn serve(
     address: &str,
     health: Health,
-    complaint: Complaint,
+    watch: Arc<dyn Watch>,
     metrics: PrometheusHandle,
 ) -> std::io::Result<(SocketAddr, JoinHandle<()>)> {
     let listener = TcpListener::bind(address).await?;
@@ -37,7 +42,7 @@ pub async fn serve(
         .route("/health/live", get(async || (StatusCode::OK, "live\n")))
         .route("/health/ready", get(ready))
         .route("/metrics", get(render))
-        .with_state(Shared { health, complaint, metrics });
+        .with_state(Shared { health, watch, metrics });
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the admin listener ended");
@@ -48,7 +53,7 @@ pub async fn serve(
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     let (phase, _) = shared.health.phase();
-    match (phase, (shared.complaint)()) {
+    match (phase, shared.watch.complaint()) {
         (Phase::Serving, None) => (StatusCode::OK, "ready\n".to_owned()),
         (Phase::Serving, Some(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         (other, _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", other.word())),
@@ -56,18 +61,22 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
 }
 
 async fn render(State(shared): State<Shared>) -> impl IntoResponse {
+    let watch = Arc::clone(&shared.watch);
+    // It looks at the disk. A refresh that panics has been logged; the other metrics are still worth having.
+    let _ = tokio::task::spawn_blocking(move || watch.refresh()).await;
     let text_format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (text_format, shared.metrics.render())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Complaint, serve};
+    use super::{Watch, serve};
     use crate::admin::health::{Health, Phase};
     use crate::telemetry::Telemetry;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     fn get(address: SocketAddr, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -78,25 +87,36 @@ mod tests {
         (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
     }
 
+    #[derive(Default)]
+    struct Sick(AtomicBool, AtomicBool);
+
+    impl Watch for Sick {
+        fn complaint(&self) -> Option<String> {
+            self.0.load(SeqCst).then(|| "log sync failed".to_owned())
+        }
+        fn refresh(&self) {
+            self.1.store(true, SeqCst);
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn health_follows_the_phase_and_the_complaint() {
-        let sick = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let flag = Arc::clone(&sick);
-        let complaint: Complaint =
-            Arc::new(move || flag.load(std::sync::atomic::Ordering::SeqCst).then(|| "log sync failed".to_owned()));
+        let sick = Arc::new(Sick::default());
         let health = Health::starting();
         let metrics = Telemetry::detached().unwrap().metrics;
-        let (address, task) = serve("127.0.0.1:0", health.clone(), complaint, metrics).await.unwrap();
+        let (address, task) = serve("127.0.0.1:0", health.clone(), sick.clone(), metrics).await.unwrap();
         assert_eq!(get(address, "/health/live").0, 200);
         assert_eq!(get(address, "/health/ready"), (503, "starting\n".to_owned()));
         health.enter(Phase::Serving);
         assert_eq!(get(address, "/health/ready").0, 200);
-        sick.store(true, std::sync::atomic::Ordering::SeqCst);
+        sick.0.store(true, SeqCst);
         assert_eq!(get(address, "/health/ready"), (503, "log sync failed\n".to_owned()));
         health.enter(Phase::Stopping);
         assert_eq!(get(address, "/health/ready"), (503, "stopping\n".to_owned()));
         assert_eq!(get(address, "/health/live").0, 200);
+        assert!(!sick.1.load(SeqCst));
         assert_eq!(get(address, "/metrics").0, 200);
+        assert!(sick.1.load(SeqCst), "a scrape refreshes");
         assert_eq!(get(address, "/").0, 404);
         task.abort();
     }

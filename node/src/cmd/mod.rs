@@ -2,9 +2,11 @@
 //! the daemon or work on files.
 
 mod ask;
+mod cid;
 mod documents;
 mod offline;
 mod serve;
+mod verify;
 
 use crate::cli::Command;
 use crate::failure::Failure;
@@ -20,7 +22,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Stat(args) => ask::stat(&args),
         Command::Status(args) => ask::status(&args.client),
         Command::Reload(args) => ask::reload(&args.client),
-        Command::Cid(args) => offline::cid(&args),
+        Command::Cid(args) => cid::cid(&args),
         Command::Fsck(args) => offline::fsck(&args),
         Command::Meta(args) => match args.action {
             crate::cli::MetaAction::Checkpoint { client } => ask::checkpoint(&client),

@@ -5,11 +5,14 @@ use std::time::Duration;
 use crate::config::flags::SettingFlags;
 use crate::failure::Failure;
 use crate::node::{self, Inputs};
-use crate::signals;
 use crate::telemetry::Telemetry;
+use crate::{gauges, signals};
 
 /// Threads that wait for a disk or a sync end with their work; what still hangs is left behind after this.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
+
+/// How often samples of histograms are folded into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Loads the configuration, builds the runtime and the telemetry, and runs a node until a signal ends it.
 pub fn serve(flags: SettingFlags) -> Result<(), Failure> {
@@ -19,6 +22,16 @@ pub fn serve(flags: SettingFlags) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let (orders_in, orders) = signals::channel();
         signals::forward_process_signals(orders_in.clone())?;
+        gauges::started();
+        // Histograms keep every sample until they are rendered or this runs: nobody may ever scrape.
+        let metrics = telemetry.metrics.clone();
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(UPKEEP);
+            loop {
+                every.tick().await;
+                metrics.run_upkeep();
+            }
+        });
         let inputs = Inputs {
             loaded,
             reread: Box::new(move || flags.load()),

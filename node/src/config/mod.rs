@@ -38,8 +38,8 @@ pub struct NodeConfig {
     pub s3: S3Settings,
     /// Mounts, with absolute directories.
     pub mounts: Vec<MountSpec>,
-    /// Whether mounts may use the kernel's passthrough.
-    pub passthrough: Passthrough,
+    /// How each of them, and each that is added later, is served.
+    pub mounting: MountSettings,
     /// The store.
     pub store: StoreSettings,
     /// Logs.
@@ -57,6 +57,10 @@ pub struct S3Settings {
     pub domains: Vec<String>,
     /// Certificate chain and key, both PEM.
     pub tls: Option<TlsFiles>,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Requests at once.
+    pub max_requests: usize,
 }
 
 /// Where the certificate lies.
@@ -77,6 +81,15 @@ pub enum Passthrough {
     Required,
     /// Never.
     Off,
+}
+
+/// How mounts are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MountSettings {
+    /// Whether mounts may use the kernel's passthrough.
+    pub passthrough: Passthrough,
+    /// Threads a mount; 0 chooses.
+    pub threads: usize,
 }
 
 /// Engine of the metadata replica.
@@ -235,11 +248,7 @@ impl Build<'_> {
             root_credentials_file,
             s3: self.s3()?,
             mounts: self.mounts(&data),
-            passthrough: match self.text("mount_passthrough")? {
-                "on" => Passthrough::Required,
-                "off" => Passthrough::Off,
-                _ => Passthrough::WherePossible,
-            },
+            mounting: self.mounting()?,
             store: self.store()?,
             log: LogSettings { filter: self.text("log_level")?.to_owned(), json: self.text("log_format")? == "json" },
             data,
@@ -271,7 +280,19 @@ impl Build<'_> {
         };
         let domains = self.values.get("s3_domain").map(|raw| raw.texts.clone()).unwrap_or_default();
         let listen = self.parsed("s3", value::listen)?;
-        Some(S3Settings { listen, region: self.text("s3_region")?.to_owned(), domains, tls })
+        let region = self.text("s3_region")?.to_owned();
+        let max_connections = self.count("s3_max_connections", 1, 1 << 20)?;
+        let max_requests = self.count("s3_max_requests", 1, 1 << 16)?;
+        Some(S3Settings { listen, region, domains, tls, max_connections, max_requests })
+    }
+
+    fn mounting(&mut self) -> Option<MountSettings> {
+        let passthrough = match self.text("mount_passthrough")? {
+            "on" => Passthrough::Required,
+            "off" => Passthrough::Off,
+            _ => Passthrough::WherePossible,
+        };
+        Some(MountSettings { passthrough, threads: self.count("mount_threads", 0, 64)? })
     }
 
     fn store(&mut self) -> Option<StoreSettings> {
@@ -327,6 +348,16 @@ impl Build<'_> {
     fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> value::Parsed<T>) -> Option<T> {
         // Parsed once before, by `check`: this cannot fail now.
         parse(self.text(name)?).ok()
+    }
+
+    /// A number within these bounds.
+    fn count(&mut self, name: &str, least: usize, most: usize) -> Option<usize> {
+        let number = self.parsed(name, value::count)?;
+        let number = usize::try_from(number).ok().filter(|n| (least..=most).contains(n));
+        if number.is_none() {
+            self.refuse(name, &format!("it lies between {least} and {most}"));
+        }
+        number
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {

@@ -219,6 +219,24 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "s3_max_connections",
+        group: Group::S3,
+        kind: Kind::Count,
+        default: Some("10000"),
+        help: "Connections at once; more wait until one ends.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "s3_max_requests",
+        group: Group::S3,
+        kind: Kind::Count,
+        default: Some("1024"),
+        help: "Requests at once; more wait some seconds and then get 503 SlowDown.",
+        details: "This bounds memory: a request holds at most about 2 MiB.",
+        reload: false,
+    },
+    Setting {
         name: "mount",
         group: Group::Mount,
         kind: Kind::MountList,
@@ -236,6 +254,15 @@ pub const SETTINGS: &[Setting] = &[
         help: "Whether the kernel reads and writes whole local files without the daemon.",
         details: "`auto` uses it where the kernel, the data disk and the daemon's rights allow it (it needs CAP_SYS_ADMIN); `on` \
                   refuses a mount that cannot have it.",
+        reload: false,
+    },
+    Setting {
+        name: "mount_threads",
+        group: Group::Mount,
+        kind: Kind::Count,
+        default: Some("0"),
+        help: "Threads a mount that answer the kernel; 0 is one a core, at most 8.",
+        details: "",
         reload: false,
     },
     Setting {

@@ -106,6 +106,8 @@ fn what_no_value_shows_alone_is_refused_too() {
         (&[("shutdown_timeout", "10ms")], "at least 1s"),
         (&[("log_level", "lou=d=er")], "log_level"),
         (&[("s3_region", "")], "empty value"),
+        (&[("s3_max_requests", "0")], "between 1 and 65536"),
+        (&[("mount_threads", "65")], "between 0 and 64"),
     ] {
         let problem = given("").flags(flag_pairs).load().unwrap_err();
         assert!(problem.contains(part), "{part} is not in {problem}");

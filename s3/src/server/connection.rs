@@ -99,8 +99,8 @@ fn builder(config: &S3Config) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(config.max_head_bytes.max(READ_BUFFER))
-        .pipeline_flush(true);
+        // No pipeline_flush: with it hyper takes a body in as fast as it can be read, however slowly the client takes it.
+        .max_buf_size(config.max_head_bytes.max(READ_BUFFER));
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,7 +1,6 @@
 //! The S3 door with real requests: a server on the loopback over a namespace in a temporary folder.
 
-// In a test's helper, too, what fails is the test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // helpers of tests, outside the functions that clippy knows as tests
 
 mod auth;
 mod buckets;

@@ -1,7 +1,7 @@
 //! Appending to slabs: one named thread writes, one sync serves everybody who waits (group commit), and only then are the
 //! blocks named in the index.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::IoSlice;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::chunk::frame::{FRAME_HEADER, FrameHeader, SLAB_HEADER, slab_header};
 use crate::chunk::health::{DirSync, Health};
 use crate::chunk::ids::Ids;
-use crate::chunk::index::{Place, SlabRow};
+use crate::chunk::index::SlabRow;
 use crate::chunk::pins::Digest32;
 use crate::chunk::slab::{Placed, Slabs};
 use crate::chunk::space::Space;
@@ -201,22 +201,18 @@ impl Worker {
         let (before, mut end) = (current.len, current.len);
         let mut placed = Vec::with_capacity(blocks.len());
         let mut frames: Vec<([u8; FRAME_HEADER], Bytes)> = Vec::with_capacity(blocks.len());
-        let mut seen: HashMap<Digest32, ()> = HashMap::new();
+        let mut seen: HashSet<Digest32> = HashSet::new();
         for block in blocks {
             let digest = block.header.digest;
-            let known = block.from.is_none() && (seen.insert(digest, ()).is_some() || self.in_a_slab(&digest)?);
-            placed.push(Placed {
-                digest,
-                offset: if known { end } else { end + FRAME_HEADER as u64 },
-                len: if known { 0 } else { block.header.len },
-                named: !known,
-                from: block.from,
-                extra: block.extra,
-            });
+            // A chunk may occur twice in what is moved, and a block may come from two writers at once.
+            let known = !seen.insert(digest) || self.to.slabs.hold(&digest, block.from)?;
+            let (len, frame_len) = (block.header.len, block.header.frame_len());
+            let offset = (!known).then_some(end + FRAME_HEADER as u64);
             if !known {
-                end += block.header.frame_len();
+                end += frame_len;
                 frames.push((block.header.encode(), block.bytes));
             }
+            placed.push(Placed { digest, len, offset, end, from: block.from, extra: block.extra });
         }
         if !frames.is_empty()
             && let Err(error) = write_frames(&current.file, before, &frames)
@@ -239,20 +235,11 @@ impl Worker {
         result
     }
 
-    fn in_a_slab(&self, digest: &Digest32) -> Result<bool> {
-        Ok(self.to.slabs.index.places(digest)?.iter().any(|(_, place)| matches!(place, Place::Slab { .. })))
-    }
-
     fn new_slab(&mut self) -> Result<Current> {
         let id = self.to.ids.allocate()?.id;
         let path = self.to.slabs.layout.slab(id);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .at("making a slab")?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).at("making a slab")?;
         file.write_all_at(&slab_header(id), 0).at("writing a slab's header")?;
         self.to.health.sync_data(&file, "slab: syncing a new one")?;
         self.to.dirs.sync(&self.to.slabs.layout.slabs)?;

@@ -14,7 +14,9 @@ use std::os::fd::AsFd;
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::chunk::append::NewBlock;
-use crate::chunk::index::{Kind, ObjectRow, PAGE, Place, block_key, decode, dying_key, encode, need_key, object_key, owner_key, split_key};
+use crate::chunk::index::{
+    Kind, ObjectRow, PAGE, Place, block_key, decode, dying_key, encode, need_key, object_key, owner_key, split_key,
+};
 use crate::chunk::pins::Digest32;
 use crate::chunk::sidecar::{LeafInfo, Run};
 use crate::chunk::slab::Read;
@@ -168,7 +170,13 @@ impl Inner {
     }
 
     /// Lets go of what is stored under `digest`, if nothing needs it.
-    fn check(&self, roots: &dyn Roots, digest: &Digest32, report: &mut CollectReport, doomed: &mut Doomed) -> Result<()> {
+    fn check(
+        &self,
+        roots: &dyn Roots,
+        digest: &Digest32,
+        report: &mut CollectReport,
+        doomed: &mut Doomed,
+    ) -> Result<()> {
         report.digests += 1;
         let mut locked = self.pins.lock(digest);
         // Pins first, roots second.
@@ -359,6 +367,7 @@ impl Inner {
                 let Ok(file) = File::options().write(true).open(self.layout.slab(id)) else { continue };
                 open = Some((id, file));
             }
+            self.slabs.measure_again(id);
             if let Some((_, file)) = &open {
                 let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
                 match fallocate(file.as_fd(), flags, offset, u64::from(len)) {

@@ -23,7 +23,7 @@ impl Inner {
     pub(super) fn compact(&self, collector: &mut Collector, budget: u64, report: &mut CollectReport) -> Result<()> {
         let mut moved = 0;
         loop {
-            let Some((id, row)) = self.worst_slab(collector)? else { return Ok(()) };
+            let Some(id) = self.worst_slab(collector)? else { return Ok(()) };
             if moved >= budget && moved > 0 {
                 report.more = true;
                 return Ok(());
@@ -31,7 +31,7 @@ impl Inner {
             if id == self.slabs.active() {
                 self.appender.close_slab()?;
             }
-            match self.empty_slab(id, row) {
+            match self.empty_slab(id) {
                 Ok(bytes) => {
                     moved += bytes;
                     report.bytes_moved += bytes;
@@ -47,7 +47,7 @@ impl Inner {
     }
 
     /// The slab with the largest dead share, if all together waste too much.
-    fn worst_slab(&self, collector: &Collector) -> Result<Option<(u64, SlabRow)>> {
+    fn worst_slab(&self, collector: &Collector) -> Result<Option<u64>> {
         let (mut disk, mut live) = (0, 0);
         let mut worst: Option<(u64, SlabRow, u64)> = None;
         for (id, row) in self.slabs.rows() {
@@ -62,14 +62,19 @@ impl Inner {
             }
         }
         let too_much = disk > live + live / 12 + SLACK;
-        Ok(worst.filter(|_| too_much).map(|(id, row, _)| (id, row)))
+        Ok(worst.filter(|_| too_much).map(|(id, ..)| id))
     }
 
-    /// Moves what is live out of a slab and removes it; answers the bytes moved.
-    fn empty_slab(&self, id: u64, row: SlabRow) -> Result<u64> {
+    /// Moves what is live out of a slab that is not appended to any more, and removes it; answers the bytes moved.
+    fn empty_slab(&self, id: u64) -> Result<u64> {
         let mut moved = 0;
+        // Looked up only now: before, more could have been appended.
+        let Some(row) = self.slabs.row(id) else { return Ok(0) };
         if let Some(file) = self.slabs.file(id)? {
             moved = self.move_frames(id, &file, row.len)?;
+        }
+        if let Some(row) = self.slabs.row(id).filter(|row| row.live > 0) {
+            return Err(Error::corrupt("blocks of a slab are in none of its frames").with("bytes", row.live));
         }
         self.health.step("compact: moved, not removed")?;
         self.slabs.forget(id)?;

@@ -38,10 +38,7 @@ impl Ids {
             let ceiling = state.ceiling + BLOCK;
             let mark = state.active.first().copied().unwrap_or(state.next);
             // The mark goes along: what a crash leaves to look at is about one block of ids.
-            self.index.apply(&[
-                (NEXT_ID.to_vec(), Some(encode(&ceiling)?)),
-                (MARK.to_vec(), Some(encode(&mark)?)),
-            ])?;
+            self.index.apply(&[(NEXT_ID.to_vec(), Some(encode(&ceiling)?)), (MARK.to_vec(), Some(encode(&mark)?))])?;
             state.ceiling = ceiling;
         }
         let id = state.next;
@@ -88,5 +85,32 @@ impl Drop for IdGuard {
         if !self.keep {
             self.ids.state.lock().active.remove(&self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::tests::index_double::IndexDouble;
+
+    #[test]
+    fn no_id_is_given_twice_and_the_mark_waits_for_the_slowest() {
+        let index = Index(Arc::new(IndexDouble::default()));
+        let ids = Ids::open(index.clone(), 1).unwrap();
+        let slow = ids.allocate().unwrap();
+        let many: Vec<u64> = (0..3 * BLOCK).map(|_| ids.allocate().unwrap().id).collect();
+        assert!(many.windows(2).all(|w| w[0] < w[1]));
+        assert_eq!(index.number(MARK).unwrap(), slow.id);
+        assert!(ids.is_active(slow.id) && !ids.is_active(many[0]));
+        assert!(!ids.is_past(many[0]) && ids.is_past(slow.id));
+        let next = Ids::open(index.clone(), 1).unwrap().allocate().unwrap().id;
+        assert!(next > *many.last().unwrap(), "also after a crash");
+        drop(slow);
+        ids.write_mark().unwrap();
+        assert_eq!(index.number(MARK).unwrap(), many.last().unwrap() + 1);
+        ids.allocate().unwrap().leave_to_recovery();
+        ids.allocate().unwrap();
+        ids.write_mark().unwrap();
+        assert_eq!(index.number(MARK).unwrap(), many.last().unwrap() + 1);
     }
 }

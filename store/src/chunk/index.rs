@@ -177,6 +177,9 @@ pub(super) fn split_key(key: &[u8]) -> Result<(Digest32, u64)> {
     }
 }
 
+/// Takes keys and values.
+type RowSink<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
 /// The index over its store.
 #[derive(Clone)]
 pub(super) struct Index(pub(super) Arc<dyn MetaStore>);
@@ -211,10 +214,6 @@ impl Index {
         self.get(&dying_key(id))
     }
 
-    pub(super) fn slab(&self, id: u64) -> Result<Option<SlabRow>> {
-        self.get(&slab_key(id))
-    }
-
     pub(super) fn number(&self, key: &[u8]) -> Result<u64> {
         Ok(self.get(key)?.unwrap_or(0))
     }
@@ -231,12 +230,7 @@ impl Index {
     }
 
     /// Every row with `prefix` whose key is not below `from`, a page at a time, to `sink`.
-    pub(super) fn scan(
-        &self,
-        prefix: &[u8],
-        from: &[u8],
-        sink: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn scan(&self, prefix: &[u8], from: &[u8], sink: &mut RowSink<'_>) -> Result<()> {
         let end = prefix_end(prefix);
         let mut start = prefix.max(from).to_vec();
         loop {

@@ -1,22 +1,53 @@
-//! Parts that become one object (CompleteMultipartUpload).
+//! Parts that become one object (CompleteMultipartUpload, ruling 15).
 
-use super::{ChunkStore, Stored, WriteOptions};
-use crate::error::Result;
-use crate::types::Cid;
-use crate::unixfs::Profile;
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-/// Bytes copied at a time.
+use crate::chunk::content::Handle;
+use crate::chunk::index::Kind;
+use crate::chunk::layout::TmpFile;
+use crate::chunk::live::next_data;
+use crate::chunk::pool::is_zero;
+use crate::chunk::reader::ObjectReader;
+use crate::chunk::sidecar::Run;
+use crate::chunk::store::Inner;
+use crate::chunk::writer::{LeafSink, ObjectWriter, Stored, WriteOptions};
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::types::{Cid, MAX_OBJECT_SIZE};
+use crate::unixfs::{self, Profile};
+
+/// Bytes read at a time where the kernel cannot copy.
 const PIECE: usize = 1 << 20;
 
-impl ChunkStore {
-    /// Stores the concatenation of objects that are stored here, under its canonical CID (S18).
-    pub fn concat(&self, parts: &[(Cid, u64)], profile: Profile) -> Result<Stored> {
-        let size = parts.iter().map(|(_, size)| size).sum();
-        let mut writer = self.writer(profile, WriteOptions { md5: false, size_hint: Some(size) })?;
-        for (root, size) in parts {
-            let reader = self.reader(root, *size)?;
+impl Inner {
+    /// Stores the concatenation of stored objects under its canonical CID (S18).
+    ///
+    /// Where parts are whole numbers of chunks (but the last), their chunks are those of the object: nothing is hashed, and
+    /// the kernel copies (or, on disks that can, shares) the bytes. Other parts are read and chunked anew.
+    pub(super) fn concat(self: &Arc<Self>, parts: &[(Cid, u64)], profile: Profile) -> Result<Stored> {
+        let size = parts.iter().try_fold(0u64, |sum, (_, size)| sum.checked_add(*size)).unwrap_or(u64::MAX);
+        if size > MAX_OBJECT_SIZE {
+            return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("size", size));
+        }
+        let readers =
+            parts.iter().map(|(root, size)| ObjectReader::open(self, root, *size)).collect::<Result<Vec<_>>>()?;
+        // What lies in the parts is about to go: it is no reason to share chunks instead of having a file.
+        let own: HashSet<u64> = readers.iter().filter_map(|r| Some(r.handle()?.row.id)).collect();
+        let chunk = profile.chunk_size() as u64;
+        let (last, others) = readers.split_last().unzip();
+        let aligned = others.unwrap_or_default().iter().all(|r| r.size().is_multiple_of(chunk))
+            && readers.iter().all(|r| same_chunks(r, chunk));
+        if aligned && last.is_some() && size > self.config.slab_object_max as u64 {
+            return self.join_chunks(&readers, size, profile, own);
+        }
+        let options = WriteOptions { md5: false, size_hint: Some(size) };
+        let mut writer = ObjectWriter::new(self.clone(), profile, options)?;
+        writer.do_not_share_with(own);
+        for reader in &readers {
             let mut offset = 0;
-            while offset < *size {
+            while offset < reader.size() {
                 let piece = reader.read_at(offset, PIECE)?;
                 writer.write(&piece)?;
                 offset += piece.len() as u64;
@@ -25,15 +56,85 @@ impl ChunkStore {
         writer.finish()
     }
 
-    /// NoSpace if `bytes` more would reach into the disk's reserve.
-    pub fn check_room(&self, bytes: u64) -> Result<()> {
-        self.0.space.admit(bytes)
+    fn join_chunks(&self, readers: &[ObjectReader], size: u64, profile: Profile, own: HashSet<u64>) -> Result<Stored> {
+        self.health.check()?;
+        self.space.admit(size)?;
+        let tmp = self.layout.tmp_file()?;
+        let mut leaves = LeafSink::new(profile);
+        leaves.do_not_share_with(own);
+        let mut at = 0;
+        for reader in readers {
+            self.join_leaves(reader, &mut leaves)?;
+            self.join_bytes(reader, &tmp, at)?;
+            at += reader.size();
+        }
+        tmp.file.set_len(size).at("setting a content file's length")?;
+        let mut object = leaves.finish(self)?;
+        // The copies are checked when they are read first.
+        object.checked = false;
+        let root = object.root;
+        let guard = self.adopt_file(tmp, object)?;
+        Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard })
+    }
+
+    fn join_leaves(&self, reader: &ObjectReader, leaves: &mut LeafSink) -> Result<()> {
+        if let Some(sidecar) = reader.handle().and_then(|h| h.sidecar()) {
+            return sidecar.for_each_leaf(&mut |run| match run {
+                Run::Leaf(leaf) => leaves.leaf(self, &leaf.digest, leaf.size),
+                Run::Zeros { count, .. } => leaves.zeros(self, count),
+            });
+        }
+        if reader.size() == 0 {
+            return Ok(());
+        }
+        let digest = unixfs::digest_of(reader.root())?;
+        match self.zeros.len_of(&digest) {
+            Some(len) if u64::from(len) == reader.size() && len == leaves.chunk_size() => leaves.zeros(self, 1),
+            _ => leaves.leaf(self, &digest, reader.size() as u32),
+        }
+    }
+
+    /// Copies a part to its place.
+    fn join_bytes(&self, reader: &ObjectReader, to: &TmpFile, at: u64) -> Result<()> {
+        if let Some(from) = reader.handle().and_then(|h| h.file()) {
+            return copy_in_kernel(&from, reader.size(), &to.file, at);
+        }
+        let mut offset = 0;
+        while offset < reader.size() {
+            let piece = reader.read_at(offset, PIECE)?;
+            if !is_zero(&piece) {
+                to.file.write_all_at(&piece, at + offset).at("writing a joined part")?;
+            }
+            offset += piece.len() as u64;
+        }
+        Ok(())
     }
 }
-impl ChunkStore {
-    /// temporary
-    pub fn unseal(&self, root: &Cid, ino: crate::types::Ino) -> Result<super::LiveFile> {
-        let _ = (root, ino);
-        Err(crate::Error::new(crate::ErrorKind::Unsupported, "not yet"))
+
+/// Whether an object's leaves are chunks of this size, as far as it has several.
+fn same_chunks(reader: &ObjectReader, chunk: u64) -> bool {
+    match reader.handle().map(|h: &Arc<Handle>| (h.row.leaves, h.row.kind, u64::from(h.row.chunk_size))) {
+        Some((leaves, Kind::Whole | Kind::Scattered, size)) if leaves > 1 => size == chunk,
+        // One block is one leaf, if it is no longer than a chunk and has the bytes themselves.
+        _ => reader.size() <= chunk && reader.root().codec() == unixfs::RAW,
     }
+}
+
+/// Copies the data of a file, not its holes, by the kernel alone.
+fn copy_in_kernel(from: &File, len: u64, to: &File, at: u64) -> Result<()> {
+    let mut next = 0;
+    while let Some((begin, end)) = next_data(from, next, len)? {
+        next = begin;
+        while next < end {
+            let (mut from_at, mut to_at) = (next, at + next);
+            let want = usize::try_from(end - next).unwrap_or(usize::MAX).min(1 << 30);
+            match rustix::fs::copy_file_range(from, Some(&mut from_at), to, Some(&mut to_at), want) {
+                Ok(0) => return Err(Error::corrupt("a content file is shorter than its object")),
+                Ok(n) => next += n as u64,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e).at("copying a part"),
+            }
+        }
+    }
+    Ok(())
 }

@@ -27,6 +27,8 @@ pub(super) struct NewObject {
     pub(super) stored: u64,
     /// Chunks that are not holes.
     pub(super) solid: u64,
+    /// Whether its file's bytes were hashed on their way in; else they are checked when they are read.
+    pub(super) checked: bool,
 }
 
 impl NewObject {
@@ -47,7 +49,8 @@ impl Inner {
         if self.has_object(&object)? {
             return Ok(pin);
         }
-        if object.is_mostly_stored() {
+        // What is damaged is replaced as a whole.
+        if object.is_mostly_stored() && self.index.object(&object.digest)?.is_none() {
             return self.scatter_file(&data, object, pin);
         }
         data.file.set_permissions(Permissions::from_mode(0o400)).at("sealing a content file")?;
@@ -73,6 +76,19 @@ impl Inner {
         }
         // A sidecar that cannot be read is as good as none.
         Ok(matches!(self.content.open(row), Ok(Some(_))))
+    }
+
+    /// A content file has damaged bytes: it is no longer taken for what it was, so that the kernel does not read it by itself
+    /// and the next one who brings its bytes replaces it.
+    pub(super) fn distrust(&self, row: &ObjectRow) -> Result<()> {
+        let _locked = self.pins.lock(&row.root);
+        match self.index.object(&row.root)? {
+            Some(now) if now.id == row.id && now.stamp.is_some() => {
+                let row = ObjectRow { stamp: None, ..now };
+                self.index.apply(&[(object_key(&row.root), Some(encode(&row)?))])
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes a durable file a content file, by `place`, which moves or links it to the path that it is given.
@@ -104,11 +120,16 @@ impl Inner {
         }
     }
 
-    fn link_as(&self, id: &IdGuard, object: NewObject, place: Option<impl FnOnce(PathBuf) -> Result<()>>) -> Result<()> {
+    fn link_as(
+        &self,
+        id: &IdGuard,
+        object: NewObject,
+        place: Option<impl FnOnce(PathBuf) -> Result<()>>,
+    ) -> Result<()> {
         let (id, digest) = (id.id, object.digest);
         let kind = if place.is_some() { Kind::Whole } else { Kind::Scattered };
         let fan = self.fan(id)?;
-        let has_sidecar = object.sidecar.is_some();
+        let (has_sidecar, checked) = (object.sidecar.is_some(), object.checked);
         if let Some(sidecar) = object.sidecar {
             sidecar.file.set_permissions(Permissions::from_mode(0o400)).at("sealing a sidecar")?;
             self.health.sync_data(&sidecar.file, "sidecar: syncing")?;
@@ -138,7 +159,9 @@ impl Inner {
         self.index_blocks(&row, handle.sidecar())?;
         self.health.step("object: blocks indexed, object not")?;
         if self.name_object(&row)? {
-            handle.set_all_verified();
+            if checked {
+                handle.set_all_verified();
+            }
             self.content.keep(handle);
         }
         Ok(())

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, RenameFlags, SeekFrom, renameat_with};
 
 use crate::chunk::health::{DirSync, Health};
-use crate::chunk::index::{Kind, Stamp, encode, object_key};
+use crate::chunk::index::{Stamp, encode, object_key};
 use crate::chunk::layout::{TmpFile, parse_hex_name};
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
@@ -177,9 +177,10 @@ impl Inner {
     }
 
     /// Shares a sealed content file's extents with `to`, where the disk can; only if the file is as it was sealed.
-    fn reflink(&self, reader: &ObjectReader, to: &TmpFile) -> Result<bool> {
-        let Some(sealed) = self.sealed_file(reader.root())? else { return Ok(false) };
-        Ok(rustix::fs::ioctl_ficlone(&to.file, &*sealed.file).is_ok())
+    pub(super) fn reflink(&self, reader: &ObjectReader, to: &TmpFile) -> Result<bool> {
+        let Some(row) = self.index.object(&crate::unixfs::digest_of(reader.root())?)? else { return Ok(false) };
+        let Some(sealed) = self.open_sealed(&row)? else { return Ok(false) };
+        Ok(rustix::fs::ioctl_ficlone(&to.file, &sealed).is_ok())
     }
 
     /// Copies an object, checked, leaving holes where it has zeros.
@@ -295,37 +296,6 @@ impl Inner {
         all.sort_unstable();
         Ok(all)
     }
-
-    /// A sealed content file for the kernel to read by itself; `None` if the object has none, or one that does not look
-    /// as it did when it was sealed (ruling 13).
-    pub(super) fn sealed_file(&self, root: &Cid) -> Result<Option<SealedFile>> {
-        let digest = crate::unixfs::digest_of(root)?;
-        let pin = self.pins.pin(&digest).quiet();
-        let Some(row) = self.index.object(&digest)?.filter(|row| row.kind == Kind::Whole) else { return Ok(None) };
-        let path = self.layout.content_file(row.id, &row.root);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e).at("opening a content file"),
-        };
-        let now = Stamp::of(&file.metadata().at("looking at a content file")?);
-        if row.stamp != Some(now) && !self.reseal(&row, &file)? {
-            return Ok(None);
-        }
-        Ok(Some(SealedFile { file: Arc::new(file), path, id: row.id, _pin: pin }))
-    }
-}
-
-/// A content file that is as it was sealed. Collection spares it while this lives.
-#[derive(Debug)]
-pub struct SealedFile {
-    /// Open for reading.
-    pub file: Arc<File>,
-    /// Where it lies.
-    pub path: PathBuf,
-    /// The file's id: equal ids are the same file.
-    pub id: u64,
-    _pin: crate::chunk::pins::TempPin,
 }
 
 fn exists(ino: Ino) -> Error {

@@ -21,8 +21,8 @@ mod frame;
 mod health;
 mod ids;
 mod index;
-mod layout;
 mod join;
+mod layout;
 mod link;
 mod live;
 mod pins;
@@ -36,8 +36,12 @@ mod slab;
 mod space;
 mod store;
 mod sys;
+mod unseal;
+mod verify;
 mod writer;
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
 #[cfg(test)]
 mod tests;
 
@@ -53,12 +57,14 @@ use crate::unixfs::Profile;
 
 pub use collect::{CollectBudget, CollectReport, Roots};
 pub use config::{ChunkConfig, StepHook};
-pub use live::{LiveFile, SealedFile};
+pub use live::LiveFile;
 pub use pins::TempPin;
 pub use reader::ObjectReader;
 pub use recover::{Progress, ProgressFn};
 pub use space::{DiskSpace, Usage};
 pub use store::InlineLookup;
+pub use unseal::SealedFile;
+pub use verify::{Damage, VerifyReport};
 pub use writer::{ObjectWriter, Stored, WriteOptions};
 
 /// The store. Clones are the same store; when the last is dropped, and every reader and writer of it, its threads end
@@ -103,6 +109,17 @@ impl ChunkStore {
         writer.finish()
     }
 
+    /// Stores the concatenation of objects that are stored here, under its canonical CID (S18): without hashing where the
+    /// parts are whole numbers of chunks, and without sharing their chunks, since they are about to go (ruling 15).
+    pub fn concat(&self, parts: &[(Cid, u64)], profile: Profile) -> Result<Stored> {
+        self.0.concat(parts, profile)
+    }
+
+    /// NoSpace if `bytes` more would reach into the disk's reserve.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        self.0.space.admit(bytes)
+    }
+
     /// Takes over bodies that the log carried: durable when it returns, and idempotent. Corrupt if one is not what its
     /// CID says.
     pub fn store_inline(&self, blocks: &[InlineBlock]) -> Result<()> {
@@ -129,10 +146,26 @@ impl ChunkStore {
         self.0.pins.pin(digest)
     }
 
-    /// The object's content file, for the kernel to read by itself. `None` if the object has none (small, shared in
-    /// parts, not here) or it is not as it was sealed (ruling 13).
+    /// The object's content file. `None` if the object has none (small, shared in parts, not here) or it is not as it was
+    /// sealed (ruling 13).
     pub fn sealed_file(&self, root: &Cid) -> Result<Option<SealedFile>> {
-        self.0.sealed_file(root)
+        self.0.sealed_file(root, None)
+    }
+
+    /// As [`ChunkStore::sealed_file`], for the kernel to read by itself on behalf of `ino`, as long as the answer lives.
+    /// `None` also while the file is lent to another inode, which may make it its live file (ruling 11): then reads go
+    /// through [`ChunkStore::reader`].
+    pub fn lend_sealed(&self, root: &Cid, ino: Ino) -> Result<Option<SealedFile>> {
+        self.0.sealed_file(root, Some(ino))
+    }
+
+    /// Makes the content file of `root` the live file of `ino`, so that who reads it by passthrough sees what is written;
+    /// the object keeps its content in a new file from before this returns (ruling 11).
+    ///
+    /// Busy if the file is lent to another inode, Unsupported if the object has no file of its own: then
+    /// [`ChunkStore::clone_to_live`]. AlreadyExists if `ino` has a live file.
+    pub fn unseal(&self, root: &Cid, ino: Ino) -> Result<LiveFile> {
+        self.0.unseal(root, ino)
     }
 
     /// An empty live file for an inode that has none.
@@ -185,6 +218,18 @@ impl ChunkStore {
     /// on. One call at a time; others wait. Called again at once while [`CollectReport::more`].
     pub fn collect(&self, roots: &dyn Roots, budget: &CollectBudget) -> Result<CollectReport> {
         self.0.collect(roots, budget)
+    }
+
+    /// Reads everything and compares it with its CIDs: the scrub. Everything else may go on. An error only if the index or a
+    /// thread fails: damage is in the report. A damaged content file is no longer a [`SealedFile`], and is replaced when its
+    /// bytes are stored again.
+    pub fn verify_all(&self, progress: &ProgressFn<'_>) -> Result<VerifyReport> {
+        self.0.verify_all(progress)
+    }
+
+    /// How full the disk is; cheap.
+    pub fn disk_space(&self) -> Result<DiskSpace> {
+        self.0.space.disk()
     }
 
     /// Bytes and files, and how full the disk is.

@@ -1,8 +1,8 @@
 //! Who needs a digest right now: writers before their commit, and open readers. Also the locks that make "look it up
 //! and hold it" and "nobody holds it, forget it" exclude each other.
 
-use std::collections::{HashMap, VecDeque};
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

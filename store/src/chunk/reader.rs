@@ -31,7 +31,7 @@ enum Body {
     /// Leaves in several places; the sidecar lists them.
     Scattered(Arc<Handle>),
     /// Nothing but blocks: the DAG is walked.
-    Dag(FileReader<StoredBlocks>),
+    Dag(Box<FileReader<StoredBlocks>>),
 }
 
 impl ObjectReader {
@@ -81,7 +81,7 @@ impl ObjectReader {
                 None => Err(Error::new(ErrorKind::NotFound, "an object is not on this host")),
             };
         }
-        Ok(Body::Dag(FileReader::open(StoredBlocks(inner.clone()), root)?))
+        Ok(Body::Dag(Box::new(FileReader::open(StoredBlocks(inner.clone()), root)?)))
     }
 
     /// The object's CID.
@@ -92,6 +92,14 @@ impl ObjectReader {
     /// Its length in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The object's files, if it has some of its own.
+    pub(super) fn handle(&self) -> Option<&Arc<Handle>> {
+        match &self.body {
+            Body::Whole(handle) | Body::Scattered(handle) => Some(handle),
+            Body::Block(_) | Body::Dag(_) => None,
+        }
     }
 
     /// The bytes from `offset`, at most `len`, fewer at the end. Corrupt, with the CID, rather than wrong bytes.
@@ -190,6 +198,7 @@ impl ObjectReader {
                 }
             }
             Err(error) => {
+                self.inner.distrust(&handle.row)?;
                 let error = error
                     .with("cid", unixfs::cid_of_digest(RAW, leaf.digest))
                     .with("file", handle.row.id)

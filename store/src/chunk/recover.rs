@@ -1,8 +1,8 @@
 //! From files to index: after a crash what is newest, on request everything. Files say all that the index knows.
 //!
 //! The index may have lost any suffix of its changes. Files that it should name have ids at or above its mark, or lie in
-//! slabs behind the length that it knows; both are read again. What it names although it is gone is noticed when it is
-//! looked up.
+//! slabs behind the length that it knows; both are read again, and the collector then looks at everything once: nobody
+//! may hold what is found. What the index names although it is gone is noticed when it is looked up.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,9 +11,9 @@ use std::path::Path;
 
 use crate::chunk::content::matches;
 use crate::chunk::frame::{FRAME_HEADER, FRAME_MAGIC, FrameHeader, SLAB_HEADER, is_slab_header};
-use crate::chunk::index::{Index, Kind, MARK, ObjectRow, Place, SlabRow, need_key};
+use crate::chunk::index::{Index, Kind, MARK, ObjectRow, SlabRow, need_key};
 use crate::chunk::layout::{ContentName, Layout, parse_hex_name};
-use crate::chunk::pins::{Digest32, Pins};
+use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
 use crate::chunk::seal::Piece;
 use crate::chunk::sidecar::{Run, Sidecar};
@@ -82,7 +82,7 @@ fn slab_files(layout: &Layout) -> Result<Vec<u64>> {
 }
 
 /// Names the blocks that lie in slabs behind what the index knows; answers how many there were.
-pub(super) fn slabs(slabs: &Slabs, pins: &Pins, progress: &ProgressFn<'_>) -> Result<u64> {
+pub(super) fn slabs(slabs: &Slabs, progress: &ProgressFn<'_>) -> Result<u64> {
     let files = slab_files(&slabs.layout)?;
     let mut found = 0;
     for (id, _) in slabs.rows() {
@@ -109,16 +109,19 @@ pub(super) fn slabs(slabs: &Slabs, pins: &Pins, progress: &ProgressFn<'_>) -> Re
             }
             slabs.set_row(id, row)?;
         }
+        if len < row.len {
+            tracing::error!(slab = id, bytes = len, expected = row.len, "a slab is shorter than it was");
+        }
         if len > row.len {
             found += 1;
-            found += scan_slab(slabs, pins, id, &file, row.len, len)?;
+            found += scan_slab(slabs, id, &file, row.len, len)?;
         }
     }
     Ok(found)
 }
 
 /// Names the frames of one slab from `at`, and cuts a torn tail.
-fn scan_slab(slabs: &Slabs, pins: &Pins, id: u64, file: &File, from: u64, len: u64) -> Result<u64> {
+fn scan_slab(slabs: &Slabs, id: u64, file: &File, from: u64, len: u64) -> Result<u64> {
     let mut at = from;
     let mut good_end = from;
     let mut batch = Vec::new();
@@ -134,20 +137,16 @@ fn scan_slab(slabs: &Slabs, pins: &Pins, id: u64, file: &File, from: u64, len: u
             // Else its space was given back.
             continue;
         }
-        let elsewhere = slabs.index.places(&header.digest)?.iter().any(|(_, p)| matches!(p, Place::Slab { .. }))
-            || batch.iter().any(|p: &Placed| p.digest == header.digest);
+        let elsewhere = slabs.hold(&header.digest, None)? || batch.iter().any(|p: &Placed| p.digest == header.digest);
+        named += u64::from(!elsewhere);
         batch.push(Placed {
             digest: header.digest,
-            offset,
             len: header.len,
-            named: !elsewhere,
+            offset: (!elsewhere).then_some(offset),
+            end: at,
             from: None,
             extra: Vec::new(),
         });
-        if !elsewhere {
-            pins.hint(header.digest);
-            named += 1;
-        }
         if batch.len() >= NAMED_AT_ONCE {
             slabs.add(id, std::mem::take(&mut batch))?;
         }
@@ -157,7 +156,7 @@ fn scan_slab(slabs: &Slabs, pins: &Pins, id: u64, file: &File, from: u64, len: u
         tracing::warn!(slab = id, from = good_end, to = len, "the torn end of a slab is cut off");
         file.set_len(good_end).at("cutting a slab's torn end")?;
     }
-    let live = slabs.rows().iter().find(|(i, _)| *i == id).map_or(0, |(_, row)| row.live);
+    let live = slabs.row(id).map_or(0, |row| row.live);
     slabs.set_row(id, SlabRow { len: good_end, live })?;
     Ok(named)
 }
@@ -192,7 +191,10 @@ pub(super) fn read_header(file: &File, at: u64, len: u64) -> Result<Option<Frame
         return Ok(None);
     }
     let mut header = [0; FRAME_HEADER];
-    file.read_exact_at(&mut header, at).at("reading a slab")?;
+    match file.read_exact_at(&mut header, at) {
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        result => result.at("reading a slab")?,
+    }
     Ok(FrameHeader::parse(&header).filter(|h| at + h.frame_len() <= len))
 }
 
@@ -282,7 +284,6 @@ impl Inner {
             steps.finish()?;
         }
         self.name_object(&row)?;
-        self.pins.hint(root);
         Ok(true)
     }
 
@@ -317,12 +318,23 @@ impl Inner {
         let size = file.metadata().at("looking at a content file")?.len();
         let chunk_size = Profile::ALL.map(Profile::chunk_size).into_iter().max().unwrap_or(0) as u32;
         if !found.sidecar && size <= u64::from(chunk_size) {
-            let row =
-                ObjectRow { root, id, kind: Kind::Whole, codec: RAW, size, leaves: 1, chunk_size, disk: 0, stamp: None };
+            let row = ObjectRow {
+                root,
+                id,
+                kind: Kind::Whole,
+                codec: RAW,
+                size,
+                leaves: 1,
+                chunk_size,
+                disk: 0,
+                stamp: None,
+            };
             return Ok(Some((row, None)));
         }
         match if found.sidecar { open() } else { Err(Error::corrupt("a sidecar is missing")) } {
-            Ok(sidecar) if sidecar.kind == Kind::Whole && sidecar.root.size == size => Ok(Some((row(&sidecar), Some(sidecar)))),
+            Ok(sidecar) if sidecar.kind == Kind::Whole && sidecar.root.size == size => {
+                Ok(Some((row(&sidecar), Some(sidecar))))
+            }
             Ok(_) => Err(Error::corrupt("a content file and its sidecar differ")),
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(file = id, error = %e, "a sidecar is made anew from its content");

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
 
 use crate::chunk::content::matches;
-use crate::chunk::index::{ObjectRow, Stamp, encode, object_key};
+use crate::chunk::index::{Kind, ObjectRow, Stamp, encode, object_key};
 use crate::chunk::live::{LiveFile, next_data};
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::{Buffer, Pending, WINDOW, is_zero};
@@ -64,8 +64,11 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored = |guard| Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard };
-        if self.has_object(&object)? {
+        let stored =
+            |guard| Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard };
+        // A scattered object, as publishing made it, is replaced: a whole file costs nothing here and serves better.
+        let scattered = self.index.object(&object.digest)?.is_some_and(|row| row.kind == Kind::Scattered);
+        if !scattered && self.has_object(&object)? {
             return Ok(stored(guard));
         }
         self.sealing.lock().insert(ino, object.digest);

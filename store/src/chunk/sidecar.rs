@@ -266,7 +266,7 @@ impl Sidecar {
         };
         let chunk_size = le32(&header[12..]);
         let footer_at = le64(&trailer);
-        let footer_len = (len - TRAILER as u64).checked_sub(footer_at).unwrap_or(0);
+        let footer_len = (len - TRAILER as u64).saturating_sub(footer_at);
         let most = (FOOTER_FIXED + MAX_SECTIONS * SECTION + 4) as u64;
         if footer_at < HEADER as u64 || footer_len < (FOOTER_FIXED + 4) as u64 || footer_len > most || chunk_size == 0 {
             return Err(corrupt("no footer where the trailer says"));
@@ -288,7 +288,16 @@ impl Sidecar {
         }
         let cid = cid_of_digest(u64::from(footer[1]), digest);
         let root = Root { cid, size, leaves, tsize: 0 };
-        Ok(Self { file, kind, chunk_size, root, disk: len, zero: zero_of(chunk_size), sections, records_end: footer_at })
+        Ok(Self {
+            file,
+            kind,
+            chunk_size,
+            root,
+            disk: len,
+            zero: zero_of(chunk_size),
+            sections,
+            records_end: footer_at,
+        })
     }
 
     /// The leaf at this position; `None` beyond the end.
@@ -466,7 +475,7 @@ mod tests {
                     dag.push(Leaf { cid, size: if last { tail } else { chunk } }, &mut sink).unwrap();
                 }
             }
-            nodes.drain(..).collect::<Vec<_>>().iter().for_each(|n| writer.node(n).unwrap());
+            std::mem::take(&mut nodes).iter().for_each(|n| writer.node(n).unwrap());
         }
         let root = dag
             .finish(&mut |b| {

@@ -15,7 +15,7 @@ use crate::chunk::frame::FRAME_HEADER;
 use crate::chunk::index::{Index, Place, SlabRow, block_key, decode, encode, slab_key};
 use crate::chunk::layout::Layout;
 use crate::chunk::pins::Digest32;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::meta::RowChange;
 
 /// Rows of one batch (ruling 6).
@@ -33,6 +33,8 @@ pub(super) struct Slabs {
     /// The slab that is being appended to, 0 if none.
     active: AtomicU64,
     verified: Mutex<Verified>,
+    /// Bytes on disk of slabs that are not appended to.
+    disk: Mutex<HashMap<u64, u64>>,
 }
 
 /// Positions of frames whose payload was checked since the start. The older half is forgotten when it grows too large.
@@ -68,6 +70,7 @@ impl Slabs {
             rows: Mutex::new(rows),
             active: AtomicU64::new(0),
             verified: Mutex::default(),
+            disk: Mutex::default(),
         }))
     }
 
@@ -116,19 +119,20 @@ impl Slabs {
                 let current = |changed: &BTreeMap<u64, SlabRow>, id| {
                     changed.get(&id).or_else(|| rows.get(&id)).copied().unwrap_or_default()
                 };
+                let frame_len = u64::from(block.len) + FRAME_HEADER as u64;
                 let mut row = current(&changed, id);
-                row.len = row.len.max(block.offset + u64::from(block.len));
-                if block.named {
-                    row.live += u64::from(block.len) + FRAME_HEADER as u64;
-                    let place = Place::Slab { offset: block.offset, len: block.len };
+                row.len = row.len.max(block.end);
+                if let Some(offset) = block.offset {
+                    row.live += frame_len;
+                    let place = Place::Slab { offset, len: block.len };
                     batch.push((block_key(&block.digest, id), Some(encode(&place)?)));
                 }
                 changed.insert(id, row);
                 if let Some(from) = block.from {
                     batch.push((block_key(&block.digest, from), None));
-                    let mut row = current(&changed, from);
                     if rows.contains_key(&from) {
-                        row.live = row.live.saturating_sub(u64::from(block.len) + FRAME_HEADER as u64);
+                        let mut row = current(&changed, from);
+                        row.live = row.live.saturating_sub(frame_len);
                         changed.insert(from, row);
                     }
                 }
@@ -146,7 +150,7 @@ impl Slabs {
     /// Forgets one block. Its bytes stay until the space is given back.
     pub(super) fn remove(&self, digest: &Digest32, id: u64, len: u32) -> Result<()> {
         let mut rows = self.rows.lock();
-        let mut row = rows.get(&id).copied().unwrap_or_default();
+        let Some(mut row) = rows.get(&id).copied() else { return self.index.apply(&[(block_key(digest, id), None)]) };
         row.live = row.live.saturating_sub(u64::from(len) + FRAME_HEADER as u64);
         self.index.apply(&[(block_key(digest, id), None), (slab_key(id), Some(encode(&row)?))])?;
         rows.insert(id, row);
@@ -172,10 +176,22 @@ impl Slabs {
     /// Removes a forgotten slab's file. Readers that have it open go on.
     pub(super) fn unlink(&self, id: u64) -> Result<()> {
         self.files.lock().remove(id);
+        self.measure_again(id);
         match fs::remove_file(self.layout.slab(id)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("removing a slab", e).with("slab", id)),
             _ => Ok(()),
         }
+    }
+
+    /// What is known of a slab; `None` if there is none: a block's row may have outlived it.
+    pub(super) fn row(&self, id: u64) -> Option<SlabRow> {
+        self.rows.lock().get(&id).copied()
+    }
+
+    /// Whether a slab is said to hold the block, beside `not`.
+    pub(super) fn hold(&self, digest: &Digest32, not: Option<u64>) -> Result<bool> {
+        let counts = |id| Some(id) != not && self.row(id).is_some();
+        Ok(self.index.places(digest)?.iter().any(|(id, place)| matches!(place, Place::Slab { .. }) && counts(*id)))
     }
 
     /// All slabs, by id.
@@ -183,9 +199,26 @@ impl Slabs {
         self.rows.lock().iter().map(|(id, row)| (*id, *row)).collect()
     }
 
-    /// Bytes on disk of a slab; 0 if it is gone.
+    /// Bytes on disk of a slab; 0 if it is gone. One that is not appended to is looked at once, and after holes were made.
     pub(super) fn disk_bytes(&self, id: u64) -> Result<u64> {
-        Ok(self.file(id)?.map(|f| f.metadata()).transpose().at("looking at a slab")?.map_or(0, |m| m.blocks() * 512))
+        if let Some(bytes) = self.disk.lock().get(&id) {
+            return Ok(*bytes);
+        }
+        let active = id == self.active();
+        let bytes = match fs::metadata(self.layout.slab(id)) {
+            Ok(meta) => meta.blocks() * 512,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(e) => return Err(Error::io("looking at a slab", e)),
+        };
+        if !active {
+            self.disk.lock().insert(id, bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// A slab's bytes on disk have changed.
+    pub(super) fn measure_again(&self, id: u64) {
+        self.disk.lock().remove(&id);
     }
 
     pub(super) fn active(&self) -> u64 {
@@ -200,11 +233,11 @@ impl Slabs {
 /// A block that lies in a slab now.
 pub(super) struct Placed {
     pub(super) digest: Digest32,
-    /// Of the payload.
-    pub(super) offset: u64,
     pub(super) len: u32,
-    /// Whether the index is to name it; else only the rows that go with it are applied.
-    pub(super) named: bool,
+    /// Where its payload lies. `None` if the index names another copy, and only the rows that go with it are applied.
+    pub(super) offset: Option<u64>,
+    /// Where its frame ends.
+    pub(super) end: u64,
     /// The slab or content file that it was moved out of.
     pub(super) from: Option<u64>,
     pub(super) extra: Vec<RowChange>,

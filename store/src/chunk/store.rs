@@ -22,6 +22,7 @@ use crate::chunk::pool::HashPool;
 use crate::chunk::recover::{self, ProgressFn};
 use crate::chunk::slab::Slabs;
 use crate::chunk::space::{Space, Usage};
+use crate::chunk::unseal::Lent;
 use crate::error::Result;
 use crate::meta::MetaStore;
 use crate::types::Ino;
@@ -47,6 +48,7 @@ pub(super) struct Inner {
     pub(super) live_pool: Pool,
     /// Live files that were sealed and still have their name, by the root they became.
     pub(super) sealing: Mutex<HashMap<Ino, Digest32>>,
+    pub(super) lent: Arc<Lent>,
     pub(super) totals: Sums,
     pub(super) inline_lookup: RwLock<Option<InlineLookup>>,
     pub(super) collector: Mutex<Collector>,
@@ -106,7 +108,7 @@ impl Inner {
         let content = Content::new(layout.clone(), index.clone(), zeros.clone(), config.open_files);
         let slabs = Slabs::open(layout.clone(), index.clone(), config.open_files)?;
         let ids = Ids::open(index.clone(), recover::first_free_id(&layout, &slabs)?)?;
-        let recovered_slabs = recover::slabs(&slabs, &pins, progress)?;
+        let recovered_slabs = recover::slabs(&slabs, progress)?;
         let append_to = AppendTo {
             slabs: slabs.clone(),
             ids: ids.clone(),
@@ -132,6 +134,7 @@ impl Inner {
             fans: Fans::default(),
             live_pool,
             sealing: Mutex::default(),
+            lent: Arc::default(),
             totals: Sums::default(),
             inline_lookup: RwLock::new(None),
             collector: Mutex::default(),

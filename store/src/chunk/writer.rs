@@ -1,6 +1,6 @@
 //! Writing objects: the body is read once, written once and hashed on other threads meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -61,6 +61,7 @@ pub struct ObjectWriter {
     /// The body so far, while it may still be a small one.
     small: Vec<u8>,
     streaming: Option<Streaming>,
+    passing: HashSet<u64>,
 }
 
 impl ObjectWriter {
@@ -70,7 +71,12 @@ impl ObjectWriter {
         check_size(hint)?;
         inner.space.admit(hint)?;
         let small = Vec::with_capacity(hint.min(inner.config.slab_object_max as u64) as usize);
-        Ok(Self { inner, profile, options, small, streaming: None })
+        Ok(Self { inner, profile, options, small, streaming: None, passing: HashSet::new() })
+    }
+
+    /// Chunks in these files are no reason to share them. Said before anything is written.
+    pub(super) fn do_not_share_with(&mut self, files: HashSet<u64>) {
+        self.passing = files;
     }
 
     /// Bytes written so far.
@@ -88,6 +94,7 @@ impl ObjectWriter {
                 return Ok(());
             }
             let mut streaming = Streaming::new(&self.inner, self.profile, self.options)?;
+            streaming.leaves.do_not_share_with(std::mem::take(&mut self.passing));
             streaming.write(&self.inner, &std::mem::take(&mut self.small))?;
             self.streaming = Some(streaming);
         }
@@ -269,6 +276,8 @@ pub(super) struct LeafSink {
     leaves: u64,
     stored: u64,
     holes: u64,
+    /// Files that are about to go: what lies in them does not count as stored.
+    passing: HashSet<u64>,
 }
 
 impl LeafSink {
@@ -282,7 +291,17 @@ impl LeafSink {
             leaves: 0,
             stored: 0,
             holes: 0,
+            passing: HashSet::new(),
         }
+    }
+
+    pub(super) fn chunk_size(&self) -> u32 {
+        self.profile.chunk_size() as u32
+    }
+
+    /// Chunks in these files are no reason to share them.
+    pub(super) fn do_not_share_with(&mut self, files: HashSet<u64>) {
+        self.passing = files;
     }
 
     /// For an object without a content file.
@@ -292,7 +311,7 @@ impl LeafSink {
 
     /// The next chunk.
     pub(super) fn leaf(&mut self, inner: &Inner, digest: &Digest32, size: u32) -> Result<()> {
-        if !inner.index.places(digest)?.is_empty() {
+        if inner.index.places(digest)?.iter().any(|(id, _)| !self.passing.contains(id)) {
             self.stored += 1;
         }
         self.begin(inner, digest)?;
@@ -375,6 +394,7 @@ impl LeafSink {
             chunk_size: self.profile.chunk_size() as u32,
             sidecar: tmp.take(),
             stored: self.stored,
+            checked: true,
             solid: self.leaves - self.holes,
         })
     }

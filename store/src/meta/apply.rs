@@ -34,9 +34,14 @@ impl Replica {
         Self { store, applying: AtomicU64::new(applied), still: RwLock::new(()) }
     }
 
+    /// The highest record of which the replica may show something.
+    pub(super) fn shows(&self) -> Seq {
+        self.applying.load(Ordering::SeqCst)
+    }
+
     /// Whether a read that has just ended can have seen nothing of a record above `seq`.
     pub(super) fn shows_at_most(&self, seq: Seq) -> bool {
-        self.applying.load(Ordering::SeqCst) <= seq
+        self.shows() <= seq
     }
 
     /// Applies `records`, which follow on `applied`, and makes them durable. Returns the new applied position. Their

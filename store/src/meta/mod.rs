@@ -8,13 +8,23 @@
 
 mod applier;
 mod apply;
+mod build;
+pub mod checkpoint;
+mod checkpointer;
+mod comfort;
+mod config;
+mod convert;
+mod cursors;
 pub mod engine;
+mod fsck;
+mod layout;
 pub mod log;
 mod merge;
 mod open;
 mod overlay;
 mod progress;
 pub mod record;
+mod repair;
 mod replica;
 pub mod rows;
 pub mod schema;
@@ -24,10 +34,16 @@ mod tests;
 use crate::error::Result;
 
 pub use apply::BlockSink;
+pub use comfort::Discomfort;
+pub use config::{MetaConfig, MetaStats, Opened};
+pub use convert::{convert, rebuild};
 pub use engine::EngineKind;
-pub use open::{Layout, Prepared};
+pub use fsck::{Findings, Problem, Remedy, ReplicaReport, fsck};
+pub use layout::Layout;
+pub use open::Prepared;
 pub use progress::{Progress, Quiet};
-pub use replica::{MetaConfig, MetaStats, Metadata, Opened};
+pub use repair::{Repaired, repair};
+pub use replica::Metadata;
 
 /// One row change: `None` deletes.
 pub type RowChange = (Vec<u8>, Option<Vec<u8>>);
@@ -58,7 +74,7 @@ pub trait MetaStore: Send + Sync + 'static {
     /// Size figures, cheap enough for a metrics scrape.
     fn stats(&self) -> Result<StoreStats>;
 
-    /// The engine's name: `sled`, `fjall`, `redb` or `memory`.
+    /// The engine's name: `sled`, `fjall` or `memory`.
     fn engine(&self) -> &'static str;
 
     /// How many keys a batch should have at most, where it may be split.

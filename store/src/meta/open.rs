@@ -2,84 +2,20 @@
 //! old. What cannot be explained is refused, never guessed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::MetaStore;
-use super::apply::{BlockSink, Replica, applied_position, applied_row, store_bodies};
-use super::engine::{EngineKind, EngineOptions};
-use super::log::{CommitLog, JournalOptions, LocalJournal, READ_BYTES, Recovered, sync_dir};
+use super::apply::{BlockSink, Replica, applied_position, store_bodies};
+use super::build::{build, remove_file};
+use super::config::{MetaConfig, Opened};
+use super::engine::EngineKind;
+use super::layout::{Layout, UNINDEXED};
+use super::log::{CommitLog, JournalOptions, LocalJournal, READ_BYTES, Recovered};
 use super::progress::Progress;
-use super::replica::{MetaConfig, Metadata, Opened};
+use super::replica::Metadata;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Seq;
-
-/// Where things are.
-///
-/// ```text
-/// log/                  segments
-/// checkpoint/           the last checkpoint
-/// replica/engine        the engine's name
-/// replica/data/         the engine's files
-/// replica.damaged-N/    a replica that was set aside
-/// rebuild-replica       a mark: build the replica anew at the next start
-/// ```
-#[derive(Clone, Debug)]
-pub struct Layout {
-    dir: PathBuf,
-}
-
-impl Layout {
-    /// The layout under `dir`.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
-    }
-
-    /// The log's folder.
-    pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
-    }
-
-    /// The checkpoints' folder.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.dir.join("checkpoint")
-    }
-
-    /// The replica's folder.
-    pub fn replica(&self) -> PathBuf {
-        self.dir.join("replica")
-    }
-
-    pub(super) fn mark(&self) -> PathBuf {
-        self.dir.join("rebuild-replica")
-    }
-
-    /// Asks the next start to build the replica anew.
-    pub(super) fn mark_damaged(&self) -> Result<()> {
-        std::fs::File::create(self.mark())
-            .and_then(|f| f.sync_all())
-            .and_then(|()| sync_dir(&self.dir))
-            .at("cannot write the mark for a rebuild")
-    }
-
-    /// Renames the replica's folder; returns the new name, `None` if there is no replica.
-    pub(super) fn set_replica_aside(&self) -> Result<Option<PathBuf>> {
-        let replica = self.replica();
-        if !replica.exists() {
-            return Ok(None);
-        }
-        for n in 1.. {
-            let aside = self.dir.join(format!("replica.damaged-{n}"));
-            if !aside.exists() {
-                std::fs::rename(&replica, &aside)
-                    .and_then(|()| sync_dir(&self.dir))
-                    .at("cannot set the damaged replica aside")?;
-                return Ok(Some(aside));
-            }
-        }
-        Ok(None)
-    }
-}
 
 /// Log and replica are open; records after the replica's position are not applied yet. Local rows can be read and
 /// written already, so that whoever takes the small bodies can be built on [`Prepared::store`] before
@@ -124,7 +60,8 @@ impl Prepared {
         &self.opened
     }
 
-    /// Applies the log's tail and begins to take commits.
+    /// Applies the log's tail and begins to take commits. If the replica was rebuilt, the local rows have been found
+    /// again by now: from the next start on they are taken for whole.
     pub fn start(mut self, sink: Arc<dyn BlockSink>, progress: &dyn Progress) -> Result<(Metadata, Opened)> {
         let replica = Replica::new(self.store, self.applied);
         let head = self.log.head();
@@ -143,6 +80,7 @@ impl Prepared {
             }
         }
         self.opened.replayed = total;
+        remove_file(&self.layout.replica().join(UNINDEXED))?;
         let metadata = Metadata::start(&self.config, self.layout, self.log, replica, self.applied, sink)?;
         Ok((metadata, self.opened))
     }
@@ -188,7 +126,11 @@ fn open_replica(
             .with("log ends at", recovered.head)
             .with("help", "`pinfold fsck --repair` can begin a new log from the replica"));
         }
-        Found::Usable(store, applied) if applied + 1 >= recovered.first => return Ok((store, applied, opened)),
+        Found::Usable(store, applied) if applied + 1 >= recovered.first => {
+            // Rebuilt at an earlier start that did not come to its end.
+            opened.replica_rebuilt = layout.replica().join(UNINDEXED).exists();
+            return Ok((store, applied, opened));
+        }
         Found::Usable(store, applied) => {
             drop(store);
             tracing::warn!(
@@ -215,10 +157,6 @@ enum Found {
     Nothing,
 }
 
-fn options(config: &MetaConfig) -> EngineOptions {
-    EngineOptions { cache_bytes: config.cache_bytes }
-}
-
 fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
     let replica = layout.replica();
     if config.engine == EngineKind::Memory || !replica.exists() {
@@ -229,10 +167,14 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
     }
     match std::fs::read_to_string(replica.join("engine")) {
         // Never completely made.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Ok(Found::Damaged(Error::corrupt("the replica was not completely built")));
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Found::Damaged(Error::corrupt("the file that names the replica's engine is damaged")));
         }
         Err(e) => return Err(Error::io("cannot read the replica's engine", e)),
+        Ok(name) if name.trim().parse::<EngineKind>().is_err() => {
+            return Ok(Found::Damaged(Error::corrupt("the file that names the replica's engine is damaged")));
+        }
         Ok(name) if name.trim() != config.engine.name() => {
             return Err(Error::new(ErrorKind::InvalidArgument, "the replica was made by another metadata engine")
                 .with("configured", config.engine)
@@ -241,7 +183,7 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
         }
         Ok(_) => {}
     }
-    let opened = config.engine.open(&replica.join("data"), &options(config)).and_then(|store| {
+    let opened = config.engine.open(&replica.join("data"), &config.engine_options()).and_then(|store| {
         let applied = applied_position(&*store)?;
         Ok((store, applied))
     });
@@ -251,43 +193,4 @@ fn find_replica(config: &MetaConfig, layout: &Layout) -> Result<Found> {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Found::Damaged(error)),
         Err(error) => Err(error),
     }
-}
-
-/// Builds a replica from the last checkpoint; the log's tail follows at [`Prepared::start`].
-fn build(
-    config: &MetaConfig,
-    layout: &Layout,
-    recovered: &Recovered,
-    _progress: &dyn Progress,
-) -> Result<(Arc<dyn MetaStore>, Seq)> {
-    if recovered.first != 1 {
-        return Err(
-            Error::corrupt("the log's begin is gone and there is no checkpoint").with("log begins at", recovered.first)
-        );
-    }
-    let replica = layout.replica();
-    let store = config.engine.open(&replica.join("data"), &options(config))?;
-    let began = 0;
-    store.apply(&[applied_row(began)])?;
-    store.flush()?;
-    if config.engine != EngineKind::Memory {
-        name_engine(&replica, config.engine)?;
-    }
-    match std::fs::remove_file(layout.mark()) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("cannot remove the mark for a rebuild", e)),
-        _ => Ok((store, began)),
-    }
-}
-
-/// Says in the replica's folder which engine made it; the last step of building one.
-pub(super) fn name_engine(replica: &Path, engine: EngineKind) -> Result<()> {
-    let write = || {
-        let temp = replica.join("engine.tmp");
-        std::fs::write(&temp, engine.name())?;
-        std::fs::File::open(&temp)?.sync_all()?;
-        std::fs::rename(&temp, replica.join("engine"))?;
-        sync_dir(replica)?;
-        replica.parent().map_or(Ok(()), sync_dir)
-    };
-    write().at("cannot name the replica's engine")
 }

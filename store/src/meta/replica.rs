@@ -3,105 +3,30 @@
 //! A commit is queued in the log and visible in the overlay when [`Metadata::commit`] returns; it is durable when
 //! [`Metadata::durable`] has returned; it reaches the replica some time later, off everybody's path.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::applier::Applier;
 use super::apply::{BlockSink, Replica};
-use super::engine::EngineKind;
-use super::log::fault::FaultHook;
-use super::log::{CommitLog, Cut, JournalOptions, LogStats};
-use super::open::{Layout, Prepared};
+use super::checkpoint::CheckpointInfo;
+use super::checkpointer::{Checkpointer, last_checkpoint};
+use super::comfort::{Watch, judge, resident_bytes};
+use super::config::{MetaConfig, MetaStats, Opened};
+use super::cursors::Cursors;
+use super::layout::Layout;
+use super::log::CommitLog;
+use super::open::Prepared;
 use super::overlay::Overlay;
 use super::progress::Progress;
 use super::record::Record;
-use super::{MetaStore, Row, StoreStats, schema};
+use super::{MetaStore, Row, schema};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Seq;
-
-/// How a node's metadata is kept.
-#[derive(Clone)]
-pub struct MetaConfig {
-    /// The folder of log, replica and checkpoint.
-    pub dir: PathBuf,
-    /// The replica's engine.
-    pub engine: EngineKind,
-    /// The engine's cache in bytes. Default 256 MiB; the engine may need up to four times as much.
-    pub cache_bytes: u64,
-    /// A log segment is sealed at this size in bytes. Default 64 MiB.
-    pub segment_bytes: u64,
-    /// Commits nobody waits for become durable after this time at the latest. Default 1 s.
-    pub commit_interval: Duration,
-    /// Commits wait while this many bytes are queued and not durable. Default 16 MiB.
-    pub max_queued_bytes: usize,
-    /// Commits wait while the overlay takes more than this, in bytes. Default 64 MiB.
-    pub overlay_bytes: usize,
-    /// How long a durable record may wait for company before it is applied. Default 50 ms.
-    pub apply_interval: Duration,
-    /// No checkpoint is made by itself before the log has this many bytes. Default 256 MiB.
-    pub checkpoint_floor_bytes: u64,
-    /// Makes steps of the log fail, in tests.
-    pub log_faults: Option<FaultHook>,
-}
-
-impl MetaConfig {
-    /// The defaults, in `dir`.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        let log = JournalOptions::default();
-        Self {
-            dir: dir.into(),
-            engine: EngineKind::default(),
-            cache_bytes: 256 << 20,
-            segment_bytes: log.segment_bytes,
-            commit_interval: log.commit_interval,
-            max_queued_bytes: log.max_queued_bytes,
-            overlay_bytes: 64 << 20,
-            apply_interval: Duration::from_millis(50),
-            checkpoint_floor_bytes: 256 << 20,
-            log_faults: None,
-        }
-    }
-}
-
-/// What opening found and did.
-#[derive(Clone, Debug, Default)]
-pub struct Opened {
-    /// The last record of the log.
-    pub head: Seq,
-    /// Records that were applied from the log.
-    pub replayed: u64,
-    /// The replica was built anew: local rows are gone, and have to be found again from the files they describe.
-    pub replica_rebuilt: bool,
-    /// Where a damaged replica was put.
-    pub set_aside: Option<PathBuf>,
-    /// A torn log tail that was cut.
-    pub log_cut: Option<Cut>,
-}
-
-/// Figures for metrics and the admin socket.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MetaStats {
-    /// The last record that was committed.
-    pub head: Seq,
-    /// The last record that is durable.
-    pub durable: Seq,
-    /// The last record that is in the replica.
-    pub applied: Seq,
-    /// Records that are in the overlay only.
-    pub overlay_records: u64,
-    /// Bytes that they take.
-    pub overlay_bytes: u64,
-    /// The log.
-    pub log: LogStats,
-    /// The replica.
-    pub store: StoreStats,
-}
 
 /// The metadata of one node. A cheap handle; the last one that goes closes it.
 #[derive(Clone)]
@@ -117,7 +42,11 @@ struct Inner {
     stopping: Arc<AtomicBool>,
     /// The replica was found damaged: the next start rebuilds it.
     damaged: Arc<AtomicBool>,
-    applier: Mutex<Option<JoinHandle<()>>>,
+    cursors: Arc<Cursors>,
+    checkpointer: Arc<Checkpointer>,
+    watch: Arc<Watch>,
+    /// The applier and the checkpointer.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Metadata {
@@ -138,9 +67,35 @@ impl Metadata {
         let replica = Arc::new(replica);
         let overlay = Arc::new(Overlay::new(applied, config.overlay_bytes));
         let (stopping, damaged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let cursors = Arc::new(Cursors::open(layout.cursors())?);
+        let checkpointer = Arc::new(Checkpointer {
+            log: log.clone(),
+            replica: replica.clone(),
+            overlay: overlay.clone(),
+            layout: layout.clone(),
+            cursors: cursors.clone(),
+            stopping: stopping.clone(),
+            floor: config.checkpoint_floor_bytes,
+            making: Mutex::new(()),
+            last: Mutex::new(last_checkpoint(&layout)),
+            live_bytes: AtomicU64::new(0),
+        });
+        let watch = Arc::new(Watch::new(config.cache_bytes));
+        // A request that meets another one is the same request.
+        let (due, requests) = sync_channel(1);
         let on_damage = {
             let (layout, damaged) = (layout.clone(), damaged.clone());
             move |error: &Error| note_damage(&layout, &damaged, error)
+        };
+        let after_run = {
+            let (checkpointer, watch) = (checkpointer.clone(), watch.clone());
+            move |_| {
+                let live_bytes = checkpointer.live_bytes.load(Ordering::Relaxed);
+                watch.look(live_bytes, || checkpointer.replica.store.stats().ok());
+                if checkpointer.is_due() {
+                    let _ = due.try_send(());
+                }
+            }
         };
         let applier = Applier {
             replica: replica.clone(),
@@ -149,13 +104,17 @@ impl Metadata {
             position: log.follow(),
             interval: config.apply_interval,
             stopping: stopping.clone(),
-            after_run: Box::new(|_| {}),
+            after_run: Box::new(after_run),
             on_damage: Box::new(on_damage),
         };
-        let thread = std::thread::Builder::new()
-            .name("meta-apply".into())
-            .spawn(move || applier.run())
-            .at("cannot start the applier's thread")?;
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(run).at("cannot start a thread for the metadata")
+        };
+        let checkpoints = checkpointer.clone();
+        let threads = vec![
+            spawn("meta-apply", Box::new(move || applier.run()))?,
+            spawn("meta-checkpoint", Box::new(move || checkpoints.run(&requests)))?,
+        ];
         Ok(Self(Arc::new(Inner {
             log,
             replica,
@@ -164,7 +123,10 @@ impl Metadata {
             order: Mutex::new(()),
             stopping,
             damaged,
-            applier: Mutex::new(Some(thread)),
+            cursors,
+            checkpointer,
+            watch,
+            threads: Mutex::new(threads),
         })))
     }
 
@@ -224,6 +186,11 @@ impl Metadata {
         self.0.log.wait_blocking(seq)
     }
 
+    /// The last commit that is durable.
+    pub fn durable_position(&self) -> Seq {
+        self.0.log.follow().borrow().durable
+    }
+
     /// The last commit that readers see.
     pub fn head(&self) -> Seq {
         self.0.overlay.head()
@@ -253,9 +220,44 @@ impl Metadata {
         self.0.overlay.wait_applied(head)
     }
 
+    /// Makes a checkpoint now and lets old log segments go; without a call that happens when the log has become
+    /// longer than the last checkpoint. Blocks for a scan of all rows.
+    pub fn checkpoint(&self, progress: &dyn Progress) -> Result<CheckpointInfo> {
+        self.0.note(self.0.checkpointer.make(false, progress))
+    }
+
+    /// The last checkpoint.
+    pub fn last_checkpoint(&self) -> Option<CheckpointInfo> {
+        self.0.checkpointer.last.lock().clone()
+    }
+
+    /// Says that the consumer `name` has no more use for records up to `seq`: those behind it stay in the log until
+    /// it says so for them too. A new consumer begins with the position it wants to read from. After a crash the
+    /// position may be an older one, never a newer one.
+    pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
+        self.0.cursors.set(name, seq)
+    }
+
+    /// What [`Metadata::set_cursor`] said last.
+    pub fn cursor(&self, name: &str) -> Option<Seq> {
+        self.0.cursors.get(name)
+    }
+
+    /// Forgets a consumer: it holds nothing back any more.
+    pub fn remove_cursor(&self, name: &str) {
+        self.0.cursors.remove(name);
+    }
+
+    /// Makes the cursors durable now; otherwise that happens with the next checkpoint and at close.
+    pub fn save_cursors(&self) -> Result<()> {
+        self.0.cursors.save().map(|_| ())
+    }
+
     /// Size figures.
     pub fn stats(&self) -> Result<MetaStats> {
         let (records, bytes) = self.0.overlay.size();
+        let store = self.0.replica.store.stats()?;
+        let live_bytes = self.0.checkpointer.live_bytes.load(Ordering::Relaxed);
         Ok(MetaStats {
             head: self.head(),
             durable: self.0.log.follow().borrow().durable,
@@ -263,7 +265,9 @@ impl Metadata {
             overlay_records: records as u64,
             overlay_bytes: bytes as u64,
             log: self.0.log.stats(),
-            store: self.0.replica.store.stats()?,
+            store,
+            live_bytes,
+            discomfort: judge(store.disk_bytes, live_bytes, resident_bytes(), self.0.watch.cache_bytes()),
         })
     }
 
@@ -303,9 +307,10 @@ impl Inner {
         self.stopping.store(true, Ordering::SeqCst);
         self.overlay.wake();
         let closed = self.log.close();
-        if let Some(thread) = self.applier.lock().take() {
-            thread.join().map_err(|_| Error::new(ErrorKind::Internal, "the applier's thread panicked"))?;
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            thread.join().map_err(|_| Error::new(ErrorKind::Internal, "a thread of the metadata panicked"))?;
         }
+        self.cursors.save()?;
         closed
     }
 }

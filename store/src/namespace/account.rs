@@ -62,13 +62,20 @@ impl Namespace {
     /// Creates (AlreadyExists) or, with `replace`, updates (NotFound) an account.
     pub async fn set_account(&self, caller: &Caller, account: Account, replace: bool) -> Result<()> {
         if account.access.is_empty() || account.access.len() > 128 || account.secret.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "an account has an access key of 1 to 128 bytes and a secret"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "an account has an access key of 1 to 128 bytes and a secret",
+            ));
         }
         let set = self.0.commit(caller, SYSTEM_STREAM, Op::Account, |txn| {
             let key = schema::account(&account.access);
             match (txn.row::<Account>(&key)?.is_some(), replace) {
-                (true, false) => Err(Error::new(ErrorKind::AlreadyExists, "the account exists").with("access", &account.access)),
-                (false, true) => Err(Error::new(ErrorKind::NotFound, "the account does not exist").with("access", &account.access)),
+                (true, false) => {
+                    Err(Error::new(ErrorKind::AlreadyExists, "the account exists").with("access", &account.access))
+                }
+                (false, true) => {
+                    Err(Error::new(ErrorKind::NotFound, "the account does not exist").with("access", &account.access))
+                }
                 _ => txn.put(key, &account),
             }
         })?;

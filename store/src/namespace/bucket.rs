@@ -1,12 +1,12 @@
 //! Buckets: directories under the namespace root (S1).
 
 use super::Namespace;
+use super::ROOT_DIR;
+use super::engine::Engine;
 use super::inode::Place;
 use super::node::{dir_row, fresh_attr};
 use super::s3_types::BucketInfo;
 use super::txn::{Committed, Rows};
-use super::engine::Engine;
-use super::ROOT_DIR;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{BucketRow, DirRow};
@@ -98,7 +98,12 @@ impl Engine {
 
 impl Namespace {
     /// Creates a bucket. AlreadyExists carries the context `owner`.
-    pub async fn create_bucket(&self, caller: &Caller, name: &BucketName, region: Option<String>) -> Result<BucketInfo> {
+    pub async fn create_bucket(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        region: Option<String>,
+    ) -> Result<BucketInfo> {
         let made = self.0.make_bucket(caller, name, region, BUCKET_MODE)?;
         Ok(self.0.acknowledged(caller, made).await?.0)
     }

@@ -7,7 +7,7 @@ use super::object::{NewObject, object_info};
 use super::s3_types::{CopyRequest, ObjectInfo, PutMeta, ReadVerdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Content, NodeRow, PosixHints};
+use crate::meta::rows::{Content, NodeKind, NodeRow, PosixHints};
 use crate::types::Caller;
 
 /// POSIX attributes as S3 metadata shows them (S11).
@@ -36,7 +36,8 @@ impl Namespace {
         let to = self.0.bucket_row(destination.0)?;
         let (_, node) = Engine::blocking(|| self.0.published(&from, source.0, source.1))?;
         let info = object_info(source.1.to_vec(), &node)?;
-        if check_read(&request.source_precondition, &info.meta.etag.0, info.meta.last_modified) != ReadVerdict::Proceed {
+        if check_read(&request.source_precondition, &info.meta.etag.0, info.meta.last_modified) != ReadVerdict::Proceed
+        {
             return Err(Error::new(ErrorKind::PreconditionFailed, "a condition on the copy source did not hold"));
         }
         if !request.precondition.is_empty() {
@@ -44,9 +45,7 @@ impl Namespace {
         }
         // Keeps the content from collection until the new name holds it, even if the source goes meanwhile.
         let held = self.0.chunks.reader(&info.cid, info.size)?;
-        let (headers, posix) = request
-            .replace_meta
-            .unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
+        let (headers, posix) = request.replace_meta.unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
         let object = NewObject {
             content: Content { mode: 0, profile: from.profile, root: info.cid, size: info.size, leaves: info.leaves },
             // A copy keeps its source's ETag: same bytes, and what a client compares.
@@ -58,10 +57,14 @@ impl Namespace {
                 posix,
             },
             parts: info.meta.parts,
+            symlink: match &node.kind {
+                NodeKind::Symlink(_, target) => Some(target.clone()),
+                _ => None,
+            },
         };
-        let copied = self.0.commit(caller, to.id, Op::Put, |txn| {
-            txn.put_object(destination.1, object, &request.precondition)
-        })?;
+        let copied = self
+            .0
+            .commit(caller, to.id, Op::Put, |txn| txn.put_object(destination.1, object, &request.precondition))?;
         drop(held);
         let node = self.0.acknowledged(caller, copied).await?;
         object_info(destination.1.to_vec(), &node)

@@ -13,8 +13,8 @@ use super::watch::Mounts;
 use crate::chunk::{ChunkStore, Roots};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::meta::record::Op;
 use crate::meta::Metadata;
+use crate::meta::record::Op;
 use crate::meta::rows::BucketRow;
 use crate::meta::schema;
 use crate::types::{Caller, Id, Ino};
@@ -64,7 +64,12 @@ impl Engine {
 impl Roots for Engine {
     fn is_held(&self, digest: &[u8; 32]) -> Result<bool> {
         let prefix = schema::held(digest, b"");
-        Ok(!self.meta.range(&prefix, &schema::prefix_end(&prefix), 1)?.is_empty())
+        let held = !self.meta.range(&prefix, &schema::prefix_end(&prefix), 1)?.is_empty();
+        if !held {
+            // The record that took the last holder away may be lost in a crash; then its bytes are needed again.
+            self.meta.durable_blocking(self.meta.head())?;
+        }
+        Ok(held)
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
+use super::Namespace;
 use super::engine::Engine;
 use super::inode::{Inode, Place};
 use super::live::{Data, OpenState};
 use super::local;
 use super::mount_types::{FileKind, OpenMode};
-use super::Namespace;
 use crate::chunk::LiveFile;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::Op;
@@ -33,7 +33,7 @@ pub struct FileHandle {
     /// Flushed since it last wrote.
     flushed: AtomicBool,
     released: AtomicBool,
-    passthrough: Option<Arc<File>>,
+    passthrough: Mutex<Option<Arc<File>>>,
 }
 
 impl FileHandle {
@@ -51,7 +51,7 @@ impl FileHandle {
     /// has a live file) directly. The answer is the same for all opens of the inode until its last release (a kernel
     /// allows one backing file an inode).
     pub fn passthrough(&self) -> Option<Arc<File>> {
-        self.passthrough.clone()
+        self.passthrough.lock().clone()
     }
 
     fn writable(&self) -> Result<Arc<LiveFile>> {
@@ -64,6 +64,7 @@ impl FileHandle {
 
 impl Drop for FileHandle {
     fn drop(&mut self) {
+        self.passthrough.lock().take();
         if !self.released.swap(true, Ordering::AcqRel)
             && let Err(error) = self.namespace.0.release(&self.inode, self.mode, self.flushed.load(Ordering::Acquire))
         {
@@ -118,8 +119,16 @@ impl Engine {
         let node = self.load_node(inode)?;
         let NodeKind::File(file) = &node.kind else { return Err(not_a_file(FileKind::Fifo)) };
         let (root, size) = (file.content.root, file.content.size);
+        let left = self.lives.discards.lock().remove(&inode.ino);
         let live = if open.backing.is_some() {
+            if let Some(seq) = left {
+                self.meta.durable_blocking(seq)?;
+                self.chunks.discard_live(inode.ino)?;
+            }
             self.chunks.unseal(&root, inode.ino)?
+        } else if left.is_some() {
+            // The live file that was just published, with the same bytes, waits for the log: it is taken up again.
+            self.chunks.open_live(inode.ino)?
         } else if truncate || size == 0 {
             self.chunks.create_live(inode.ino)?
         } else {
@@ -200,7 +209,7 @@ impl Engine {
                     _ => None,
                 }
             }
-            Data::None | Data::Sealing(_) => None,
+            Data::None | Data::Sealing(..) => None,
         };
         Ok(())
     }
@@ -227,7 +236,10 @@ impl Engine {
         let result = match data {
             Data::Live(live) if matches!(&*inode.place.read(), Place::Orphan { .. }) => {
                 drop(live);
-                if last { self.discard(inode) } else { Ok(()) }
+                if last {
+                    self.discard_later(inode);
+                }
+                Ok(())
             }
             Data::Live(live) if open.writers == 0 => {
                 let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
@@ -254,9 +266,30 @@ impl Engine {
         result
     }
 
-    fn discard(&self, inode: &Inode) -> Result<()> {
+    /// Lets go of a live file once everything up to now is durable: until then a crash brings back a name, or a row
+    /// without its new content, that needs it.
+    pub(super) fn discard_later(&self, inode: &Inode) {
+        self.lives.discards.lock().insert(inode.ino, self.meta.head());
         self.clear_live(inode, Data::None);
-        self.chunks.discard_live(inode.ino)
+    }
+
+    /// Discards the live files whose records are durable; with `all`, makes them durable first.
+    pub(super) fn discard_durable(&self, all: bool) -> Result<()> {
+        if all {
+            self.meta.durable_blocking(self.meta.head())?;
+        }
+        let durable = self.meta.durable_position();
+        let due: Vec<Ino> =
+            self.lives.discards.lock().iter().filter(|(_, seq)| **seq <= durable).map(|(ino, _)| *ino).collect();
+        for ino in due {
+            let mut discards = self.lives.discards.lock();
+            // A writer may have taken it up meanwhile.
+            if discards.get(&ino).is_some_and(|seq| *seq <= durable) {
+                self.chunks.discard_live(ino)?;
+                discards.remove(&ino);
+            }
+        }
+        Ok(())
     }
 
     /// After an unlink: a live file that nobody holds open goes at once.
@@ -267,12 +300,20 @@ impl Engine {
             return Ok(());
         }
         let live = matches!(&*inode.data.read(), Data::Live(_));
-        if live { self.discard(&inode) } else { Ok(()) }
+        if live {
+            self.discard_later(&inode);
+        }
+        Ok(())
     }
 }
 
 impl Namespace {
-    fn handle(&self, inode: &Arc<Inode>, mut open: MutexGuard<'_, OpenState>, mode: OpenMode) -> Result<Arc<FileHandle>> {
+    fn handle(
+        &self,
+        inode: &Arc<Inode>,
+        mut open: MutexGuard<'_, OpenState>,
+        mode: OpenMode,
+    ) -> Result<Arc<FileHandle>> {
         self.0.choose_backing(inode, &mut open)?;
         open.handles += 1;
         if mode.write {
@@ -289,7 +330,7 @@ impl Namespace {
             mode,
             flushed: AtomicBool::new(false),
             released: AtomicBool::new(false),
-            passthrough,
+            passthrough: Mutex::new(passthrough),
         }))
     }
 
@@ -324,7 +365,7 @@ impl Namespace {
         match data {
             Data::Live(file) => Ok(local::read(file.file(), offset, len)?.into()),
             Data::Sealed(reader) => reader.read_at(offset, len),
-            Data::None | Data::Sealing(_) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
+            Data::None | Data::Sealing(..) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
         }
     }
 
@@ -349,6 +390,9 @@ impl Namespace {
         if handle.mode.write && !handle.flushed.swap(true, Ordering::AcqRel) {
             handle.inode.open.lock().unflushed -= 1;
         }
+        if handle.mode.write {
+            handle.inode.open.lock().ended += 1;
+        }
         Ok(())
     }
 
@@ -357,6 +401,8 @@ impl Namespace {
         if handle.released.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        // Its descriptor would look like a writer that is left.
+        handle.passthrough.lock().take();
         self.0.release(&handle.inode, handle.mode, handle.flushed.load(Ordering::Acquire))
     }
 
@@ -366,6 +412,7 @@ impl Namespace {
         let data = handle.inode.data.read().clone();
         if let Data::Live(file) = data {
             file.sync_data()?;
+            handle.inode.open.lock().ended += 1;
         }
         self.0.meta.durable_blocking(self.0.meta.head())
     }
@@ -395,7 +442,7 @@ impl Namespace {
                 None if offset >= reader.size() => Ok(None),
                 None => Ok(Some(if data { offset } else { reader.size() })),
             },
-            Data::None | Data::Sealing(_) => Ok(None),
+            Data::None | Data::Sealing(..) => Ok(None),
         }
     }
 

@@ -35,7 +35,7 @@ fn first_key(request: &ListRequest) -> Vec<u8> {
 
 impl Engine {
     fn list_page(&self, bucket: &BucketRow, name: &str, request: &ListRequest) -> Result<ListPage> {
-        let mut page = ListPage::default();
+        let (mut page, mut published) = (ListPage::default(), false);
         if request.max == 0 {
             return Ok(page);
         }
@@ -89,7 +89,8 @@ impl Engine {
                         page.items.push(ListItem::Prefix(common));
                         continue;
                     }
-                    if node.file().is_some_and(|file| file.live) && self.publish_closed(node.attr.ino)? {
+                    if node.file().is_some_and(|file| file.live) {
+                        published |= self.publish_closed(node.attr.ino)?;
                         match read_node(self, &holder)? {
                             Some(published) if published.attr.ino == node.attr.ino => *node = published,
                             _ => {}
@@ -98,6 +99,10 @@ impl Engine {
                     page.items.push(ListItem::Object(Box::new(object_info(key, &node)?)));
                 }
             }
+        }
+        if published {
+            // What S3 has shown, a crash does not take back.
+            self.meta.durable_blocking(self.meta.head())?;
         }
         tracing::trace!(bucket = name, items = page.items.len(), truncated = page.truncated, "listed");
         Ok(page)

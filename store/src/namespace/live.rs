@@ -3,7 +3,7 @@
 //! Lock order: an inode's `open`, then a stream's lock. A publish holds `open`, so a writer that opens meanwhile waits
 //! for it; `stat` and reads never do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::inode::Inode;
 use super::local::LocalStat;
 use crate::chunk::{LiveFile, ObjectReader};
-use crate::types::Ino;
+use crate::types::{Ino, Seq, Timestamp};
 
 /// Where an open inode's bytes are.
 #[derive(Clone)]
@@ -25,8 +25,9 @@ pub(super) enum Data {
     Sealed(Arc<ObjectReader>),
     /// A live file.
     Live(Arc<LiveFile>),
-    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile.
-    Sealing(LocalStat),
+    /// A live file that is just becoming sealed content (no handle is open): how it looks meanwhile, and the mtime that
+    /// the row had then (another one was set since, and holds).
+    Sealing(LocalStat, Timestamp),
 }
 
 /// What opening and releasing keep of an inode.
@@ -42,6 +43,8 @@ pub(super) struct OpenState {
     pub(super) backing: Option<Arc<File>>,
     /// The content that `backing` is, if it is sealed.
     pub(super) backed: Option<[u8; 32]>,
+    /// Operations on the open file that ended: flushes, syncs, truncations (ruling 20).
+    pub(super) ended: u64,
     /// The last publish that left the live file in place: its size and mtime then, when, and how long it took.
     pub(super) copied: Option<Copied>,
 }
@@ -50,6 +53,7 @@ pub(super) struct OpenState {
 pub(super) struct Copied {
     pub(super) size: u64,
     pub(super) mtime: crate::types::Timestamp,
+    pub(super) ended: u64,
     pub(super) at: Instant,
     pub(super) took: Duration,
 }
@@ -60,12 +64,15 @@ pub(super) struct LiveTable {
     map: DashMap<Ino, Arc<Inode>>,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Live files that go once the log is durable up to a record: the one that published their bytes, or took their
+    /// inode's last name away. Held while one is discarded, so that a new writer finds it there or gone.
+    pub(super) discards: Mutex<HashMap<Ino, Seq>>,
 }
 
 #[derive(Default)]
 struct Queue {
     due: BTreeSet<(Instant, Ino)>,
-    when: std::collections::HashMap<Ino, Instant>,
+    when: HashMap<Ino, Instant>,
     stopped: bool,
 }
 

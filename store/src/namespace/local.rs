@@ -49,7 +49,8 @@ pub(super) fn read(file: &File, offset: u64, len: usize) -> Result<Vec<u8>> {
 
 /// `fallocate` with Linux's mode bits.
 pub(super) fn allocate(file: &File, offset: u64, len: u64, mode: i32) -> Result<()> {
-    let unsupported = || Error::new(ErrorKind::Unsupported, "the disk does not offer this fallocate mode").with("mode", mode);
+    let unsupported =
+        || Error::new(ErrorKind::Unsupported, "the disk does not offer this fallocate mode").with("mode", mode);
     let flags = FallocateFlags::from_bits(mode as u32).ok_or_else(unsupported)?;
     match rustix::fs::fallocate(file, flags, offset, len) {
         Err(rustix::io::Errno::OPNOTSUPP) => Err(unsupported()),

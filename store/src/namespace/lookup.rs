@@ -16,7 +16,17 @@ use crate::meta::rows::{BucketRow, DirRow, EntryRow, NodeRow, RowValue};
 use crate::meta::schema;
 use crate::types::{DirId, Id, Ino};
 
+/// How often a row is read again that says of a live file what is over.
+const STALE_RETRIES: usize = 64;
+
+/// A row that names a live file which is not there any more: it was read just before the file was published.
+fn is_stale(node: &NodeRow, inode: Option<&Inode>) -> bool {
+    let live = |inode: &Inode| matches!(&*inode.data.read(), Data::Live(_) | Data::Sealing(..));
+    node.file().is_some_and(|file| file.live) && !inode.is_some_and(live)
+}
+
 /// A known inode's row.
+#[allow(clippy::large_enum_variant)] // lives on the stack for one call
 pub(super) enum Loaded {
     /// A directory.
     Dir(DirRow),
@@ -25,6 +35,7 @@ pub(super) enum Loaded {
 }
 
 /// What a name in a directory stands for.
+#[allow(clippy::large_enum_variant)] // lives on the stack for one call
 pub(super) enum Found {
     /// A directory.
     Dir {
@@ -90,7 +101,9 @@ impl Engine {
     pub(super) fn dir_place(&self, ino: Ino) -> Result<(DirId, Id)> {
         match &*self.inode(ino)?.place.read() {
             Place::Dir { id, bucket } => Ok((*id, *bucket)),
-            Place::OrphanDir { .. } => Err(Error::new(ErrorKind::NotFound, "the directory was removed").with("inode", ino)),
+            Place::OrphanDir { .. } => {
+                Err(Error::new(ErrorKind::NotFound, "the directory was removed").with("inode", ino))
+            }
             _ => Err(Error::new(ErrorKind::NotADirectory, "not a directory").with("inode", ino)),
         }
     }
@@ -128,7 +141,17 @@ impl Engine {
 
     /// `stat` of a known inode, with a live file's own size and times.
     pub(super) fn stat(&self, inode: &Inode) -> Result<Stat> {
-        match self.load(inode)? {
+        for _ in 0..STALE_RETRIES {
+            match self.load(inode)? {
+                Loaded::Node(node) if is_stale(&node, Some(inode)) => std::thread::yield_now(),
+                loaded => return Self::stat_loaded(inode, loaded),
+            }
+        }
+        Self::stat_loaded(inode, self.load(inode)?)
+    }
+
+    fn stat_loaded(inode: &Inode, loaded: Loaded) -> Result<Stat> {
+        match loaded {
             Loaded::Dir(row) if matches!(&*inode.place.read(), Place::OrphanDir { .. }) => {
                 Ok(Stat { nlink: 0, ..stat_dir(&row) })
             }
@@ -142,7 +165,8 @@ impl Engine {
         let mut stat = stat_node(node);
         let live = match &*inode.data.read() {
             Data::Live(file) => Some(local::stat(file.file())?),
-            Data::Sealing(live) => Some(*live),
+            Data::Sealing(live, of_row) if *of_row == node.attr.mtime => Some(*live),
+            Data::Sealing(live, _) => Some(local::LocalStat { mtime: node.attr.mtime, ..*live }),
             _ => None,
         };
         if let Some(live) = live {
@@ -160,10 +184,23 @@ impl Engine {
     fn stat_found(&self, found: &Found) -> Result<Stat> {
         match found {
             Found::Dir { id, .. } => Ok(stat_dir(&dir_row(self, *id)?)),
-            Found::Node(_, node) => match self.inodes.get(node.attr.ino) {
-                Some(inode) => Self::stat_live(&inode, node),
-                None => Ok(stat_node(node)),
-            },
+            Found::Node(holder, node) => {
+                let mut node = node.clone();
+                for _ in 0..STALE_RETRIES {
+                    if !is_stale(&node, self.inodes.get(node.attr.ino).as_deref()) {
+                        break;
+                    }
+                    match read_node(self, holder)? {
+                        Some(now) if now.attr.ino == node.attr.ino => node = now,
+                        // Renamed or removed since: as it was found.
+                        _ => break,
+                    }
+                }
+                match self.inodes.get(node.attr.ino) {
+                    Some(inode) => Self::stat_live(&inode, &node),
+                    None => Ok(stat_node(&node)),
+                }
+            }
         }
     }
 

@@ -74,7 +74,7 @@ impl Txn<'_> {
         let prefix = schema::upload_prefix(bucket);
         for (row_key, _) in self.engine.meta.range(&prefix, &schema::prefix_end(&prefix), usize::MAX)? {
             let (key, upload) = schema::parse_upload(&row_key)?;
-            self.drop_upload(&key.to_vec(), upload)?;
+            self.drop_upload(key, upload)?;
         }
         Ok(())
     }
@@ -108,7 +108,9 @@ impl Engine {
             if let (Some(said), Some(kept)) = (&part.checksum, &row.checksum)
                 && *said != kept.value
             {
-                return Err(Error::new(ErrorKind::InvalidPart, "a part's checksum does not match").with("part", part.number));
+                return Err(
+                    Error::new(ErrorKind::InvalidPart, "a part's checksum does not match").with("part", part.number)
+                );
             }
             let last = index + 1 == wanted.len();
             if !last && row.content.size < MIN_PART_SIZE {
@@ -184,7 +186,9 @@ impl Namespace {
         checksum: Option<Checksum>,
     ) -> Result<PartSummary> {
         if !(1..=MAX_PARTS).contains(&number) {
-            return Err(Error::new(ErrorKind::InvalidArgument, "a part's number is from 1 to 10,000").with("part", number));
+            return Err(
+                Error::new(ErrorKind::InvalidArgument, "a part's number is from 1 to 10,000").with("part", number)
+            );
         }
         let md5 = content.md5.ok_or_else(|| Error::new(ErrorKind::Internal, "a part was stored without its MD5"))?;
         let profile = self.0.bucket_row(bucket)?.profile;
@@ -245,7 +249,9 @@ impl Namespace {
         let end = schema::prefix_end(&all);
         let mut start = [all.as_slice(), prefix].concat();
         match after {
-            Some((key, Some(upload))) => start = start.max([schema::upload(id, &key, upload).as_slice(), b"\0"].concat()),
+            Some((key, Some(upload))) => {
+                start = start.max([schema::upload(id, &key, upload).as_slice(), b"\0"].concat())
+            }
             // Without an upload id: everything after that key.
             Some((key, None)) => start = start.max([all.as_slice(), &key, b"\x01"].concat()),
             None => {}
@@ -292,10 +298,8 @@ impl Namespace {
         request: CompleteRequest,
     ) -> Result<ObjectInfo> {
         let row = self.0.bucket_row(bucket)?;
-        let upload_row = self
-            .0
-            .row::<UploadRow>(&schema::upload(row.id, key, upload))?
-            .ok_or_else(|| no_such_upload(upload))?;
+        let upload_row =
+            self.0.row::<UploadRow>(&schema::upload(row.id, key, upload))?.ok_or_else(|| no_such_upload(upload))?;
         let parts = self.0.chosen_parts(upload, &request.parts)?;
         let size: u64 = parts.iter().map(|(_, part)| part.content.size).sum();
         if size > MAX_OBJECT_SIZE {
@@ -318,13 +322,7 @@ impl Namespace {
             .map_err(|e| Error::new(ErrorKind::Internal, "joining parts ended early").caused_by(e))??;
         let inline = stored.inline.take();
         let object = NewObject {
-            content: Content {
-                mode: 0,
-                profile,
-                root: stored.root,
-                size: stored.size,
-                leaves: stored.leaves,
-            },
+            content: Content { mode: 0, profile, root: stored.root, size: stored.size, leaves: stored.leaves },
             etag: composite_etag(&parts)?,
             meta: PutMeta {
                 headers: upload_row.headers,
@@ -332,6 +330,7 @@ impl Namespace {
                 checksum: request.checksum,
                 posix: upload_row.posix,
             },
+            symlink: None,
             parts: parts
                 .iter()
                 .map(|(number, part)| PartInfo {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Namespace;
 use super::engine::Engine;
 use super::handle::FileHandle;
 use super::inode::{Holder, Place};
@@ -9,11 +10,10 @@ use super::local;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, OpenMode, Special, Stat};
 use super::node::{
-    EMPTY_MD5, SYMLINK_TYPE, dir_row, empty_content, find_dir, find_node, fresh_attr, is_root, plain_meta, published_etag,
-    read_node, stat_dir, stat_node,
+    EMPTY_MD5, SYMLINK_TYPE, dir_row, empty_content, find_dir, find_node, fresh_attr, is_root, plain_meta,
+    published_etag, read_node, stat_dir, stat_node,
 };
 use super::txn::{Rows, Txn};
-use super::Namespace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::{InlineBlock, Op};
 use crate::meta::rows::{BucketRow, Content, DirRow, EntryRow, FileRow, NodeKind, NodeRow};
@@ -22,7 +22,7 @@ use crate::types::{BucketName, Caller, DirId, Id, Ino};
 use crate::unixfs::{Profile, raw_cid};
 
 /// The longest target of a symlink, in bytes (Linux's PATH_MAX less its NUL).
-const MAX_TARGET_LEN: usize = 4095;
+pub(super) const MAX_TARGET_LEN: usize = 4095;
 
 /// Checks a name that is to be made in a directory.
 fn new_name(name: Name<'_>) -> Result<()> {
@@ -30,7 +30,9 @@ fn new_name(name: Name<'_>) -> Result<()> {
         return Err(Error::new(ErrorKind::InvalidArgument, "a directory's marker is put over S3 only"));
     }
     if name.bytes.len() > MAX_NAME_LEN {
-        return Err(Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len()));
+        return Err(
+            Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len())
+        );
     }
     if name.bytes.is_empty() || name.bytes.contains(&b'/') || name.bytes.contains(&0) {
         return Err(Error::new(ErrorKind::InvalidArgument, "not a name for a file"));
@@ -61,11 +63,20 @@ impl Txn<'_> {
     /// Puts a fresh inode under a free name. What S3 does not list makes its directory explicit, so that a directory
     /// always has a key below it or is one.
     fn add_node(&mut self, dir: DirId, name: Name<'_>, node: &NodeRow) -> Result<()> {
-        new_name(name)?;
         self.check_free(dir, name)?;
-        let holder = Holder::Entry { dir, name: name.bytes.to_vec() };
+        let (holder, marker) = match name.form {
+            // `%@self`: the bytes of the key `dir/`. A bucket's root has no such key.
+            Form::Marker if dir != self.bucket && node.file().is_some() => (Holder::Marker(dir), true),
+            _ => {
+                new_name(name)?;
+                (Holder::Entry { dir, name: name.bytes.to_vec() }, false)
+            }
+        };
+        if let (true, Some(empty)) = (marker, read_node(self, &holder)?) {
+            self.unname(&holder, empty, None)?;
+        }
+        let parent = self.touch_dir(dir, 0, marker || node.file().is_none())?;
         self.put_node(&holder, None, node)?;
-        let parent = self.touch_dir(dir, 0, node.file().is_none())?;
         self.stale_entry(parent.attr.ino, name.bytes);
         let bucket = self.bucket;
         self.adopted(node.attr.ino, Place::Held { holder, bucket });
@@ -205,7 +216,9 @@ impl Namespace {
             return Err(Error::new(ErrorKind::NotFound, "a symlink's target has at least one byte"));
         }
         if target.len() > MAX_TARGET_LEN {
-            return Err(Error::new(ErrorKind::NameTooLong, "a symlink's target is too long").with("bytes", target.len()));
+            return Err(
+                Error::new(ErrorKind::NameTooLong, "a symlink's target is too long").with("bytes", target.len())
+            );
         }
         let (dir, bucket) = self.0.file_dir(parent)?;
         let profile = self.0.profile_of(bucket)?;

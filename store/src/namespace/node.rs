@@ -1,10 +1,10 @@
 //! Reading, writing and dropping inodes within a commit, together with the rows that follow from them: who holds which
 //! content (`I`), which live file belongs to whom (`L`), how many names an inode has.
 
+use super::ROOT_DIR;
 use super::inode::{Holder, Place};
 use super::mount_types::{FileKind, Stat};
 use super::txn::{Rows, Txn};
-use super::ROOT_DIR;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Replaced;
 use crate::meta::rows::{
@@ -193,11 +193,8 @@ impl Txn<'_> {
     /// Remembers what a name held before it was replaced or removed, for the change feed.
     pub(super) fn note_replaced(&mut self, node: &NodeRow) {
         if let Some(file) = node.file() {
-            self.replaced = Some(Replaced {
-                version: file.meta.version,
-                size: file.content.size,
-                etag: file.meta.etag.0.clone(),
-            });
+            self.replaced =
+                Some(Replaced { version: file.meta.version, size: file.content.size, etag: file.meta.etag.0.clone() });
         }
     }
 

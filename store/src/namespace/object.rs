@@ -4,13 +4,14 @@ use super::Namespace;
 use super::condition::check_write;
 use super::engine::Engine;
 use super::inode::Holder;
-use super::node::{DIRECTORY_TYPE, find_node, fresh_attr, full_mode, read_node};
+use super::names::MAX_TARGET_LEN;
+use super::node::{DIRECTORY_TYPE, SYMLINK_TYPE, find_node, fresh_attr, full_mode, read_node};
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
 use super::txn::Txn;
 use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::meta::record::Op;
+use crate::meta::record::{InlineBlock, Op};
 use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixHints};
 use crate::meta::schema;
 use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
@@ -18,7 +19,7 @@ use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
 /// Permission bits of an object put over S3 without `x-amz-meta-mode`.
 const OBJECT_MODE: u32 = 0o644;
 /// How often a read looks again when what it found is replaced or collected under its hands.
-const READ_RETRIES: usize = 8;
+const READ_RETRIES: usize = 32;
 
 /// An object to be named: its content, ETag and metadata, whatever way they came.
 pub(super) struct NewObject {
@@ -26,6 +27,8 @@ pub(super) struct NewObject {
     pub(super) etag: ETag,
     pub(super) meta: PutMeta,
     pub(super) parts: Vec<PartInfo>,
+    /// The target, if it is a symlink (S10).
+    pub(super) symlink: Option<Vec<u8>>,
 }
 
 /// HEAD's view of a node.
@@ -139,13 +142,24 @@ impl Txn<'_> {
             parts: object.parts,
             posix_shown: posix != PosixHints::default(),
         };
+        let file = FileRow { content: object.content, meta, live: false };
         NodeRow {
             attr,
             nlink: 1,
-            kind: NodeKind::File(FileRow { content: object.content, meta, live: false }),
+            kind: match object.symlink {
+                Some(target) if !marker => NodeKind::Symlink(file, target),
+                _ => NodeKind::File(file),
+            },
             xattrs: old.map(|old| old.xattrs.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// What a PUT of type `inode/symlink` points to, as the mount shows it and as a backup brings it back (S10).
+fn symlink_target(meta: &PutMeta, body: Option<&InlineBlock>) -> Option<Vec<u8>> {
+    let is_symlink = meta.headers.content_type.as_deref() == Some(SYMLINK_TYPE);
+    let target = body.filter(|_| is_symlink).map(|body| &body.bytes)?;
+    ((1..=MAX_TARGET_LEN).contains(&target.len()) && !target.contains(&0)).then(|| target.clone())
 }
 
 /// The mode that a marker's `x-amz-meta-mode` gives to its directory.
@@ -156,14 +170,32 @@ fn object_mode(node: &NodeRow) -> Option<u32> {
 impl Engine {
     /// The object of a key with nothing unpublished (S6): a live file is published first, with bounded retries.
     pub(super) fn published(&self, bucket: &BucketRow, name: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
+        let mut found = None;
         for _ in 0..READ_RETRIES {
             let (holder, node) =
                 find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))?;
-            if !node.file().is_some_and(|file| file.live) || !self.publish_now(node.attr.ino)? {
-                return Ok((holder, node));
+            if !node.file().is_some_and(|file| file.live) {
+                found = Some((holder, node));
+                break;
+            }
+            if !self.publish_now(node.attr.ino)? {
+                // Nothing left to publish: perhaps because somebody else just did, after this row was read, or because
+                // the name stands for another file by now.
+                match find_key(self, bucket.id, bucket.profile, key)? {
+                    Some((holder, now)) if now.attr.ino == node.attr.ino => {
+                        found = Some((holder, now));
+                        break;
+                    }
+                    _ => {}
+                }
             }
         }
-        // Somebody writes faster than we publish: the last published state is served (ruling 20).
+        // What S3 has shown, a crash does not take back.
+        self.meta.durable_blocking(self.meta.head())?;
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        // Else somebody writes faster than we publish: the last published state is served (ruling 20).
         find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))
     }
 
@@ -190,21 +222,19 @@ impl Namespace {
     pub async fn put(&self, caller: &Caller, bucket: &str, key: &[u8], request: PutRequest) -> Result<ObjectInfo> {
         let row = self.0.bucket_row(bucket)?;
         if request.content.size > MAX_OBJECT_SIZE {
-            return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", request.content.size));
+            return Err(
+                Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", request.content.size)
+            );
         }
         if !request.precondition.is_empty() {
             self.0.publish_for_condition(&row, key)?;
         }
         let PutRequest { content: mut stored, etag, meta, precondition } = request;
-        let content = Content {
-            mode: 0,
-            profile: row.profile,
-            root: stored.root,
-            size: stored.size,
-            leaves: stored.leaves,
-        };
+        let content =
+            Content { mode: 0, profile: row.profile, root: stored.root, size: stored.size, leaves: stored.leaves };
         let inline = stored.inline.take();
-        let object = NewObject { content, etag, meta, parts: Vec::new() };
+        let symlink = symlink_target(&meta, inline.as_ref());
+        let object = NewObject { content, etag, meta, parts: Vec::new(), symlink };
         let put = self.0.commit(caller, row.id, Op::Put, |txn| {
             txn.carry(inline);
             txn.put_object(key, object, &precondition)
@@ -243,8 +273,7 @@ impl Namespace {
 
     /// A look-up that takes the blocking path only where something has to be published.
     fn read_published(&self, row: &BucketRow, bucket: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
-        let (holder, node) =
-            find_key(&*self.0, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
+        let (holder, node) = find_key(&*self.0, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
         if node.file().is_some_and(|file| file.live) {
             return Engine::blocking(|| self.0.published(row, bucket, key));
         }
@@ -266,7 +295,10 @@ impl Namespace {
         let deleted = self.0.commit(caller, row.id, Op::Delete, |txn| {
             let found = find_key(txn, row.id, row.profile, key)?;
             let current = found.as_ref().and_then(|(_, node)| node.file());
-            check_write(&precondition, current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)))?;
+            check_write(
+                &precondition,
+                current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)),
+            )?;
             let Some((holder, node)) = found else { return Ok(DeleteOutcome { existed: false }) };
             let path = KeyPath::parse(key)?;
             let dir = walk(txn, row.id, &path.dirs)?.ok_or_else(|| no_such_key(bucket, key))?;

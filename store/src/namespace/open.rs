@@ -60,6 +60,8 @@ impl Namespace {
         let engine = Arc::clone(&self.0);
         self.0.workers.run("publish", move || engine.run_publisher())?;
         let engine = Arc::clone(&self.0);
+        self.0.workers.every("discard", self.0.config.commit_interval, move || engine.discard_durable(false))?;
+        let engine = Arc::clone(&self.0);
         self.0.workers.every("collect", self.0.config.collect_every, move || {
             let report = engine.chunks.collect(&*engine, &CollectBudget::default())?;
             if report.objects_removed + report.blocks_removed + report.slabs_removed > 0 {

@@ -60,7 +60,12 @@ pub(super) fn walk(rows: &impl Rows, bucket: Id, dirs: &[&[u8]]) -> Result<Optio
 }
 
 /// The object of a key, and the row that holds it. An explicit directory without a marker answers an implied one.
-pub(super) fn find_key(rows: &impl Rows, bucket: Id, profile: Profile, key: &[u8]) -> Result<Option<(Holder, NodeRow)>> {
+pub(super) fn find_key(
+    rows: &impl Rows,
+    bucket: Id,
+    profile: Profile,
+    key: &[u8],
+) -> Result<Option<(Holder, NodeRow)>> {
     let path = KeyPath::parse(key)?;
     let Some(dir) = walk(rows, bucket, &path.dirs)? else { return Ok(None) };
     match path.name {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Namespace;
 use super::engine::Engine;
 use super::inode::{Inode, Place};
 use super::live::{Copied, Data, OpenState};
 use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
-use super::Namespace;
 use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Checksum, Content};
-use crate::types::{Caller, ETag, Ino};
+use crate::types::{Caller, ETag, Ino, Timestamp};
 use crate::unixfs::Profile;
 
 /// How long a read at the other door waits for the RELEASE that follows a close (it comes after close returned).
@@ -51,12 +51,15 @@ impl Engine {
             // Without a name there is nothing to publish.
             _ => return Ok(false),
         };
+        // What the row said of the times before the file was looked at: who sets them meanwhile is right.
+        let times_of_row = self.load_node(inode)?.attr.mtime;
         let before = local::stat(live.file())?;
         // Whoever has it open, even for reading, may have it mapped or be reading it directly.
         let may_seal = open.handles == 0;
         if let Some(copied) = &open.copied {
             let unchanged = copied.size == before.size && copied.mtime == before.mtime;
-            let soon = open.unflushed > 0 && copied.at.elapsed() < copied.took * COPY_PACE;
+            let soon =
+                open.unflushed > 0 && copied.ended == open.ended && copied.at.elapsed() < copied.took * COPY_PACE;
             if !may_seal && (unchanged || soon) {
                 return Ok(false);
             }
@@ -65,22 +68,23 @@ impl Engine {
         let started = Instant::now();
         let (stored, sealed) = if may_seal {
             drop(live);
-            self.seal(inode, before, profile)?
+            self.seal(inode, before, times_of_row, profile)?
         } else {
             (self.chunks.publish_copy(&live, profile)?, false)
         };
         let (root, size) = (stored.root, stored.size);
-        match self.commit_publish(inode, bucket, stored, profile, before.mtime, sealed) {
+        match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed) {
             Ok(changed) if sealed => {
                 tracing::trace!(inode = %inode.ino, %root, size, "published");
                 open.copied = None;
-                self.clear_live(inode, Data::None);
-                self.chunks.discard_live(inode.ino)?;
+                // The bytes of the live file are all there is until the record is durable.
+                self.discard_later(inode);
                 Ok(changed)
             }
             Ok(changed) => {
                 let took = started.elapsed();
-                open.copied = Some(Copied { size: before.size, mtime: before.mtime, at: Instant::now(), took });
+                let (size, mtime) = (before.size, before.mtime);
+                open.copied = Some(Copied { size, mtime, ended: open.ended, at: Instant::now(), took });
                 self.lives.schedule(inode.ino, Instant::now() + self.config.publish_at_most.max(took * COPY_PACE));
                 Ok(changed)
             }
@@ -95,8 +99,14 @@ impl Engine {
 
     /// Stores a live file that nobody has open: small ones in the log or a slab, others become content files. The live
     /// file itself is let go of after the commit. True if it was sealed, false if a copy was published.
-    fn seal(&self, inode: &Inode, before: LocalStat, profile: Profile) -> Result<(Stored, bool)> {
-        let Data::Live(live) = std::mem::replace(&mut *inode.data.write(), Data::Sealing(before)) else {
+    fn seal(
+        &self,
+        inode: &Inode,
+        before: LocalStat,
+        times_of_row: Timestamp,
+        profile: Profile,
+    ) -> Result<(Stored, bool)> {
+        let Data::Live(live) = std::mem::replace(&mut *inode.data.write(), Data::Sealing(before, times_of_row)) else {
             return Err(Error::new(ErrorKind::Internal, "a live file went away while it was published"));
         };
         let sealed = (|| {
@@ -135,7 +145,7 @@ impl Engine {
         bucket: crate::types::Id,
         mut stored: Stored,
         profile: Profile,
-        mtime: crate::types::Timestamp,
+        (times_of_row, mtime): (Timestamp, Timestamp),
         sealed: bool,
     ) -> Result<bool> {
         let caller = Caller::worker("publish");
@@ -144,11 +154,11 @@ impl Engine {
         let committed = self.commit(&caller, bucket, Op::Publish, |txn| {
             let place = inode.place.read().clone();
             let Place::Held { holder, .. } = place else { return Ok(false) };
-            let old = read_node(txn, &holder)?
-                .filter(|node| node.attr.ino == inode.ino)
-                .ok_or_else(|| Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino))?;
+            let old = read_node(txn, &holder)?.filter(|node| node.attr.ino == inode.ino).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino)
+            })?;
             let mut new = old.clone();
-            if mtime != old.attr.mtime {
+            if old.attr.mtime == times_of_row && mtime != times_of_row {
                 new.attr.ctime = old.attr.ctime.max(mtime);
                 new.attr.mtime = mtime;
             }
@@ -201,7 +211,7 @@ impl Namespace {
                 first_error.get_or_insert(error);
             }
         }
-        self.0.meta.durable_blocking(self.0.meta.head())?;
+        self.0.discard_durable(true)?;
         first_error.map_or(Ok(()), Err)
     }
 }

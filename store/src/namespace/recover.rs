@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::ROOT_DIR;
 use super::engine::Engine;
 use super::inode::{Holder, Place};
 use super::live::Data;
 use super::node::read_node;
 use super::txn::Rows;
-use super::ROOT_DIR;
 use crate::error::{Error, Result};
 use crate::meta::record::{Op, SYSTEM_STREAM};
 use crate::meta::rows::{DirRow, LiveRow, RowValue};
@@ -57,6 +57,7 @@ impl Engine {
             progress.report("publishing files that were open", done as u64, Some(found.len() as u64));
             self.recover_one(*ino, row)?;
         }
+        self.discard_durable(true)?;
         for ino in self.chunks.list_live()? {
             if self.lives.get(ino).is_none() {
                 self.chunks.discard_live(ino)?;
@@ -88,7 +89,8 @@ impl Engine {
                         }
                     }
                 })?;
-                return Ok(self.sequenced(&caller, cleared));
+                self.sequenced(&caller, cleared);
+                return Ok(());
             }
             Err(error) => return Err(error),
         };

@@ -115,14 +115,17 @@ fn is_special(found: &Found) -> bool {
 }
 
 /// Checks the new name.
-fn target_name(name: Name<'_>) -> Result<()> {
+fn target_name(name: Name<'_>, is_dir: bool) -> Result<()> {
     if name.bytes.len() > MAX_NAME_LEN {
-        return Err(Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len()));
+        return Err(
+            Error::new(ErrorKind::NameTooLong, "a name has at most 1,024 bytes").with("bytes", name.bytes.len())
+        );
     }
     if std::str::from_utf8(name.bytes).is_err() {
         return Err(Error::new(ErrorKind::NotUtf8, "a name is UTF-8"));
     }
-    if name.form == Form::Marker || name.bytes.is_empty() {
+    // `%@empty` is a name for directories only: a key that ends in `/` is a directory's marker.
+    if name.form == Form::Marker || (name.bytes.is_empty() && !is_dir) {
         return Err(invalid("not a name for a file"));
     }
     Ok(())
@@ -152,7 +155,7 @@ impl Namespace {
             if name.form == Form::Marker {
                 return Err(Error::new(ErrorKind::NotPermitted, "a directory's marker is not renamed"));
             }
-            target_name(new_name)?;
+            target_name(new_name, is_dir(&source))?;
             // A directory takes the plain name; an object that S3 put beside a directory is under its own form.
             let target = find(txn, to, new_name)?;
             if let Found::Dir { id, .. } = &source {

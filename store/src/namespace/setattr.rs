@@ -109,6 +109,7 @@ impl Engine {
         let now = self.now();
         // Also where the size stays: POSIX marks the times of a successful truncate.
         local::set_times(live.file(), node.attr.atime, now)?;
+        open.ended += 1;
         if open.writers == 0 {
             self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
         }

@@ -62,7 +62,8 @@ fn kind(name: &[u8]) -> Result<Kind<'_>> {
     if [b"user.".as_slice(), b"trusted.", b"security."].iter().any(|prefix| name.starts_with(prefix)) {
         return Ok(Kind::Stored);
     }
-    Err(Error::new(ErrorKind::Unsupported, "attributes of this class are not kept").with("name", String::from_utf8_lossy(name)))
+    Err(Error::new(ErrorKind::Unsupported, "attributes of this class are not kept")
+        .with("name", String::from_utf8_lossy(name)))
 }
 
 fn get_stored(xattrs: &Xattrs, name: &[u8]) -> Result<Vec<u8>> {
@@ -210,7 +211,9 @@ impl Namespace {
     /// Sets one. NotPermitted for a read-only one.
     pub fn setxattr(&self, caller: &Caller, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
         if value.len() > MAX_VALUE {
-            return Err(Error::new(ErrorKind::TooLarge, "an attribute's value has at most 64 KiB").with("bytes", value.len()));
+            return Err(
+                Error::new(ErrorKind::TooLarge, "an attribute's value has at most 64 KiB").with("bytes", value.len())
+            );
         }
         let kind = kind(name)?;
         let inode = self.0.inode(ino)?;

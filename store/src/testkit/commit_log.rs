@@ -153,6 +153,7 @@ fn truncation_keeps_what_is_asked_for(log: Arc<dyn CommitLog>) {
         log.seal().unwrap();
     }
     let bytes = log.stats().bytes;
+    assert!(log.bytes_since(0) > log.bytes_since(15) && log.bytes_since(15) > 0 && log.bytes_since(30) == 0);
     let freed = log.truncate(18).unwrap();
     assert!(freed > 0 && log.stats().bytes <= bytes - freed);
     let first = log.first();

@@ -1,341 +1,127 @@
-//! Writing, reading, sealing, deleting: one thing at a time.
+//! The suite on every engine, and what needs settings of its own.
 
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
 
-use md5::Digest as _;
-
-use super::{Rig, cid_of, disk_use, files, noise};
-use crate::chunk::WriteOptions;
+use crate::chunk::conformance::{Rig, chunk_store, config, files, noise};
+use crate::chunk::index::{self, ObjectRow, Stamp};
+use crate::chunk::{ChunkConfig, ChunkStore, WriteOptions};
 use crate::error::ErrorKind;
+use crate::meta::{EngineKind, MetaConfig, MetaStore, Prepared, Quiet};
 use crate::types::Ino;
-use crate::unixfs::{self, Profile};
+use crate::unixfs::Profile;
 
-const MIB: usize = 1 << 20;
+use super::index_double::IndexDouble;
 
-#[test]
-fn every_size_comes_back_with_its_cid_and_md5() {
-    let rig = Rig::new();
-    for profile in Profile::ALL {
-        for len in [0, 1, 4096, 4097, 65536, 65537, 262_144, 262_145, MIB - 1, MIB, MIB + 1, 5 * MIB + 7] {
-            let bytes = noise(len as u64 + 3, len);
-            let mut writer = rig.store.writer(profile, WriteOptions { md5: true, size_hint: None }).unwrap();
-            bytes.chunks(70_001).for_each(|part| writer.write(part).unwrap());
-            let stored = writer.finish().unwrap();
-            assert_eq!(stored.root, cid_of(&bytes, profile), "{profile} {len}");
-            assert_eq!(stored.size, len as u64);
-            assert_eq!(stored.leaves, (len.div_ceil(profile.chunk_size()).max(1)) as u64);
-            assert_eq!(stored.md5, Some(md5::Md5::digest(&bytes).into()));
-            assert_eq!(stored.inline.is_some(), len <= 4096);
-            let root = rig.commit(stored);
-            assert_eq!(rig.read(&root, len as u64), bytes);
-            let reader = rig.store.reader(&root, len as u64).unwrap();
-            for (offset, n) in [(0, 1), (len / 2, 100_000), (len.saturating_sub(3), 10), (len + 5, 10)] {
-                let expected = &bytes[offset.min(len)..(offset + n).min(len)];
-                assert_eq!(reader.read_at(offset as u64, n).unwrap(), expected);
-            }
-        }
-    }
+fn conforms(engine: EngineKind) {
+    let dir = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    chunk_store(|| {
+        let dir = dir.path().join(number.replace(number.get() + 1).to_string());
+        let meta = MetaConfig { engine, cache_bytes: 16 << 20, ..MetaConfig::new(&dir) };
+        (dir.join("chunks"), Arc::clone(Prepared::open(meta, &Quiet).unwrap().store()))
+    });
 }
 
 #[test]
-fn all_blocks_of_an_object_are_served() {
-    let rig = Rig::new();
-    let bytes = noise(1, 50 * 262_144 + 5);
-    let mut writer = rig.store.writer(Profile::KuboClassicV1, WriteOptions::default()).unwrap();
-    writer.write(&bytes).unwrap();
-    let root = rig.commit(writer.finish().unwrap());
-    let block = rig.store.block(&root).unwrap().unwrap();
-    let node = unixfs::Node::parse(&block).unwrap();
-    assert_eq!(node.links.len(), 51);
-    for (k, link) in node.links.iter().enumerate() {
-        assert!(rig.store.contains(&link.cid).unwrap());
-        let leaf = rig.store.block(&link.cid).unwrap().unwrap();
-        assert_eq!(leaf, bytes[k * 262_144..].chunks(262_144).next().unwrap());
-    }
-    let stranger = unixfs::raw_cid(b"stranger");
-    assert_eq!(rig.store.block(&stranger).unwrap(), None);
-    assert!(!rig.store.contains(&stranger).unwrap());
-    assert_eq!(rig.store.reader(&stranger, 8).unwrap_err().kind(), ErrorKind::NotFound);
+fn conforms_over_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    chunk_store(|| {
+        let dir = dir.path().join(number.replace(number.get() + 1).to_string());
+        (dir, Arc::new(IndexDouble::default()) as Arc<dyn MetaStore>)
+    });
 }
 
 #[test]
-fn a_dropped_writer_leaves_nothing() {
-    let rig = Rig::new();
-    let mut writer = rig.store.writer(Profile::V1_2025, WriteOptions { md5: true, size_hint: None }).unwrap();
-    writer.write(&noise(1, 3 * MIB)).unwrap();
-    drop(writer);
-    assert_eq!(files(rig.dir.path()), Vec::<std::path::PathBuf>::new());
-    assert_eq!(rig.index.rows_with(b"b").len() + rig.index.rows_with(b"c").len(), 0);
+fn conforms_over_sled() {
+    conforms(EngineKind::Sled);
 }
 
+#[cfg(feature = "engine-fjall")]
 #[test]
-fn equal_objects_share_a_file() {
-    let rig = Rig::new();
-    let bytes = noise(1, 3 * MIB);
-    let first = rig.put(&bytes);
-    let before = disk_use(rig.dir.path());
-    let second = rig.put(&bytes);
-    assert_eq!(first.root, second.root);
-    assert_eq!(disk_use(rig.dir.path()), before);
-    let small = noise(2, 50_000);
-    rig.put(&small);
-    let before = disk_use(rig.dir.path());
-    rig.put(&small);
-    assert_eq!(disk_use(rig.dir.path()), before);
-}
-
-#[test]
-fn an_object_that_shares_half_its_chunks_stores_the_others_only() {
-    let rig = Rig::new();
-    let first = noise(1, 8 * MIB);
-    let a = rig.commit(rig.put(&first));
-    let mut second = first.clone();
-    second[5 * MIB..].copy_from_slice(&noise(2, 3 * MIB));
-    let before = disk_use(rig.dir.path());
-    let b = rig.commit(rig.put(&second));
-    let grown = disk_use(rig.dir.path()) - before;
-    assert!((3 * MIB as u64..3 * MIB as u64 + 100_000).contains(&grown), "{grown}");
-    assert_eq!(b, cid_of(&second, Profile::V1_2025));
-    assert_eq!(rig.read(&b, 8 << 20), second);
-    assert!(rig.store.sealed_file(&a).unwrap().is_some());
-    assert!(rig.store.sealed_file(&b).unwrap().is_none());
-
-    // The first object goes: what the second needs of it is moved, the rest is gone.
-    rig.release(&a);
-    let report = rig.collect();
-    assert_eq!((report.objects_removed, report.bytes_moved), (1, 5 << 20));
-    assert_eq!(rig.read(&b, 8 << 20), second);
-    assert_eq!(rig.store.reader(&a, 8 << 20).unwrap_err().kind(), ErrorKind::NotFound);
-    let rig = rig.reopen(true);
-    assert_eq!(rig.read(&b, 8 << 20), second);
-    rig.release(&b);
-    rig.collect();
-    assert!(disk_use(rig.dir.path()) < 200_000, "{:?}", files(rig.dir.path()));
-    assert_eq!(rig.index.rows_with(b"r").len() + rig.index.rows_with(b"c").len() + rig.index.rows_with(b"b").len(), 0);
-}
-
-#[test]
-fn zeros_are_holes() {
-    let rig = Rig::new();
-    let mut bytes = vec![0; 20 * MIB];
-    bytes[7 * MIB] = 1;
-    let stored = rig.put(&bytes);
-    assert_eq!(stored.root, cid_of(&bytes, Profile::V1_2025));
-    assert!(disk_use(rig.dir.path()) < 2 << 20);
-    assert_eq!(rig.read(&stored.root, stored.size), bytes);
-    let zeros = vec![0; MIB];
-    assert_eq!(rig.store.block(&unixfs::raw_cid(&zeros)).unwrap().unwrap(), zeros);
-}
-
-#[test]
-fn a_flipped_byte_is_corrupt_and_never_read() {
-    let rig = Rig::new();
-    let bytes = noise(1, 3 * MIB);
-    let root = rig.commit(rig.put(&bytes));
-    let small = noise(2, 30_000);
-    let small_root = rig.commit(rig.put(&small));
-    let rig = rig.reopen(false);
-    for path in files(rig.dir.path()) {
-        let name = path.to_str().unwrap();
-        if name.ends_with(".idx") {
-            continue;
-        }
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-        let at = file.metadata().unwrap().len() / 2;
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
-    }
-    let reader = rig.store.reader(&root, 3 << 20).unwrap();
-    assert_eq!(reader.read_at(0, MIB).unwrap(), bytes[..MIB]);
-    let error = reader.read_at(MIB as u64 + 5, 10).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    let bad = unixfs::raw_cid(&bytes[MIB..2 * MIB]);
-    assert_eq!(error.context("cid"), Some(bad.to_string().as_str()));
-    assert_eq!(reader.read_at(0, 3 * MIB).unwrap_err().kind(), ErrorKind::Corrupt);
-    assert_eq!(rig.store.block(&bad).unwrap_err().kind(), ErrorKind::Corrupt);
-    assert!(rig.store.sealed_file(&root).unwrap().is_none(), "the kernel may not read it by itself");
-    let error = rig.store.reader(&small_root, 30_000).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert_eq!(error.context("cid"), Some(small_root.to_string().as_str()));
-
-    // Putting the bytes again heals both.
-    rig.commit(rig.put(&bytes));
-    rig.commit(rig.put(&small));
-    assert_eq!(rig.read(&root, 3 << 20), bytes);
-    assert_eq!(rig.read(&small_root, 30_000), small);
-}
-
-#[test]
-fn live_files_are_sealed_without_a_copy() {
-    let rig = Rig::new();
-    let ino = Ino(42);
-    let live = rig.store.create_live(ino).unwrap();
-    assert_eq!(rig.store.create_live(ino).unwrap_err().kind(), ErrorKind::AlreadyExists);
-    let bytes = noise(1, 5 * MIB + 11);
-    live.file().write_all_at(&bytes, 0).unwrap();
-    live.sync_data().unwrap();
-    let inode = live.metadata().unwrap().ino();
-    let other = live.file().clone();
-    let live = {
-        let error = rig.store.seal_live(live, Profile::V1_2025).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Busy, "a descriptor can still write");
-        rig.store.open_live(ino).unwrap()
-    };
-    drop(other);
-    let stored = rig.store.seal_live(live, Profile::V1_2025).unwrap();
-    assert_eq!(stored.root, cid_of(&bytes, Profile::V1_2025));
-    let root = rig.commit(stored);
-    rig.store.discard_live(ino).unwrap();
-    assert_eq!(rig.store.list_live().unwrap(), []);
-    assert_eq!(rig.read(&root, bytes.len() as u64), bytes);
-    let sealed = rig.store.sealed_file(&root).unwrap().unwrap();
-    assert_eq!(sealed.file.metadata().unwrap().ino(), inode);
-    assert_eq!(sealed.file.metadata().unwrap().mode() & 0o777, 0o400);
-    drop(sealed);
-    let rig = rig.reopen(false);
-    assert!(rig.store.sealed_file(&root).unwrap().is_some());
-    assert_eq!(rig.read(&root, bytes.len() as u64), bytes);
-}
-
-#[test]
-fn small_live_files_go_inline_and_back_to_the_pool() {
-    let rig = Rig::new();
-    for (ino, len) in [(1, 0), (2, 100), (3, 60_000), (4, 65_536)] {
-        let live = rig.store.create_live(Ino(ino)).unwrap();
-        let bytes = noise(ino, len);
-        live.file().write_all_at(&bytes, 0).unwrap();
-        let stored = rig.store.seal_live(live, Profile::V1_2025).unwrap();
-        assert_eq!(stored.inline.is_some(), len <= 4096);
-        let root = rig.commit(stored);
-        rig.store.discard_live(Ino(ino)).unwrap();
-        rig.store.discard_live(Ino(ino)).unwrap();
-        assert_eq!(rig.read(&root, len as u64), bytes);
-    }
-    assert_eq!(files(&rig.dir.path().join("pool")).len(), 1, "one file served them all");
-    let live = rig.store.create_live(Ino(5)).unwrap();
-    assert_eq!(live.size().unwrap(), 0);
-    let reader = std::fs::File::open(live.path()).unwrap();
-    live.file().write_all_at(b"secret", 0).unwrap();
-    drop(live);
-    rig.store.discard_live(Ino(5)).unwrap();
-    assert_eq!(files(&rig.dir.path().join("pool")).len(), 0, "somebody has it open: it is not used again");
-    drop(reader);
-}
-
-#[test]
-fn a_sparse_gibibyte_is_sealed_quickly_and_stays_sparse() {
-    let rig = Rig::new();
-    let live = rig.store.create_live(Ino(1)).unwrap();
-    live.file().set_len(1 << 30).unwrap();
-    live.file().write_all_at(b"in the middle", 600 << 20).unwrap();
-    live.file().write_all_at(b"tail", (1 << 30) - 1).unwrap();
-    let size = live.size().unwrap();
-    let stored = rig.store.seal_live(live, Profile::V1_2025).unwrap();
-    let root = rig.commit(stored);
-    rig.store.discard_live(Ino(1)).unwrap();
-    assert!(disk_use(rig.dir.path()) < 200_000);
-    let reader = rig.store.reader(&root, size).unwrap();
-    assert_eq!(reader.read_at(600 << 20, 13).unwrap(), &b"in the middle"[..]);
-    assert_eq!(reader.read_at((1 << 30) - 1, 9).unwrap(), &b"tail"[..]);
-
-    let live = rig.store.clone_to_live(Ino(2), &root, size).unwrap();
-    assert!(live.metadata().unwrap().blocks() * 512 < 100_000);
-    live.file().write_all_at(b"IN", 600 << 20).unwrap();
-    drop(live);
-    assert_eq!(rig.store.reader(&root, size).unwrap().read_at(600 << 20, 2).unwrap(), &b"in"[..]);
-    let changed = rig.store.open_live(Ino(2)).unwrap();
-    let mut out = [0; 4];
-    changed.file().read_exact_at(&mut out, 600 << 20).unwrap();
-    assert_eq!(&out, b"IN t");
-}
-
-#[test]
-fn open_files_are_published_by_copy() {
-    let rig = Rig::new();
-    let live = rig.store.create_live(Ino(1)).unwrap();
-    let mut bytes = noise(1, 6 * MIB + 5);
-    live.file().write_all_at(&bytes, 0).unwrap();
-    let stored = rig.store.publish_copy(&live, Profile::V1_2025).unwrap();
-    assert_eq!(stored.root, cid_of(&bytes, Profile::V1_2025));
-    let first = rig.commit(stored);
-    assert_eq!(rig.read(&first, bytes.len() as u64), bytes);
-
-    let before = rig.store.usage().unwrap().slab_live_bytes;
-    bytes[2 * MIB..2 * MIB + 4].copy_from_slice(b"edit");
-    live.file().write_all_at(b"edit", 2 << 20).unwrap();
-    let second = rig.commit(rig.store.publish_copy(&live, Profile::V1_2025).unwrap());
-    let grown = rig.store.usage().unwrap().slab_live_bytes - before;
-    assert!(grown < (1 << 20) + 1000, "only the changed chunk is stored again: {grown}");
-    rig.release(&first);
-    rig.collect();
-    assert_eq!(rig.read(&second, bytes.len() as u64), bytes);
-
-    // At the last close the file itself takes over, and the copies go.
-    let sealed = rig.store.seal_live(live, Profile::V1_2025).unwrap();
-    assert_eq!(sealed.root, second);
-    rig.commit(sealed);
-    rig.store.discard_live(Ino(1)).unwrap();
-    rig.collect();
-    assert_eq!(rig.read(&second, bytes.len() as u64), bytes);
-    assert!(rig.store.sealed_file(&second).unwrap().is_some());
-    let usage = rig.store.usage().unwrap();
-    assert_eq!((usage.objects, usage.slab_live_bytes), (1, 0), "{usage:?}");
-}
-
-#[test]
-fn what_nobody_holds_is_collected() {
-    let rig = Rig::new();
-    let kept: Vec<_> = (0..20).map(|k| rig.commit(rig.put(&noise(k, 20_000)))).collect();
-    let dropped: Vec<_> = (100..140).map(|k| rig.commit(rig.put(&noise(k, 20_000)))).collect();
-    let (big, gone) = (noise(7, 2 * MIB), noise(8, 3 * MIB));
-    let big_root = rig.commit(rig.put(&big));
-    let gone_root = rig.commit(rig.put(&gone));
-    let reader = rig.store.reader(&gone_root, 3 << 20).unwrap();
-    dropped.iter().for_each(|root| rig.release(root));
-    rig.release(&gone_root);
-    drop(rig.put(&noise(9, 2 * MIB)));
-    let report = rig.collect();
-    assert_eq!((report.objects_removed, report.blocks_removed), (1, 40), "{report:?}");
-    assert_eq!(reader.read_at(0, 3 * MIB).unwrap(), gone, "an open reader is spared");
-    drop(reader);
-    assert_eq!(rig.collect().objects_removed, 1);
-    assert_eq!(rig.read(&big_root, 2 << 20), big);
-    for (k, root) in kept.iter().enumerate() {
-        assert_eq!(rig.read(root, 20_000), noise(k as u64, 20_000));
-    }
-    assert!(rig.store.block(&dropped[0]).unwrap().is_none());
-    let (live, disk) = (20 * 20_048 + (2 << 20), disk_use(rig.dir.path()));
-    assert!(disk <= live + live / 10, "{disk} bytes on disk for {live}");
-}
-
-#[test]
-fn inline_bodies_are_found_by_the_lookup_and_stored_once() {
-    let rig = Rig::new();
-    let stored = rig.put(b"tiny");
-    let block = stored.inline.clone().unwrap();
-    assert!(rig.store.block(&stored.root).unwrap().is_none());
-    let (digest, bytes) = (unixfs::digest_of(&block.cid).unwrap(), bytes::Bytes::from(block.bytes.clone()));
-    rig.store.set_inline_lookup(std::sync::Arc::new(move |d| (*d == digest).then(|| bytes.clone())));
-    assert_eq!(rig.read(&stored.root, 4), b"tiny");
-    assert_eq!(rig.store.block(&stored.root).unwrap().unwrap(), &b"tiny"[..]);
-    rig.store.set_inline_lookup(std::sync::Arc::new(|_| None));
-    rig.store.store_inline(&[block.clone(), block.clone()]).unwrap();
-    rig.store.store_inline(&[block.clone()]).unwrap();
-    assert_eq!(rig.store.usage().unwrap().slab_live_bytes, 52);
-    assert_eq!(rig.read(&stored.root, 4), b"tiny");
-    let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block };
-    assert_eq!(rig.store.store_inline(&[wrong]).unwrap_err().kind(), ErrorKind::Corrupt);
+fn conforms_over_fjall() {
+    conforms(EngineKind::Fjall);
 }
 
 #[test]
 fn the_reserve_refuses_writes_before_the_disk_is_full() {
-    let rig = Rig::with(|c| crate::chunk::ChunkConfig { reserve_bytes: u64::MAX / 2, ..c });
+    let dir = tempfile::tempdir().unwrap();
+    let config = ChunkConfig { reserve_bytes: u64::MAX / 2, ..config(dir.path()) };
+    let store = ChunkStore::open(config, Arc::new(IndexDouble::default()), false, &|_| {}).unwrap();
     let kind = |r: crate::Result<()>| r.unwrap_err().kind();
-    assert_eq!(kind(rig.store.writer(Profile::V1_2025, WriteOptions::default()).map(drop)), ErrorKind::NoSpace);
-    assert_eq!(kind(rig.store.create_live(Ino(1)).map(drop)), ErrorKind::NoSpace);
-    let small = rig.store.store_small(vec![1; 60_000], Profile::V1_2025, WriteOptions::default());
+    assert_eq!(kind(store.writer(Profile::V1_2025, WriteOptions::default()).map(drop)), ErrorKind::NoSpace);
+    assert_eq!(kind(store.create_live(Ino(1)).map(drop)), ErrorKind::NoSpace);
+    let small = store.store_small(vec![1; 60_000], Profile::V1_2025, WriteOptions::default());
     assert_eq!(kind(small.map(drop)), ErrorKind::NoSpace);
-    assert_eq!(files(rig.dir.path()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(files(dir.path()), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn rot_that_no_attribute_shows_is_found_and_healed() {
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::new(dir.path().to_owned(), Arc::new(IndexDouble::default()));
+    let bytes = noise(1, 3 << 20);
+    let root = rig.commit(rig.put(&bytes));
+    let rig = rig.reopen(false);
+    let path = rig.store.sealed_file(&root).unwrap().unwrap().path;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().write_all_at(b"rot", 100).unwrap();
+    let (key, value) = rig.rows_with(b"c").pop().unwrap();
+    let mut row: ObjectRow = index::decode(&value).unwrap();
+    row.stamp = Some(Stamp::of(&std::fs::metadata(&path).unwrap()));
+    rig.index.apply(&[(key, Some(index::encode(&row).unwrap()))]).unwrap();
+    assert!(rig.store.sealed_file(&root).unwrap().is_some(), "nobody can tell");
+    assert_eq!(rig.store.reader(&root, 3 << 20).unwrap().read_at(0, 10).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(rig.store.sealed_file(&root).unwrap().is_none());
+    rig.commit(rig.put(&bytes));
+    assert!(rig.read(&root, 3 << 20) == bytes);
+    assert_ne!(rig.store.sealed_file(&root).unwrap().unwrap().path, path);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn damaged_files_of_any_kind_are_no_reason_to_panic(
+        garbage in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..300),
+        places in proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 1..6),
+        cut in proptest::prelude::any::<proptest::sample::Index>(),
+        rebuild: bool,
+    ) {
+        use std::os::unix::fs::{FileExt, PermissionsExt};
+        let dir = tempfile::tempdir().unwrap();
+        let rig = Rig::new(dir.path().to_owned(), Arc::new(IndexDouble::default()));
+        let big = noise(1, (1 << 20) + 100);
+        let roots: Vec<_> = (0..9).map(|k| (rig.commit(rig.put(&noise(k, 9000))), noise(k, 9000)))
+            .chain([(rig.commit(rig.put(&big)), big.clone())]).collect();
+        let Rig { dir: folder, index, store, roots: held } = rig;
+        drop(store);
+        let all = files(&folder);
+        for (k, place) in places.iter().enumerate() {
+            let path = &all[place.index(all.len())];
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            let len = file.metadata().unwrap().len() as usize;
+            if k == 0 && garbage[0] < 100 {
+                file.set_len(cut.index(len.max(1)) as u64).unwrap();
+            } else {
+                file.write_all_at(&garbage, places[0].index(len.max(1)) as u64).unwrap();
+            }
+        }
+        let store = ChunkStore::open(config(&folder), index.clone(), rebuild, &|_| {}).unwrap();
+        let rig = Rig { dir: folder, index, store, roots: held };
+        for (root, bytes) in &roots {
+            match rig.store.reader(root, bytes.len() as u64).and_then(|r| r.read_at(0, bytes.len())) {
+                Ok(found) => assert!(found == bytes, "wrong bytes"),
+                Err(e) => assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound), "{e:?}"),
+            }
+        }
+        rig.store.verify_all(&|_| {}).unwrap();
+        rig.collect();
+        // Whatever was lost can be stored again.
+        for (root, bytes) in &roots {
+            proptest::prop_assert_eq!(rig.put(bytes).root, *root);
+            assert!(rig.read(root, bytes.len() as u64) == *bytes);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
+use crate::chunk::index::{self, SlabRow};
 use crate::error::Result;
 use crate::meta::{MetaStore, Row, RowChange, StoreStats};
 
@@ -40,10 +41,18 @@ impl IndexDouble {
         state.recent.iter().take(kept).for_each(|batch| change(&mut rows, batch));
         Self(RwLock::new(State { flushed: rows.clone(), rows, recent: Vec::new() }))
     }
+}
 
-    pub(crate) fn rows_with(&self, prefix: &[u8]) -> Vec<Row> {
+impl IndexDouble {
+    /// Ids of slabs and the lengths up to which they are indexed.
+    pub(crate) fn slab_lengths(&self) -> Vec<(u64, u64)> {
         let state = self.0.read();
-        state.rows.iter().filter(|(k, _)| k.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        let slabs = state.rows.range(b"fs".to_vec()..b"ft".to_vec());
+        slabs
+            .map(|(key, value)| {
+                (u64::from_be_bytes(*key.last_chunk().unwrap()), index::decode::<SlabRow>(value).unwrap().len)
+            })
+            .collect()
     }
 }
 

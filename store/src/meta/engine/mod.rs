@@ -4,16 +4,16 @@
 #[cfg(feature = "engine-fjall")]
 mod fjall;
 mod memory;
-#[cfg(feature = "engine-redb")]
-mod redb;
 mod sled;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::MetaStore;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,10 +24,8 @@ pub enum EngineKind {
     /// sled 0.34.7 behind its guards; the default.
     #[default]
     Sled,
-    /// fjall 3, an LSM tree (feature `engine-fjall`).
+    /// fjall 3, an LSM tree (feature `engine-fjall`): the recommended one where sled's disk or memory grows too far.
     Fjall,
-    /// redb 4, a copy-on-write B-tree (feature `engine-redb`).
-    Redb,
     /// Nothing on disk: rebuilt from checkpoint and log at every start. For tests.
     Memory,
 }
@@ -38,7 +36,6 @@ impl EngineKind {
         match self {
             Self::Sled => "sled",
             Self::Fjall => "fjall",
-            Self::Redb => "redb",
             Self::Memory => "memory",
         }
     }
@@ -49,22 +46,31 @@ impl EngineKind {
             Self::Sled,
             #[cfg(feature = "engine-fjall")]
             Self::Fjall,
-            #[cfg(feature = "engine-redb")]
-            Self::Redb,
         ]
     }
 
     /// Opens the database in folder `dir`, which is made if it is not there.
     ///
-    /// Corrupt if what is there cannot be opened as this engine's database; Unsupported if the engine was not built
-    /// in or does not trust the file system.
+    /// Corrupt if what is there cannot be opened as this engine's database; Busy if another process has it open;
+    /// Unsupported if the engine was not built in or does not trust the file system.
     pub fn open(self, dir: &Path, options: &EngineOptions) -> Result<Arc<dyn MetaStore>> {
+        /// A child process between fork and exec holds our own locks for a moment.
+        const ATTEMPTS: usize = 20;
+        const PAUSE: Duration = Duration::from_millis(50);
+        for _ in 1..ATTEMPTS {
+            match self.open_once(dir, options) {
+                Err(error) if error.kind() == ErrorKind::Busy => std::thread::sleep(PAUSE),
+                other => return other,
+            }
+        }
+        self.open_once(dir, options)
+    }
+
+    fn open_once(self, dir: &Path, options: &EngineOptions) -> Result<Arc<dyn MetaStore>> {
         match self {
             Self::Sled => Ok(Arc::new(sled::SledStore::open(dir, options)?)),
             #[cfg(feature = "engine-fjall")]
             Self::Fjall => Ok(Arc::new(fjall::FjallStore::open(dir, options)?)),
-            #[cfg(feature = "engine-redb")]
-            Self::Redb => Ok(Arc::new(redb::RedbStore::open(dir, options)?)),
             Self::Memory => Ok(Arc::new(memory::MemoryStore::default())),
             #[allow(unreachable_patterns, reason = "with every engine built in nothing is left")]
             _ => Err(Error::new(ErrorKind::Unsupported, "this program was built without this metadata engine")
@@ -82,11 +88,18 @@ impl fmt::Display for EngineKind {
 impl FromStr for EngineKind {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        [Self::Sled, Self::Fjall, Self::Redb, Self::Memory]
+        [Self::Sled, Self::Fjall, Self::Memory]
             .into_iter()
             .find(|e| e.name() == s)
             .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "not a metadata engine").with("engine", s))
     }
+}
+
+/// Whether an I/O error of an engine says that its own files do not fit together: one that it points to is missing,
+/// ends too early or holds something else. Anything else is the disk's or the operator's.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(error.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput)
 }
 
 /// What every engine is told.

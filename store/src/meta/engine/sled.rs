@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::EngineOptions;
+use super::{EngineOptions, is_damage};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::log::sync_dir;
 use crate::meta::{MetaStore, Row, RowChange, StoreStats};
@@ -124,17 +124,11 @@ fn refuse_file_system(dir: &Path) -> Result<()> {
 /// What a sled error means for us.
 fn translate(error: sled::Error) -> Error {
     match error {
-        sled::Error::Io(e) => match e.kind() {
-            // A file that sled's own pointers lead to is missing or short.
-            std::io::ErrorKind::NotFound
-            | std::io::ErrorKind::UnexpectedEof
-            | std::io::ErrorKind::InvalidData
-            | std::io::ErrorKind::InvalidInput => Error::corrupt("sled's files do not fit together").caused_by(e),
-            std::io::ErrorKind::Other if e.to_string().contains("lock") => {
-                Error::new(ErrorKind::Busy, "another process has the replica open").caused_by(e)
-            }
-            _ => Error::io("sled cannot read or write", e),
-        },
+        sled::Error::Io(e) if e.kind() == std::io::ErrorKind::Other && e.to_string().contains("lock") => {
+            Error::new(ErrorKind::Busy, "another process has the replica open").caused_by(e)
+        }
+        sled::Error::Io(e) if is_damage(&e) => Error::corrupt("sled's files do not fit together").caused_by(e),
+        sled::Error::Io(e) => Error::io("sled cannot read or write", e),
         other => Error::corrupt("sled's database is damaged").caused_by(other),
     }
 }

@@ -35,8 +35,18 @@ fn a_damaged_sled_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn a_database_that_is_open_is_busy_and_not_damaged() {
+    for kind in EngineKind::on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let _open = kind.open(dir.path(), &EngineOptions::default()).unwrap();
+        let again = kind.open(dir.path(), &EngineOptions::default());
+        assert_eq!(again.err().map(|e| e.kind()), Some(crate::ErrorKind::Busy), "{kind}");
+    }
+}
+
+#[test]
 fn engines_have_names() {
-    for kind in [EngineKind::Sled, EngineKind::Fjall, EngineKind::Redb, EngineKind::Memory] {
+    for kind in [EngineKind::Sled, EngineKind::Fjall, EngineKind::Memory] {
         assert_eq!(kind.name().parse::<EngineKind>().unwrap(), kind);
     }
     assert!("rocksdb".parse::<EngineKind>().is_err());
@@ -46,10 +56,4 @@ fn engines_have_names() {
 #[test]
 fn fjall_conforms() {
     conforms(EngineKind::Fjall);
-}
-
-#[cfg(feature = "engine-redb")]
-#[test]
-fn redb_conforms() {
-    conforms(EngineKind::Redb);
 }

@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::fault::{Faults, LogPoint};
 use super::format::{GROUP_HEADER, GroupHeader, GroupKind, RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, push_record};
 use super::reader::Segments;
-use super::segment::{SegmentFile, make_spare, name_spare, preallocate, sync_dir, write_at};
+use super::segment::{FILL_BYTES, SegmentFile, fill, make_spare, name_spare, preallocate, sync_dir, write_at};
 use super::watermark::Watermark;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Seq;
@@ -88,6 +88,8 @@ pub(super) struct Committer {
     segment_bytes: u64,
     /// Bytes reserved for the present segment.
     capacity: u64,
+    /// Up to here the segment is zeros that are durable, or groups.
+    filled: u64,
     /// The last group on disk has records: a mark would prove something.
     unmarked: bool,
     spare: bool,
@@ -103,7 +105,19 @@ impl Committer {
         capacity: u64,
         segment_bytes: u64,
     ) -> Self {
-        Self { shared, file, path, header, at, next, segment_bytes, capacity, unmarked: false, spare: false }
+        Self {
+            shared,
+            file,
+            path,
+            header,
+            at,
+            next,
+            segment_bytes,
+            capacity,
+            filled: at,
+            unmarked: false,
+            spare: false,
+        }
     }
 
     /// Works until the journal is closed or fails.
@@ -171,11 +185,12 @@ impl Committer {
     fn commit(&mut self, first: Seq, records: &[Vec<u8>], bytes: usize) -> io::Result<()> {
         let begun = Instant::now();
         let length = bytes + records.len() * RECORD_HEADER;
-        // A seal must still fit behind it.
-        let end = self.at + (2 * GROUP_HEADER + length) as u64;
+        // A mark and a seal must still fit behind it.
+        let end = self.at + (3 * GROUP_HEADER + length) as u64;
         if end > self.capacity && first > self.header.first {
             self.seal_and_roll()?;
         }
+        self.fill_to(self.at + (3 * GROUP_HEADER + length) as u64)?;
         let seed = self.header.seed();
         let group = GroupHeader {
             kind: GroupKind::Records,
@@ -208,6 +223,20 @@ impl Committer {
         }
         let durable = self.next - 1;
         self.shared.watermark.update(|p| p.durable = durable);
+        // Now nobody waits for it.
+        self.fill_to((self.at + FILL_BYTES / 2).min(self.capacity))
+    }
+
+    /// Makes sure that the segment is real zeros up to `to`, and durably so, before groups are written there.
+    fn fill_to(&mut self, to: u64) -> io::Result<()> {
+        if to <= self.filled {
+            return Ok(());
+        }
+        let to = to.max((self.at + FILL_BYTES).min(self.capacity));
+        self.shared.faults.check(LogPoint::Fill)?;
+        fill(&self.file, self.filled, to)?;
+        rustix::fs::fdatasync(&self.file)?;
+        self.filled = to;
         Ok(())
     }
 
@@ -237,6 +266,7 @@ impl Committer {
             let (file, header, path) = name_spare(&self.shared.dir, self.next, &self.shared.faults)?;
             self.spare = false;
             self.capacity = self.segment_bytes;
+            self.filled = FILL_BYTES.min(self.segment_bytes);
             (self.file, self.header, self.path, self.at) = (file, header, path.clone(), SEGMENT_HEADER as u64);
             self.shared.segments.write().push((SegmentFile { path, first: self.next }, self.at));
         }
@@ -268,7 +298,7 @@ impl Committer {
     /// While there is no next segment, appenders may only fill the present one.
     fn note_room(&self, queue: &mut Queue) {
         if let Some((room, _)) = &mut queue.no_spare {
-            *room = self.capacity.saturating_sub(self.at + 2 * GROUP_HEADER as u64) as usize;
+            *room = self.capacity.saturating_sub(self.at + 3 * GROUP_HEADER as u64) as usize;
         }
     }
 

@@ -11,6 +11,8 @@ pub enum LogPoint {
     WriteGroup,
     /// A group was written and is about to be synced.
     SyncGroup,
+    /// Zeros are about to be written ahead of the groups.
+    Fill,
     /// A full segment is about to get its seal.
     Seal,
     /// The next segment is about to be preallocated.

@@ -58,7 +58,7 @@ pub struct LocalJournal {
     max_queued_bytes: usize,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// Held exclusively while the journal is open.
-    _lock: File,
+    _lock: DirLock,
 }
 
 impl LocalJournal {
@@ -148,13 +148,25 @@ impl LocalJournal {
     }
 }
 
+/// The exclusive right to a log directory.
+pub(in crate::meta) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing would do, but for a child process that was just forked and still shares the descriptor.
+        if let Err(error) = rustix::fs::flock(&self.0, FlockOperation::Unlock) {
+            tracing::debug!(%error, "cannot unlock the commit log");
+        }
+    }
+}
+
 /// Two writers of one log would destroy it.
-pub(super) fn lock_dir(dir: &Path) -> Result<File> {
+pub(in crate::meta) fn lock_dir(dir: &Path) -> Result<DirLock> {
     let path = dir.join("lock");
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(path).at("cannot open the log's lock")?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(DirLock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             Err(Error::new(ErrorKind::Busy, "another process has the commit log open").with("dir", dir.display()))
         }
@@ -282,6 +294,13 @@ impl CommitLog for LocalJournal {
             sync_dir(&self.shared.dir).at("cannot sync the log directory")?;
             freed += bytes;
         }
+    }
+
+    fn bytes_since(&self, seq: Seq) -> u64 {
+        let head = self.head();
+        let segments = self.shared.segments.read();
+        let ends = segments.iter().skip(1).map(|(next, _)| next.first - 1).chain([head]);
+        segments.iter().zip(ends).filter(|(_, end)| *end > seq).map(|((_, bytes), _)| bytes).sum()
     }
 
     fn stats(&self) -> LogStats {

@@ -163,6 +163,12 @@ impl CommitLog for MemoryLog {
         Ok(freed)
     }
 
+    fn bytes_since(&self, seq: Seq) -> u64 {
+        let state = self.state.lock();
+        let skipped = (seq + 1).saturating_sub(state.first) as usize;
+        state.records.iter().skip(skipped).map(|r| r.len() as u64).sum()
+    }
+
     fn stats(&self) -> LogStats {
         let state = self.state.lock();
         LogStats { bytes: state.bytes, segments: 1, ..LogStats::default() }

@@ -25,6 +25,7 @@ use super::record::Record;
 use crate::error::Result;
 use crate::types::{Id, Seq};
 
+pub(super) use journal::lock_dir;
 pub use journal::{JournalOptions, LocalJournal};
 pub use memory::MemoryLog;
 pub use recover::{Cut, Recovered};
@@ -85,6 +86,9 @@ pub trait CommitLog: Send + Sync + 'static {
 
     /// Removes whole segments in which every record is older than `before`; returns the bytes given back.
     fn truncate(&self, before: Seq) -> Result<u64>;
+
+    /// Bytes of the files that hold records behind `seq`.
+    fn bytes_since(&self, seq: Seq) -> u64;
 
     /// Size figures.
     fn stats(&self) -> LogStats;

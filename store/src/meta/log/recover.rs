@@ -6,11 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::format::{GROUP_HEADER, GROUP_MAGIC, GroupHeader, GroupKind, SEGMENT_HEADER, SegmentHeader};
-use super::segment::{SegmentFile, Step, Walk, damage, list, read_header};
+use super::segment::{SegmentFile, Step, Walk, damage, fill, list, read_header};
 use crate::error::{Error, IoContext, Result};
 use crate::types::Seq;
-
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// What opening a journal found.
 #[derive(Clone, Debug, Default)]
@@ -72,39 +70,58 @@ pub(super) fn scan(file: &File, segment: &SegmentFile) -> Result<Scan> {
             Step::Group(GroupHeader { kind: GroupKind::Seal, .. }) => break End::Sealed,
             Step::Group(GroupHeader { kind: GroupKind::Records, .. }) => unproven = at,
             Step::Group(GroupHeader { kind: GroupKind::Mark, .. }) => {}
-            Step::End => break look_behind(file, at, walk.next, header.seed())?,
+            Step::End => break ends_how(file, at, walk.next, header.seed())?,
         }
     };
     Ok(Scan { header, end: walk.at, next: walk.next, unproven, how })
 }
 
 /// Decides what the bytes from `at` on are, where no valid group stands.
-fn look_behind(file: &File, at: u64, next: Seq, seed: u32) -> Result<End> {
+pub(super) fn ends_how(file: &File, at: u64, next: Seq, seed: u32) -> Result<End> {
+    let mut damaged = false;
+    let used = for_each_header(file, at, seed, |group| {
+        damaged |= group.synced > at && group.first >= next;
+        !damaged
+    })?;
+    Ok(match (damaged, used) {
+        (true, _) => End::Damaged,
+        (false, 0) => End::Open,
+        (false, bytes) => End::Torn { bytes },
+    })
+}
+
+/// Shows every group header of the segment with this seed that stands anywhere from `at` on, until told to stop.
+/// Returns how many bytes there are up to the last that is not zero. The nonce in the seed makes it sure that the
+/// committer wrote them, and for this segment.
+pub(super) fn for_each_header(
+    file: &File,
+    at: u64,
+    seed: u32,
+    mut show: impl FnMut(&GroupHeader) -> bool,
+) -> Result<u64> {
     const WINDOW: usize = 1 << 20;
     let mut window = vec![0; WINDOW];
     let mut from = at;
-    let mut last_used = at;
+    let mut used = 0;
     loop {
         let length = read_up_to(file, &mut window, from)?;
         let bytes = &window[..length];
         if let Some(last) = bytes.iter().rposition(|b| *b != 0) {
-            last_used = from + last as u64 + 1;
+            used = from + last as u64 + 1 - at;
             for candidate in bytes.windows(GROUP_HEADER).filter(|w| w.starts_with(GROUP_MAGIC)) {
                 let mut header = [0; GROUP_HEADER];
                 header.copy_from_slice(candidate);
-                // The nonce in the seed makes it sure that the committer wrote this for this segment.
-                if GroupHeader::decode(&header, seed).is_some_and(|g| g.synced > at && g.first >= next) {
-                    return Ok(End::Damaged);
+                if GroupHeader::decode(&header, seed).is_some_and(|group| !show(&group)) {
+                    return Ok(used);
                 }
             }
         }
         if length < WINDOW {
-            break;
+            return Ok(used);
         }
         // Windows overlap, so that a header across their border is seen.
         from += (WINDOW - GROUP_HEADER + 1) as u64;
     }
-    Ok(if last_used == at { End::Open } else { End::Torn { bytes: last_used - at } })
 }
 
 fn read_up_to(file: &File, buffer: &mut [u8], from: u64) -> Result<usize> {
@@ -183,12 +200,7 @@ pub(super) fn recover(dir: &Path) -> Result<Option<Found>> {
     if let Some(cut) = &cut {
         // The rest must read as zeros, or a later crash could leave old bytes behind a new tail. Written, not
         // truncated: the reserved room stays reserved, even on a full disk.
-        let mut at = cut.at;
-        while at < cut.at + cut.bytes {
-            let length = (cut.at + cut.bytes - at).min(ZEROS.len() as u64);
-            file.write_all_at(&ZEROS[..length as usize], at).at("cannot cut a torn log tail")?;
-            at += length;
-        }
+        fill(&file, cut.at, cut.at + cut.bytes).at("cannot cut a torn log tail")?;
     }
     settle(&file, &scan)?;
     sizes.push((last.clone(), scan.end));

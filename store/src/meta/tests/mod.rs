@@ -1,6 +1,9 @@
 //! Metadata as a whole: what is committed is read, what is durable comes back, whatever is lost or broken in between.
 
+mod checkpoint;
+mod maintain;
 mod model;
+mod record_v1;
 mod reopen;
 mod running;
 

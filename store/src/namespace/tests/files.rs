@@ -87,6 +87,7 @@ fn unlink_while_open_keeps_the_bytes_until_the_last_close() {
     assert!(f.keys().is_empty());
     f.ns.release(&handle).unwrap();
     assert!(f.keys().is_empty());
+    f.ns.publish_all().unwrap();
     assert!(f.ns.chunks().list_live().unwrap().is_empty());
 }
 
@@ -179,4 +180,30 @@ fn times_follow_the_writes() {
     f.ns.setattr(&mount_caller(), ino, set).unwrap();
     f.ns.release(&handle).unwrap();
     assert_eq!(f.head("t").unwrap().mtime, past, "what was set last stays");
+}
+
+#[test]
+fn a_flushed_file_is_visible_before_its_release_and_under_its_new_name() {
+    let f = Fixture::new();
+    let root = f.bucket_ino();
+    for n in 0..40 {
+        let (stat, handle) = f.ns.create(&mount_caller(), root, plain("plain"), 0o644, WRITE).unwrap();
+        f.ns.write(&handle, 0, b"moved").unwrap();
+        f.ns.flush(&handle).unwrap();
+        let new = format!("new{n}");
+        let replace = crate::namespace::mount_types::RenameMode::Replace;
+        f.ns.rename(&mount_caller(), root, plain("plain"), root, plain(&new), replace).unwrap();
+        if n % 4 == 0 {
+            // No RELEASE comes while we wait.
+            assert_eq!(f.get(&new).unwrap(), b"moved", "before the release, {n}");
+            f.ns.release(&handle).unwrap();
+        } else {
+            std::thread::scope(|scope| {
+                scope.spawn(|| f.ns.release(&handle).unwrap());
+                assert_eq!(f.get(&new).unwrap(), b"moved", "while it is released, {n}");
+            });
+        }
+        assert_eq!(f.get(&new).unwrap(), b"moved", "after the release, {n}");
+        f.ns.forget(stat.ino, 1);
+    }
 }

@@ -34,7 +34,11 @@ fn model(keys: &BTreeSet<String>, request: &ListRequest) -> (Vec<String>, bool) 
     (items, truncated)
 }
 
-fn check(f: &Fixture, keys: &BTreeSet<String>, request: ListRequest) -> Result<(), proptest::test_runner::TestCaseError> {
+fn check(
+    f: &Fixture,
+    keys: &BTreeSet<String>,
+    request: ListRequest,
+) -> Result<(), proptest::test_runner::TestCaseError> {
     let expected = model(keys, &request);
     let page = f.list(request.clone());
     let got: Vec<String> = page.items.iter().map(item_text).collect();

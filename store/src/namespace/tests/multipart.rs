@@ -19,7 +19,11 @@ impl Fixture {
         CompletePart { number, etag: self.run(put).unwrap().etag.0, checksum: None }
     }
 
-    fn complete(&self, upload: &UploadInfo, parts: Vec<CompletePart>) -> crate::Result<crate::namespace::s3_types::ObjectInfo> {
+    fn complete(
+        &self,
+        upload: &UploadInfo,
+        parts: Vec<CompletePart>,
+    ) -> crate::Result<crate::namespace::s3_types::ObjectInfo> {
         let request = CompleteRequest { parts, ..CompleteRequest::default() };
         self.run(self.ns.complete_upload(&s3_caller(), "pics", &upload.key, upload.id, request))
     }

@@ -57,7 +57,9 @@ fn an_object_and_a_directory_share_a_name() {
     f.put("a//c", b"empty component");
     f.put("/lead", b"leading slash");
     f.put("a/../d", b"dots");
-    for (key, body) in [("a", "object"), ("a/b", "below"), ("a//c", "empty component"), ("/lead", "leading slash"), ("a/../d", "dots")] {
+    for (key, body) in
+        [("a", "object"), ("a/b", "below"), ("a//c", "empty component"), ("/lead", "leading slash"), ("a/../d", "dots")]
+    {
         assert_eq!(f.get(key).unwrap(), body.as_bytes(), "{key}");
     }
     assert_eq!(f.keys(), ["/lead", "a", "a/../d", "a//c", "a/b"]);

@@ -13,6 +13,13 @@ use crate::meta::log::fault::Fault;
 use crate::meta::log::{CommitLog, JournalOptions, LocalJournal};
 use crate::meta::record::Record;
 
+/// A folder for thousands of images: in memory where the system has such a place. What is looked at here is bytes, not
+/// how long a disk takes to sync them.
+fn images() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// Copies a log's segments.
 fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
@@ -68,7 +75,7 @@ fn outcome(image: &Path, records: &[Record]) -> crate::Result<u64> {
 
 #[test]
 fn every_torn_tail_is_cut_to_whole_groups() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = images();
     let (records, ends) = sample(dir.path(), 1 << 14, false);
     let (image, torn) = (dir.path().join("image"), dir.path().join("torn"));
     let last = ends.last().unwrap().0;
@@ -93,7 +100,7 @@ fn every_torn_tail_is_cut_to_whole_groups() {
 
 #[test]
 fn pages_of_the_last_group_may_arrive_in_any_order() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = images();
     let (records, ends) = sample(dir.path(), 1 << 14, false);
     let (image, torn) = (dir.path().join("image"), dir.path().join("torn"));
     let [.., (begin, head), (end, _)] = ends.as_slice() else { panic!("two groups") };
@@ -112,7 +119,7 @@ fn pages_of_the_last_group_may_arrive_in_any_order() {
 
 #[test]
 fn every_flipped_byte_below_the_synced_offset_is_refused_with_its_place() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = images();
     let (records, ends) = sample(dir.path(), 1 << 14, false);
     let (image, bad) = (dir.path().join("image"), dir.path().join("bad"));
     let [.., (synced, before), (end, all)] = ends.as_slice() else { panic!("two groups") };
@@ -141,7 +148,7 @@ fn every_flipped_byte_below_the_synced_offset_is_refused_with_its_place() {
 
 #[test]
 fn after_a_clean_close_no_flip_is_taken_for_a_torn_tail() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = images();
     let (records, ends) = sample(dir.path(), 1 << 14, true);
     let (image, bad) = (dir.path().join("image"), dir.path().join("bad"));
     for at in 0..ends.last().unwrap().0 {
@@ -156,7 +163,7 @@ fn after_a_clean_close_no_flip_is_taken_for_a_torn_tail() {
 
 #[test]
 fn damage_in_an_older_segment_is_never_skipped() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = images();
     let (records, _) = sample(dir.path(), 700, false);
     let (image, bad) = (dir.path().join("image"), dir.path().join("bad"));
     let count = segments(&image).len();
@@ -188,7 +195,7 @@ fn damage_in_an_older_segment_is_never_skipped() {
 
 #[test]
 fn a_kill_at_any_point_loses_nothing_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = images();
     let work = dir.path().join("work");
     let images = Arc::new(Mutex::new(Vec::new()));
     let acked = Arc::new(Mutex::new(0u64));

@@ -84,6 +84,31 @@ fn a_failed_sync_ends_it_and_is_never_tried_again() {
 }
 
 #[test]
+fn a_failed_fill_ends_it_and_what_was_acknowledged_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hook, errno, _) = failing(LogPoint::Fill, None);
+    let options = JournalOptions { faults: Some(hook), ..options(8 << 20) };
+    let (log, _) = LocalJournal::open(dir.path(), options.clone()).unwrap();
+    log.append(&mut sample::record(b"k", None)).unwrap();
+    log.wait_blocking(1).unwrap();
+    errno.store(libc::EIO, Ordering::SeqCst);
+    let mut acked = 1;
+    // More than is filled ahead.
+    let error = loop {
+        assert!(acked < 100, "the fault is reached");
+        let appended = log.append(&mut sample::record(b"k", Some(&[7; 50_000])));
+        match appended.and_then(|seq| log.wait_blocking(seq)) {
+            Ok(()) => acked += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    drop(log);
+    let (_, recovered) = LocalJournal::open(dir.path(), JournalOptions { faults: None, ..options }).unwrap();
+    assert_eq!(recovered.head, acked);
+}
+
+#[test]
 fn a_failed_seal_or_name_ends_it() {
     fails_for_good(LogPoint::Seal, None);
     fails_for_good(LogPoint::Seal, Some(13));

@@ -1,0 +1,318 @@
+//! Cut off at any step: a copy of the folder and a prefix of the index's changes must open to everything that was
+//! committed, and give back everything else.
+
+use std::collections::HashMap;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::Dice;
+use super::index_double::IndexDouble;
+use crate::chunk::conformance::{Held, Rig, config, disk_use, files, noise};
+use crate::chunk::{ChunkConfig, ChunkStore};
+use crate::types::{Cid, Ino};
+use crate::unixfs::Profile;
+
+/// What must be there after a crash.
+#[derive(Clone, Default)]
+struct Truth {
+    /// By name: what the namespace holds.
+    objects: HashMap<u32, (Cid, u64, u64)>,
+    /// Live files whose bytes were synced, by inode: seed and length.
+    live: HashMap<u64, (u64, usize)>,
+}
+
+struct Image {
+    step: &'static str,
+    dir: PathBuf,
+    index: IndexDouble,
+    truth: Truth,
+}
+
+struct Camera {
+    dice: Dice,
+    truth: Truth,
+    source: PathBuf,
+    index: Arc<IndexDouble>,
+    images: Vec<Image>,
+    room: tempfile::TempDir,
+    seen: HashMap<&'static str, u32>,
+}
+
+impl Camera {
+    /// Takes a picture, more likely at steps that have few.
+    fn at(&mut self, step: &'static str) {
+        let seen = self.seen.entry(step).or_default();
+        if *seen >= 4 || *seen > 0 && self.dice.roll(3) > 0 {
+            return;
+        }
+        *seen += 1;
+        let dir = self.room.path().join(self.images.len().to_string());
+        // Hard links, holes and modes are kept.
+        let copied = Command::new("cp").args(["-a", "--sparse=always"]).arg(&self.source).arg(&dir).status().unwrap();
+        assert!(copied.success());
+        if step == "slab: syncing blocks" {
+            self.tear(&dir);
+        }
+        let kept = self.dice.roll(self.index.unflushed() as u64 + 1) as usize;
+        let index = self.index.crashed(kept);
+        self.images.push(Image { step, dir, index, truth: self.truth.clone() });
+    }
+
+    /// The last slab's newest bytes were not synced: some are missing, some are not what they should be.
+    fn tear(&mut self, dir: &Path) {
+        let Some(slab) = files(&dir.join("slabs")).pop() else { return };
+        let file = std::fs::File::options().write(true).open(&slab).unwrap();
+        let len = file.metadata().unwrap().len();
+        let known = self.index.slab_lengths().into_iter().max_by_key(|(id, _)| *id);
+        let Some((id, synced)) = known else { return };
+        if !slab.to_str().unwrap().contains(&format!("{id:016x}")) || len <= synced {
+            return;
+        }
+        let cut = synced + self.dice.roll(len - synced + 1);
+        file.set_len(cut).unwrap();
+        if cut > synced && self.dice.roll(2) == 0 {
+            file.write_all_at(&vec![0xee; 100.min((cut - synced) as usize)], cut - 100.min(cut - synced)).unwrap();
+        }
+    }
+}
+
+/// The bytes of an object: `shared` selects a body of which others have parts as well.
+fn body(seed: u64, len: usize) -> Vec<u8> {
+    let mut out = noise(seed % 5, len);
+    // A third of the chunks are the object's own.
+    for (k, chunk) in out.chunks_mut(Profile::KuboClassicV1.chunk_size()).enumerate() {
+        if (k as u64 + seed).is_multiple_of(3) {
+            let own = noise(seed * 1000 + k as u64 + 77, chunk.len());
+            chunk.copy_from_slice(&own);
+        }
+    }
+    out
+}
+
+fn random_len(dice: &mut Dice) -> usize {
+    match dice.roll(4) {
+        0 => dice.roll(4000) as usize,
+        1 => 5000 + dice.roll(60_000) as usize,
+        2 => 70_000 + dice.roll(180_000) as usize,
+        _ => 300_000 + dice.roll(1_500_000) as usize,
+    }
+}
+
+/// Runs random operations and answers the pictures taken.
+fn run(seed: u64, operations: usize) -> (tempfile::TempDir, Vec<Image>) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("store");
+    let index = Arc::new(IndexDouble::default());
+    let camera = Arc::new(Mutex::new(Camera {
+        dice: Dice(seed * 7919 + 13),
+        truth: Truth::default(),
+        source: source.clone(),
+        index: index.clone(),
+        images: Vec::new(),
+        room: tempfile::tempdir().unwrap(),
+        seen: HashMap::new(),
+    }));
+    let on_step = {
+        let camera = camera.clone();
+        Arc::new(move |step| {
+            camera.lock().at(step);
+            Ok(())
+        })
+    };
+    let config = ChunkConfig { on_step: Some(on_step), slab_bytes: 512 << 10, ..config(&source) };
+    let store = ChunkStore::open(config, index.clone(), false, &|_| {}).unwrap();
+    let rig = Rig { dir: source, index, store, roots: Held::default() };
+    let mut dice = Dice(seed * 104_729 + 7);
+    let mut name = 0;
+    for _ in 0..operations {
+        let held: Vec<u32> = camera.lock().truth.objects.keys().copied().collect();
+        match dice.roll(14) {
+            0..=3 | 10.. => {
+                name += 1;
+                let (seed, len) = (dice.roll(40), random_len(&mut dice));
+                let mut writer = rig.store.writer(Profile::KuboClassicV1, Default::default()).unwrap();
+                writer.write(&body(seed, len)).unwrap();
+                let stored = writer.finish().unwrap();
+                commit(&rig, &camera, name, stored, (seed, len));
+            }
+            4 | 5 if !held.is_empty() => {
+                let name = held[dice.roll(held.len() as u64) as usize];
+                // From here on a crash may or may not keep it.
+                let (root, ..) = camera.lock().truth.objects.remove(&name).unwrap();
+                rig.release(&root);
+            }
+            6 => {
+                rig.collect();
+            }
+            7 => {
+                // A file on the mount: written, synced, published while open, sealed.
+                name += 1;
+                let (seed, len, ino) = (100 + dice.roll(40), random_len(&mut dice), u64::from(name));
+                let live = rig.store.create_live(Ino(ino)).unwrap();
+                live.file().write_all_at(&body(seed, len), 0).unwrap();
+                live.sync_data().unwrap();
+                camera.lock().truth.live.insert(ino, (seed, len));
+                if dice.roll(2) == 0 {
+                    let stored = rig.store.publish_copy(&live, Profile::KuboClassicV1).unwrap();
+                    commit(&rig, &camera, name, stored, (seed, len));
+                    let (root, ..) = camera.lock().truth.objects.remove(&name).unwrap();
+                    rig.release(&root);
+                }
+                let stored = seal(&rig, live);
+                commit(&rig, &camera, name, stored, (seed, len));
+                camera.lock().at("sealed and committed, not let go of");
+                camera.lock().truth.live.remove(&ino);
+                rig.store.discard_live(Ino(ino)).unwrap();
+            }
+            8 if !held.is_empty() => {
+                let held_name = held[dice.roll(held.len() as u64) as usize];
+                let (root, seed, len) = camera.lock().truth.objects[&held_name];
+                name += 1;
+                let ino = u64::from(name);
+                let made = rig.store.unseal(&root, Ino(ino));
+                let live = made.or_else(|_| rig.store.clone_to_live(Ino(ino), &root, len)).unwrap();
+                live.sync_data().unwrap();
+                camera.lock().truth.live.insert(ino, (seed, len as usize));
+                camera.lock().truth.live.remove(&ino);
+                live.file().write_all_at(b"scribble", 0).unwrap();
+                drop(live);
+                rig.store.discard_live(Ino(ino)).unwrap();
+            }
+            // Many go at once: slabs become worth compacting.
+            9 => {
+                for name in held.into_iter().skip(3) {
+                    let (root, ..) = camera.lock().truth.objects.remove(&name).unwrap();
+                    rig.release(&root);
+                }
+                rig.collect();
+            }
+            _ => {}
+        }
+    }
+    camera.lock().at("between operations");
+    drop(rig);
+    let mut camera = camera.lock();
+    (std::mem::replace(&mut camera.room, dir), std::mem::take(&mut camera.images))
+}
+
+/// Seals a live file. A process that another test starts has its descriptors too, until it runs its program.
+fn seal(rig: &Rig, mut live: crate::chunk::LiveFile) -> crate::chunk::Stored {
+    let ino = live.ino();
+    loop {
+        match rig.store.seal_live(live, Profile::KuboClassicV1) {
+            Err(e) if e.kind() == crate::ErrorKind::Busy => live = rig.store.open_live(ino).unwrap(),
+            result => return result.unwrap(),
+        }
+    }
+}
+
+fn commit(rig: &Rig, camera: &Mutex<Camera>, name: u32, stored: crate::chunk::Stored, (seed, len): (u64, usize)) {
+    if let Some(block) = &stored.inline {
+        rig.store.store_inline(std::slice::from_ref(block)).unwrap();
+    }
+    rig.roots.hold(&stored.root);
+    camera.lock().truth.objects.insert(name, (stored.root, seed, len as u64));
+    stored.guard.committed();
+}
+
+/// Opens what a crash left and compares.
+fn check(image: Image, rebuild: bool) {
+    let Image { step, dir, index, truth } = image;
+    let index = Arc::new(index);
+    let store = ChunkStore::open(config(&dir), index.clone(), rebuild, &|_| {})
+        .unwrap_or_else(|e| panic!("after {step:?}: {e}"));
+    let rig = Rig { dir, index, store, roots: Held::default() };
+    for (root, ..) in truth.objects.values() {
+        rig.roots.hold(root);
+    }
+    let compare = |when: &str| {
+        for (root, seed, len) in truth.objects.values() {
+            let reader = rig.store.reader(root, *len).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
+            let bytes = reader.read_at(0, *len as usize).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
+            assert!(bytes == body(*seed, *len as usize), "{when} after {step:?}: other bytes under {root}");
+            let root_block = rig.store.block(root).unwrap();
+            assert!(root_block.is_some(), "{when} after {step:?}: no block {root}");
+            for chunk in body(*seed, *len as usize).chunks(Profile::KuboClassicV1.chunk_size()) {
+                let found = rig.store.block(&crate::unixfs::raw_cid(chunk)).unwrap();
+                assert!(found.is_some_and(|b| b == chunk), "{when} after {step:?}: a leaf of {root}");
+            }
+        }
+    };
+    compare("at once");
+    // A file that was being sealed can be written to; nothing sealed changes with it.
+    for (ino, (seed, len)) in &truth.live {
+        let live = rig.store.open_live(Ino(*ino)).unwrap_or_else(|e| panic!("live after {step:?}: {e}"));
+        let mut bytes = vec![0; *len];
+        live.file().read_exact_at(&mut bytes, 0).unwrap();
+        assert!(bytes == body(*seed, *len), "live file after {step:?}");
+        live.file().write_all_at(&vec![0x5a; (*len).max(1)], 0).unwrap();
+    }
+    rig.collect();
+    compare("collected");
+    for ino in rig.store.list_live().unwrap() {
+        rig.store.discard_live(ino).unwrap();
+    }
+    // Written again, everything is stored once and well.
+    for (root, seed, len) in truth.objects.values() {
+        let mut writer = rig.store.writer(Profile::KuboClassicV1, Default::default()).unwrap();
+        writer.write(&body(*seed, *len as usize)).unwrap();
+        let stored = writer.finish().unwrap();
+        assert_eq!(stored.root, *root);
+    }
+    compare("written again");
+    for (root, ..) in truth.objects.values() {
+        rig.release(root);
+    }
+    rig.collect();
+    for prefix in [b"b", b"c", b"r"] {
+        assert_eq!(rig.rows_with(prefix), [], "after {step:?}");
+    }
+    let left = files(&rig.dir.join("content"));
+    assert!(left.is_empty(), "after {step:?}: {left:?}");
+    assert!(disk_use(&rig.dir.join("slabs")) <= 128 << 10, "after {step:?}");
+}
+
+fn campaign(seeds: std::ops::Range<u64>, operations: usize, rebuild: bool) {
+    let mut steps: HashMap<&'static str, usize> = HashMap::new();
+    for seed in seeds {
+        let (_room, images) = run(seed, operations);
+        for image in images {
+            *steps.entry(image.step).or_default() += 1;
+            check(image, rebuild);
+        }
+    }
+    let mut steps: Vec<_> = steps.into_iter().collect();
+    steps.sort_unstable();
+    // Every step that a crash can cut was cut.
+    for step in [
+        "compact: moved, not removed",
+        "collect: flushed, not destroyed",
+        "collect: unnamed, not flushed",
+        "content: syncing",
+        "object: blocks indexed, object not",
+        "object: durable, not indexed",
+        "object: hashed, not durable",
+        "object: sidecar in place",
+        "sealed and committed, not let go of",
+        "slab: blocks durable, not named",
+        "slab: syncing blocks",
+        "unseal: linked, not replaced",
+        "unseal: replaced, not recorded",
+    ] {
+        assert!(steps.iter().any(|(s, _)| *s == step), "{step:?} is not among {steps:?}");
+    }
+}
+
+#[test]
+fn every_step_can_be_the_last() {
+    campaign(0..4, 120, false);
+}
+
+#[test]
+fn the_index_can_be_made_anew_after_any_step() {
+    campaign(50..53, 120, true);
+}

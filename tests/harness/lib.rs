@@ -1,1 +1,0 @@
-//! Pinfold test harness.
