@@ -304,7 +304,13 @@ pub(crate) fn whole(headers: &HeaderMap) -> S3Result<Option<Whole>> {
     for algorithm in Algorithm::ALL {
         let name = algorithm.header();
         let Some(value) = headers.get(name) else { continue };
-        let value = value.to_str().unwrap_or_default().split('-').next().unwrap_or_default();
+        let value = value.to_str().unwrap_or_default();
+        // Base64 knows no dash: what follows one must be the number of parts.
+        let value = match value.split_once('-') {
+            Some((value, count)) if !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) => value,
+            Some(_) => "",
+            None => value,
+        };
         if found.replace((algorithm, value)).is_some() {
             return Err(several());
         }

@@ -280,6 +280,9 @@ impl Presigned {
                  X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
             ));
         };
+        if algorithm == "AWS4-ECDSA-P256-SHA256" {
+            return Err(wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\""));
+        }
         if algorithm != "AWS4-HMAC-SHA256" {
             return Err(wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\""));
         }

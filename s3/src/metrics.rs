@@ -21,7 +21,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 34] = [
+const OPERATIONS: [&str; 32] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -49,11 +49,9 @@ const OPERATIONS: [&str; 34] = [
     "ListParts",
     "PutBucketAcl",
     "PutBucketTagging",
-    "PutBucketVersioning",
     "PutObject",
     "PutObjectAcl",
     "PutObjectTagging",
-    "RenameObject",
     "UploadPart",
     "UploadPartCopy",
 ];

@@ -1,6 +1,8 @@
 //! A request's body to the store: hashed and written on blocking threads in batches, one batch ahead of the network.
 //! A client that goes away leaves nothing: the writer is dropped with the request.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use pinfold_store::Result;
@@ -12,7 +14,7 @@ use s3s::{S3ErrorCode, S3Result, TrailingHeaders};
 use tokio::task::JoinHandle;
 
 use crate::checksum::{Plan, Running};
-use crate::error::{OrS3, from_body, internal, plain};
+use crate::error::{OrS3, from_body, internal, plain, with_detail};
 use crate::scope::Scope;
 
 /// Bytes that are handed to a blocking thread at once. Two batches are in memory: one being written, one arriving.
@@ -65,8 +67,9 @@ pub(crate) async fn store(
         large(namespace, bucket, body, options, &expected, scope).await?
     };
     let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };
-    if expected.md5.is_some_and(|e| e != md5) {
-        return Err(plain(S3ErrorCode::BadDigest));
+    if let Some(said) = expected.md5.filter(|said| *said != md5) {
+        let error = with_detail(plain(S3ErrorCode::BadDigest), "CalculatedDigest", &STANDARD.encode(md5));
+        return Err(with_detail(error, "ExpectedDigest", &hex::encode(said)));
     }
     let verified = expected.plan.verify(running, expected.trailers.as_ref())?;
     Ok(Uploaded { stored, md5, checksum: verified.kept, sent: verified.sent })

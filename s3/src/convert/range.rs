@@ -45,6 +45,10 @@ pub(crate) fn resolve(
         (None, None) => Ok(whole),
         (None, Some(number)) => resolve_part(whole, parts, number),
         (Some(range), None) => {
+            if size == 0 && matches!(range, Range::Suffix { length: 1.. }) {
+                // The last bytes of nothing are all of it.
+                return Ok(whole);
+            }
             let (start, end) = bytes(range, size).ok_or_else(|| unsatisfiable(&range, size))?;
             Ok(Slice { start, end, partial: true, part: None })
         }
@@ -145,7 +149,8 @@ mod tests {
             assert_eq!(get(10, beyond), Err("InvalidRange".to_owned()), "{beyond}");
         }
         assert_eq!(get(0, "bytes=0-"), Err("InvalidRange".to_owned()));
-        assert_eq!(get(0, "bytes=-5"), Err("InvalidRange".to_owned()));
+        assert_eq!(get(0, "bytes=-0"), Err("InvalidRange".to_owned()));
+        assert_eq!(get(0, "bytes=-5"), Ok((0, 0)));
         assert_eq!(get(10, "bytes=0-9223372036854775807"), Ok((0, 10)));
     }
 

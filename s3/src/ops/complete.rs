@@ -1,19 +1,19 @@
 //! CompleteMultipartUpload.
 
 use md5::Digest;
-use pinfold_store::ErrorKind;
 use pinfold_store::meta::rows::{Checksum, ChecksumType};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{CompletePart, CompleteRequest, ObjectInfo, PartSummary};
 use pinfold_store::types::{Caller, Id};
+use pinfold_store::{Error, ErrorKind};
 use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, ETag};
-use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::multipart::upload_id;
 use super::{put, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
-use crate::checksum::{self, PartSum, Sums, Whole, set_checksum, type_name};
+use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name};
 use crate::convert::{condition, headers, key, output};
 use crate::error::{OrS3, bad_argument, checksum_mismatch, from_store, invalid_request, plain, with_detail};
 use crate::service::Service;
@@ -29,18 +29,17 @@ pub(crate) async fn complete(
     headers::refuse_unsupported(&sent)?;
     let id = upload_id(&input.upload_id)?;
     let named = input.multipart_upload.and_then(|m| m.parts).unwrap_or_default();
-    let named = named.into_iter().map(read_part).collect::<S3Result<Vec<_>>>()?;
+    let named = named.into_iter().map(Named::read).collect::<S3Result<Vec<_>>>()?;
     check_order(&named)?;
     let asked_type = input.checksum_type.as_ref().map(|t| checksum::parse_type(t.as_str())).transpose()?;
     let whole = checksum::whole(&sent)?;
     let caller = access.caller();
     let upload = match service.namespace.upload(&input.bucket, input.key.as_bytes(), id) {
         Ok(upload) => upload,
-        Err(e) if e.kind() == ErrorKind::NoSuchUpload => {
-            let done = completed(&service.namespace, &caller, &input.bucket, &input.key, &named).await;
-            return Ok(answer(&done.ok_or_else(|| from_store(e))?, input.bucket, input.key, &host));
+        Err(e) => {
+            let info = completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?;
+            return Ok(answer(&info, input.bucket, input.key, &host));
         }
-        Err(e) => return Err(from_store(e)),
     };
     let sums = Sums::of(&upload);
     if asked_type.is_some_and(|t| t != sums.kind) {
@@ -67,14 +66,20 @@ pub(crate) async fn complete(
     check_whole(whole.as_ref(), &sums, object.as_ref())?;
     let precondition = condition::of_write(&sent)?;
     put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
-    // Compared above: a checksum of another algorithm than the upload's is nothing to the store.
-    let parts = named.into_iter().map(|part| CompletePart { checksum: None, ..part }).collect();
+    // Checksums are compared above: one of another algorithm than the upload's is nothing to the store.
+    let part = |n: &Named| CompletePart { number: n.number, etag: n.etag.clone(), checksum: None };
+    let parts = named.iter().map(part).collect();
     let complete = CompleteRequest { parts, precondition, expected_size, checksum: object };
-    let namespace = service.namespace.clone();
+    let (namespace, of_caller) = (service.namespace.clone(), caller.clone());
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
-    let info =
-        to_the_end(async move { namespace.complete_upload(&caller, &bucket, key.as_bytes(), id, complete).await })
-            .await?;
+    let made =
+        to_the_end(
+            async move { Ok(namespace.complete_upload(&of_caller, &bucket, key.as_bytes(), id, complete).await) },
+        );
+    let info = match made.await? {
+        Ok(info) => info,
+        Err(e) => completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?,
+    };
     Ok(answer(&info, input.bucket, input.key, &host))
 }
 
@@ -92,42 +97,64 @@ fn answer(info: &ObjectInfo, bucket: String, key: String, host: &str) -> S3Respo
 }
 
 /// The object that this very request made before: a client whose answer was lost asks again, and the upload is gone.
-/// The parts' ETags make the object's, so that nothing has to be remembered to know it again.
+/// The parts' ETags make the object's, so that nothing has to be remembered to know it again. Else the error.
 async fn completed(
     namespace: &Namespace,
     caller: &Caller,
     bucket: &str,
     key: &str,
-    named: &[CompletePart],
-) -> Option<ObjectInfo> {
+    named: &[Named],
+    error: Error,
+) -> S3Result<ObjectInfo> {
+    if error.kind() != ErrorKind::NoSuchUpload {
+        return Err(from_store(error));
+    }
     let mut md5 = md5::Md5::new();
     for part in named {
-        md5.update(hex::decode(&part.etag).ok()?);
+        md5.update(hex::decode(&part.etag).unwrap_or_default());
     }
     let etag = format!("{}-{}", hex::encode(md5.finalize()), named.len());
-    namespace.head(caller, bucket, key.as_bytes()).await.ok().filter(|info| info.meta.etag.0 == etag)
+    match namespace.head(caller, bucket, key.as_bytes()).await {
+        Ok(info) if info.meta.etag.0 == etag => Ok(info),
+        _ => Err(from_store(error)),
+    }
 }
 
 /// One part of the request's list.
-fn read_part(part: CompletedPart) -> S3Result<CompletePart> {
-    let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
-        return Err(plain(S3ErrorCode::MalformedXML));
-    };
-    let number = match u32::try_from(number) {
-        Ok(n) if n >= 1 => n,
-        _ => return Err(bad_argument("PartNumber", &number.to_string(), "PartNumber must be >= 1")),
-    };
-    let sums =
-        [part.checksum_crc32, part.checksum_crc32c, part.checksum_crc64nvme, part.checksum_sha1, part.checksum_sha256];
-    let mut sums = sums.into_iter().flatten();
-    let checksum = sums.next();
-    if sums.next().is_some() {
-        return Err(bad_argument("Checksum", "", "Invalid Base64 or multiple checksums present in request"));
-    }
-    Ok(CompletePart { number, etag: etag.into_value(), checksum })
+struct Named {
+    number: u32,
+    etag: String,
+    sum: Option<Whole>,
 }
 
-fn check_order(named: &[CompletePart]) -> S3Result<()> {
+impl Named {
+    fn read(part: CompletedPart) -> S3Result<Self> {
+        let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
+            return Err(plain(S3ErrorCode::MalformedXML));
+        };
+        let number = match u32::try_from(number) {
+            Ok(n) if n >= 1 => n,
+            _ => return Err(bad_argument("PartNumber", &number.to_string(), "PartNumber must be >= 1")),
+        };
+        let sums = [
+            (Algorithm::Crc32, part.checksum_crc32),
+            (Algorithm::Crc32c, part.checksum_crc32c),
+            (Algorithm::Crc64Nvme, part.checksum_crc64nvme),
+            (Algorithm::Sha1, part.checksum_sha1),
+            (Algorithm::Sha256, part.checksum_sha256),
+        ];
+        let mut sums = sums.into_iter().filter_map(|(algorithm, value)| Some(Whole { algorithm, value: value? }));
+        let sum = sums.next();
+        if sums.next().is_some() {
+            return Err(bad_argument("Checksum", "", BAD_PART_SUM));
+        }
+        Ok(Self { number, etag: etag.into_value(), sum })
+    }
+}
+
+const BAD_PART_SUM: &str = "Invalid Base64 or multiple checksums present in request";
+
+fn check_order(named: &[Named]) -> S3Result<()> {
     if named.is_empty() {
         return Err(plain(S3ErrorCode::MalformedXML));
     }
@@ -155,12 +182,11 @@ fn find(stored: &[PartSummary], number: u32) -> Option<&PartSummary> {
 }
 
 /// Every named part must be there with the named ETag and checksum; the object's checksum of them.
-fn check_parts(named: &[CompletePart], stored: &[PartSummary], sums: &Sums) -> S3Result<Option<Checksum>> {
+fn check_parts(named: &[Named], stored: &[PartSummary], sums: &Sums) -> S3Result<Option<Checksum>> {
     let mut values = Vec::with_capacity(named.len());
     for part in named {
         let Some(found) = find(stored, part.number).filter(|found| found.etag.0 == part.etag) else {
-            let error = with_detail(plain(S3ErrorCode::InvalidPart), "PartNumber", &part.number.to_string());
-            return Err(with_detail(error, "ETag", &part.etag));
+            return Err(invalid_part(part));
         };
         let kept = found.checksum.as_ref().filter(|c| c.algorithm == sums.kept.name());
         if sums.asked {
@@ -175,19 +201,25 @@ fn check_parts(named: &[CompletePart], stored: &[PartSummary], sums: &Sums) -> S
     Ok(checksum::of_parts(sums.kept, sums.kind, &values))
 }
 
+fn invalid_part(part: &Named) -> S3Error {
+    let error = with_detail(plain(S3ErrorCode::InvalidPart), "PartNumber", &part.number.to_string());
+    with_detail(error, "ETag", &part.etag)
+}
+
 /// A part's checksum as the request says it: it must be there for a composite one, and right.
-fn check_part(part: &CompletePart, kept: Option<&Checksum>, sums: &Sums) -> S3Result<()> {
-    match (&part.checksum, kept) {
+fn check_part(part: &Named, kept: Option<&Checksum>, sums: &Sums) -> S3Result<()> {
+    match (&part.sum, kept) {
         (None, _) if sums.kind == ChecksumType::Composite => Err(invalid_request(format!(
             "The upload was created using a {} checksum. The complete request must include the checksum for each \
              part. It was missing for part {} in the request.",
             sums.kept.name().to_lowercase(),
             part.number
         ))),
-        (Some(said), _) if sums.kept.decode(said).is_none() => {
-            Err(bad_argument("Checksum", said, "Invalid Base64 or multiple checksums present in request"))
+        (Some(said), _) if said.algorithm.decode(&said.value).is_none() => {
+            Err(bad_argument("Checksum", &said.value, BAD_PART_SUM))
         }
-        (Some(said), Some(kept)) if *said != kept.value => Err(checksum_mismatch(sums.kept.name())),
+        (Some(said), _) if said.algorithm != sums.kept => Err(checksum_mismatch(said.algorithm.name())),
+        (Some(said), Some(kept)) if said.value != kept.value => Err(invalid_part(part)),
         _ => Ok(()),
     }
 }
@@ -206,7 +238,7 @@ fn check_whole(said: Option<&Whole>, sums: &Sums, object: Option<&Checksum>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checksum::{Algorithm, Hasher};
+    use crate::checksum::Hasher;
     use pinfold_store::types::{ETag as StoredTag, Timestamp};
 
     fn stored(number: u32, body: &[u8]) -> PartSummary {
@@ -222,18 +254,18 @@ mod tests {
         }
     }
 
-    fn named(number: u32) -> CompletePart {
-        CompletePart { number, etag: format!("tag{number}"), checksum: None }
+    fn named(number: u32) -> Named {
+        Named { number, etag: format!("tag{number}"), sum: None }
     }
 
     const SUMS: Sums = Sums { kept: Algorithm::Crc32, kind: ChecksumType::FullObject, asked: true };
 
-    fn check(named: &[CompletePart], parts: &[PartSummary], sums: &Sums) -> Result<Option<Checksum>, String> {
+    fn check(named: &[Named], parts: &[PartSummary], sums: &Sums) -> Result<Option<Checksum>, String> {
         check_parts(named, parts, sums).map_err(|e| e.code().as_str().to_owned())
     }
 
-    fn said(part: u32, checksum: &str) -> CompletePart {
-        CompletePart { checksum: Some(checksum.to_owned()), ..named(part) }
+    fn said(part: u32, algorithm: Algorithm, value: &str) -> Named {
+        Named { sum: Some(Whole { algorithm, value: value.to_owned() }), ..named(part) }
     }
 
     #[test]
@@ -242,10 +274,12 @@ mod tests {
         let whole = check(&[named(1), named(3)], &parts, &SUMS).unwrap().unwrap();
         assert_eq!(whole.value, "y/Q5Jg==");
         assert_eq!(check(&[named(2)], &parts, &SUMS), Err("InvalidPart".to_owned()));
-        let other = CompletePart { etag: "other".to_owned(), ..named(1) };
+        let other = Named { etag: "other".to_owned(), ..named(1) };
         assert_eq!(check(&[other], &parts, &SUMS), Err("InvalidPart".to_owned()));
-        assert_eq!(check(&[said(1, "AAAAAA==")], &parts, &SUMS), Err("BadDigest".to_owned()));
-        assert_eq!(check(&[said(1, "AAAA")], &parts, &SUMS), Err("InvalidArgument".to_owned()));
+        assert_eq!(check(&[said(1, Algorithm::Crc32, "AAAAAA==")], &parts, &SUMS), Err("InvalidPart".to_owned()));
+        let foreign = said(1, Algorithm::Crc32c, "AAAAAA==");
+        assert_eq!(check(&[foreign], &parts, &SUMS), Err("BadDigest".to_owned()));
+        assert_eq!(check(&[said(1, Algorithm::Crc32, "AAAA")], &parts, &SUMS), Err("InvalidArgument".to_owned()));
         assert_eq!(check_order(&[named(3), named(1)]).unwrap_err().code(), &S3ErrorCode::InvalidPartOrder);
         assert_eq!(check_order(&[named(1), named(1)]).unwrap_err().code(), &S3ErrorCode::InvalidPartOrder);
         assert_eq!(check_order(&[]).unwrap_err().code(), &S3ErrorCode::MalformedXML);
@@ -257,10 +291,10 @@ mod tests {
         let composite = Sums { kind: ChecksumType::Composite, ..SUMS };
         assert_eq!(check(&[named(1)], &parts, &composite), Err("InvalidRequest".to_owned()));
         let value = parts[0].checksum.as_ref().unwrap().value.clone();
-        let whole = check(&[said(1, &value)], &parts, &composite).unwrap().unwrap();
+        let whole = check(&[said(1, Algorithm::Crc32, &value)], &parts, &composite).unwrap().unwrap();
         assert!(whole.value.ends_with("-1"));
         let unasked = Sums { asked: false, ..SUMS };
-        assert!(check(&[said(1, "of another algorithm")], &parts, &unasked).unwrap().is_some());
+        assert!(check(&[said(1, Algorithm::Sha1, "anything")], &parts, &unasked).unwrap().is_some());
     }
 
     #[test]

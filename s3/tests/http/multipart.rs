@@ -96,6 +96,29 @@ async fn wrong_lists_and_uploads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn everybody_who_completes_at_once_made_the_same_object() {
+    let server = std::sync::Arc::new(Server::with_bucket().await);
+    let id = begin(&server, &[]).await;
+    let body = noise(PART + 1, 4);
+    part(&server, &id, 1, body.clone()).await.ok();
+    let named = vec![(1, md5_hex(&body))];
+    let jobs: Vec<_> = (0..6)
+        .map(|_| {
+            let (server, id, named) = (server.clone(), id.clone(), named.clone());
+            tokio::spawn(async move { complete(&server, &id, &named).await.ok().element("ETag").unwrap().to_owned() })
+        })
+        .collect();
+    let mut etags = Vec::new();
+    for job in jobs {
+        etags.push(job.await.unwrap());
+    }
+    etags.dedup();
+    assert_eq!(etags.len(), 1);
+    assert_eq!(server.get("/bkt/k").await.ok().body, body);
+    std::sync::Arc::into_inner(server).unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn checksums_of_parts_are_composed() {
     let server = Server::with_bucket().await;
     let id = begin(&server, &[("x-amz-checksum-algorithm", "CRC32"), ("x-amz-checksum-type", "FULL_OBJECT")]).await;

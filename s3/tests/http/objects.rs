@@ -127,6 +127,10 @@ async fn ranges() {
         let got = ask(ignored).await.ok();
         assert_eq!((got.status, got.body.len()), (200, body.len()), "{ignored}");
     }
+    server.put("/bkt/empty", "").await.ok();
+    let of_empty = |range: &str| server.call(Req::new("GET", "/bkt/empty").header("range", range));
+    of_empty("bytes=0-").await.refused(416, "InvalidRange");
+    assert_eq!(of_empty("bytes=-5").await.ok().status, 200);
     server.get("/bkt/k?partNumber=2").await.refused(416, "InvalidPartNumber");
     assert_eq!(server.get("/bkt/k?partNumber=1").await.ok().body, body);
     server.close().await;
