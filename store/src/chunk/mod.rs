@@ -37,7 +37,6 @@ mod space;
 mod store;
 mod sys;
 mod unseal;
-mod upload;
 mod verify;
 mod writer;
 
