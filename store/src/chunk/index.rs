@@ -209,7 +209,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 }
 
 /// The last eight bytes of a key: the id.
-fn id_of(key: &[u8]) -> Result<u64> {
+pub(super) fn id_of(key: &[u8]) -> Result<u64> {
     key.last_chunk::<8>().map(|id| u64::from_be_bytes(*id)).ok_or_else(bad_key)
 }
 

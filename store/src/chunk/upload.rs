@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::append::NewBlock;
-use crate::chunk::index::{Kind, ObjectRow, Slice, Stamp, encode, joined_key, slice_key, upload_key};
+use crate::chunk::index::{Kind, ObjectRow, Slice, Stamp, decode, encode, id_of, joined_key, slice_key, upload_key};
 use crate::chunk::layout::parse_hex_name;
 use crate::chunk::link::NewObject;
 use crate::chunk::pins::TempPin;
@@ -265,6 +265,7 @@ impl Inner {
         if !sys::no_writer_left(&file).at("asking for writers of an upload file")? {
             return Ok(Some(object));
         }
+        self.health.step("upload: not yet the object's")?;
         object.checked = readers.iter().all(|r| r.handle().is_none_or(|h| h.is_all_verified()));
         self.link_whole(object, pin.clone(), |to| fs::hard_link(&path, to).at("naming a joined upload"))?.committed();
         Ok(None)
@@ -273,14 +274,16 @@ impl Inner {
     /// A part is gone: its space is given back, and the upload file with the last part.
     pub(super) fn release_slice(&self, row: &ObjectRow, slice: &Slice) -> Result<()> {
         let mut all = self.uploads.0.lock();
-        let joined = self.index.joined(slice.file)?;
         let written_to = all.get(&slice.upload).is_some_and(|u| u.row.file == slice.file && u.writers > 0);
         if self.slices_of(slice.file)?.iter().any(|id| *id != row.id) || written_to {
             // Punched once only: afterwards the place may be another part's.
             let listed = self.index.slices(slice.file)?.contains(&row.id);
-            if joined.is_none()
+            // The row that says so may be lost, the joined object's own link is not.
+            let joined = self.index.joined(slice.file)?.is_some();
+            if !joined
                 && listed
                 && let Ok(file) = OpenOptions::new().write(true).open(self.layout.upload_file(slice.file))
+                && file.metadata().at("looking at an upload file")?.nlink() == 1
             {
                 // Where the file system makes no holes the space comes back with the file.
                 let _ = punch(&file, slice.base, row.size);
@@ -293,6 +296,7 @@ impl Inner {
         if self.index.upload(&slice.upload)?.is_some_and(|u| u.file == slice.file) {
             self.index.apply(&[(upload_key(&slice.upload), None)])?;
         }
+        self.health.step("upload: part gone, file not")?;
         self.remove_upload(slice.file)?;
         self.index.apply(&[(slice_key(slice.file, row.id), None)])
     }
@@ -328,7 +332,26 @@ impl Inner {
                 removed += 1;
             }
         }
+        self.forget_lost_uploads()?;
         Ok(removed)
+    }
+
+    /// Removes rows of upload files and parts that are gone.
+    fn forget_lost_uploads(&self) -> Result<()> {
+        let mut lost = self.index.steps();
+        self.index.scan(b"fu", b"", &mut |key, value| {
+            let row: UploadRow = decode(value)?;
+            if self.layout.upload_file(row.file).exists() { Ok(()) } else { lost.delete(key.to_vec()) }
+        })?;
+        self.index.scan(b"fj", b"", &mut |key, _| {
+            let exists = id_of(key).is_ok_and(|id| self.layout.upload_file(id).exists());
+            if exists { Ok(()) } else { lost.delete(key.to_vec()) }
+        })?;
+        self.index.scan(b"fp", b"", &mut |key, _| {
+            let known = self.row_of(id_of(key)?)?.is_some();
+            if known { Ok(()) } else { lost.delete(key.to_vec()) }
+        })?;
+        lost.finish()
     }
 
     /// Uploads to which nobody writes and of which no part is left: their files go.
