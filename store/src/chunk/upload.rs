@@ -5,6 +5,7 @@
 //! are those of equal parts: part k lies at (k−1) × the size of the part that came first. What does not fit this (another
 //! size, a number that comes again, one that is not longer than a chunk) is stored as any object is.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -108,19 +109,22 @@ impl Inner {
             return Ok(None);
         }
         let mut all = self.uploads.0.lock();
-        if !all.contains_key(&upload) {
-            let known = match self.index.upload(&upload)? {
-                Some(row) => self.reopen_upload(row)?,
-                None => None,
-            };
-            let opened = match known {
-                Some(opened) => opened,
-                None if size.is_multiple_of(u64::from(chunk_size)) => self.new_upload(upload, size, chunk_size)?,
-                None => return Ok(None),
-            };
-            all.insert(upload, opened);
-        }
-        let Some(entry) = all.get_mut(&upload) else { return Ok(None) };
+        let entry = match all.entry(upload) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(vacant) => {
+                let known = match self.index.upload(&upload)? {
+                    Some(row) => self.reopen_upload(row)?,
+                    None => None,
+                };
+                match known {
+                    Some(opened) => vacant.insert(opened),
+                    None if size.is_multiple_of(u64::from(chunk_size)) => {
+                        vacant.insert(self.new_upload(upload, size, chunk_size)?)
+                    }
+                    None => return Ok(None),
+                }
+            }
+        };
         let place = u64::from(number) - 1;
         let base = place.saturating_mul(entry.row.slot);
         let fits = size <= entry.row.slot && base.saturating_add(size) <= MAX_OBJECT_SIZE;
