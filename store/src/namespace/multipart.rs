@@ -52,36 +52,17 @@ impl Txn<'_> {
         self.row(&schema::upload(self.bucket, key, upload))?.ok_or_else(|| no_such_upload(upload))
     }
 
-    fn drop_part(&mut self, key: Vec<u8>, part: &PartRow) -> Result<()> {
+    pub(super) fn drop_part(&mut self, key: Vec<u8>, part: &PartRow) -> Result<()> {
         let digest = digest_of(&part.content.root)?;
         self.delete(schema::held(&digest, &key));
         self.released(digest);
         self.delete(key);
         Ok(())
     }
-
-    /// Removes an upload and its parts.
-    fn drop_upload(&mut self, key: &[u8], upload: Id) -> Result<()> {
-        for (part_key, row) in self.engine.part_rows(upload, 0, usize::MAX)? {
-            self.drop_part(part_key, &row)?;
-        }
-        self.delete(schema::upload(self.bucket, key, upload));
-        Ok(())
-    }
-
-    /// Removes all uploads of a bucket that goes.
-    pub(super) fn drop_uploads(&mut self, bucket: Id) -> Result<()> {
-        let prefix = schema::upload_prefix(bucket);
-        for (row_key, _) in self.engine.meta.range(&prefix, &schema::prefix_end(&prefix), usize::MAX)? {
-            let (key, upload) = schema::parse_upload(&row_key)?;
-            self.drop_upload(key, upload)?;
-        }
-        Ok(())
-    }
 }
 
 impl Engine {
-    fn part_rows(&self, upload: Id, after: u32, max: usize) -> Result<Vec<(Vec<u8>, PartRow)>> {
+    pub(super) fn part_rows(&self, upload: Id, after: u32, max: usize) -> Result<Vec<(Vec<u8>, PartRow)>> {
         let start = schema::part(upload, after.saturating_add(1));
         let end = schema::part(upload, u32::MAX);
         let rows = self.meta.range(&start, &end, max)?;
@@ -351,7 +332,7 @@ impl Namespace {
             }
             txn.carry(inline);
             let node = txn.put_object(key, object, &request.precondition)?;
-            txn.drop_upload(key, upload)?;
+            txn.end_upload(key, upload)?;
             Ok(node)
         })?;
         stored.guard.committed();
@@ -364,7 +345,7 @@ impl Namespace {
         let id = self.0.bucket_row(bucket)?.id;
         let aborted = self.0.commit(caller, id, Op::Multipart, |txn| {
             txn.upload_row(key, upload)?;
-            txn.drop_upload(key, upload)
+            txn.end_upload(key, upload)
         })?;
         self.0.acknowledged(caller, aborted).await
     }
