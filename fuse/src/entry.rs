@@ -42,13 +42,12 @@ impl Door {
     /// `lookup`. What is not there is an answer too, which the kernel may remember.
     pub(crate) fn lookup(&self, parent: INodeNo, shown: &[u8]) -> Outcome<Entry> {
         let name = using(shown)?;
+        let negative = self.company.ttls().negative;
         match self.namespace.lookup(self.numbers.to_store(parent), name) {
             Ok(stat) => Ok(self.entry(&stat, name.form)),
             // Another form of the name may come to be by an operation on the plain one: not remembered.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound && name.form == Form::Plain && !self.ttls.negative.is_zero() =>
-            {
-                Ok(Entry::absent(self.ttls.negative))
+            Err(error) if error.kind() == ErrorKind::NotFound && name.form == Form::Plain && !negative.is_zero() => {
+                Ok(Entry::absent(negative))
             }
             Err(error) => Err(error.into()),
         }
@@ -96,7 +95,7 @@ impl Door {
     }
 
     fn attributes(&self, stat: &Stat) -> Entry {
-        Entry { attr: self.numbers.attr(stat), attr_ttl: self.attr_ttl(stat.ino), entry_ttl: self.ttls.entry }
+        Entry { attr: self.numbers.attr(stat), attr_ttl: self.attr_ttl(stat.ino), entry_ttl: self.company.ttls().entry }
     }
 
     /// `readlink`.
