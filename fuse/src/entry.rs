@@ -7,7 +7,7 @@ use pinfold_store::types::{Caller, Ino};
 
 use crate::attr::{Entry, set_time};
 use crate::door::Door;
-use crate::errno::{Creating, Outcome};
+use crate::errno::{Creating, Failure, Outcome};
 use crate::{name, privilege};
 
 /// A name that is to be made, with who makes it (the group is the parent's below a setgid directory) and with which
@@ -173,7 +173,11 @@ impl Door {
     /// `link`.
     pub(crate) fn link(&self, caller: Caller, number: INodeNo, parent: INodeNo, shown: &[u8]) -> Outcome<Entry> {
         let new = self.new_name(caller, parent, shown, 0, false)?;
-        let stat = self.namespace.link(&new.caller, self.numbers.to_store(number), new.parent, new.name)?;
+        let linked = self.namespace.link(&new.caller, self.numbers.to_store(number), new.parent, new.name);
+        let stat = linked.map_err(|error| match error.kind() {
+            ErrorKind::TooMany => Failure::Door(Errno::EMLINK),
+            _ => error.into(),
+        })?;
         Ok(self.made(&new, &stat))
     }
 
