@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_does_not_answer_is_waited_for_boundedly_and_told_later() {
+    fn ruling29_a_kernel_that_does_not_answer_is_waited_for_boundedly_and_told_later() {
         let (open, gate) = channel();
         let (notifications, saw) = start(Some(gate), Duration::from_millis(20));
         notifications.invalidate(&[stale_name(Ino(40), b"a")], true);
