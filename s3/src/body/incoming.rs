@@ -148,8 +148,8 @@ impl Body for Received {
                 None => {
                     this.ended = true;
                     this.inner = None;
-                    if this.framing.as_ref().is_some_and(|f| !f.ended()) {
-                        return this.fail(BodyFailure::Incomplete);
+                    if let Some(Err(failure)) = this.framing.as_ref().map(Framing::finish) {
+                        return this.fail(failure);
                     }
                     if let Err(failure) = this.digests.finish() {
                         return this.fail(failure);
