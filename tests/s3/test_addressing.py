@@ -107,7 +107,10 @@ def test_sighup_reads_the_certificate_again(tls_node):
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 @pytest.mark.parametrize(
     "kind",
-    [["-newkey", "rsa:2048"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["-newkey", "ed25519"], "sec1", "pkcs1"],
+    [
+        ["-newkey", "rsa:2048"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["-newkey", "ed25519"],
+        "sec1", "pkcs1",
+    ],
     ids=["rsa", "ec", "ed25519", "ec in SEC1", "rsa in PKCS#1"],
 )
 def test_certificates_as_openssl_makes_them(tmp_path, kind):
