@@ -47,6 +47,15 @@ fn part_summary(number: u32, row: PartRow) -> PartSummary {
     }
 }
 
+/// What `key` (which begins with `prefix`) rolls up to: all of it up to the first delimiter after the prefix.
+fn roll_up<'a>(key: &'a [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'a [u8]> {
+    if delimiter.is_empty() {
+        return None;
+    }
+    let at = key[prefix.len()..].windows(delimiter.len()).position(|window| window == delimiter)?;
+    Some(&key[..prefix.len() + at + delimiter.len()])
+}
+
 impl Txn<'_> {
     fn upload_row(&self, key: &[u8], upload: Id) -> Result<UploadRow> {
         self.row(&schema::upload(self.bucket, key, upload))?.ok_or_else(|| no_such_upload(upload))
@@ -233,8 +242,12 @@ impl Namespace {
             Some((key, Some(upload))) => {
                 start = start.max([schema::upload(id, &key, upload).as_slice(), b"\0"].concat())
             }
-            // Without an upload id: everything after that key.
-            Some((key, None)) => start = start.max([all.as_slice(), &key, b"\x01"].concat()),
+            // Without an upload id: everything after that key, or after all that rolled up to it.
+            Some((key, None)) => {
+                let rolled = key.starts_with(prefix) && roll_up(&key, prefix, delimiter) == Some(key.as_slice());
+                let next = if rolled { schema::prefix_end(&key) } else { [key.as_slice(), b"\x01"].concat() };
+                start = start.max([all.as_slice(), &next].concat());
+            }
             None => {}
         }
         let mut page = UploadPage::default();
@@ -251,16 +264,9 @@ impl Namespace {
                     page.truncated = true;
                     return Ok(page);
                 }
-                let rest = &key[prefix.len()..];
-                let at = if delimiter.is_empty() {
-                    None
-                } else {
-                    rest.windows(delimiter.len()).position(|window| window == delimiter)
-                };
-                if let Some(at) = at {
-                    let common = key[..prefix.len() + at + delimiter.len()].to_vec();
-                    start = [all.as_slice(), &schema::prefix_end(&common)].concat();
-                    page.prefixes.push(common);
+                if let Some(common) = roll_up(key, prefix, delimiter) {
+                    start = [all.as_slice(), &schema::prefix_end(common)].concat();
+                    page.prefixes.push(common.to_vec());
                     continue 'pages;
                 }
                 page.uploads.push(upload_info(key, upload, UploadRow::decode(value)?));
