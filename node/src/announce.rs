@@ -23,6 +23,11 @@ pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials
     }
 }
 
+/// This program, as it can be pasted: by its path, since it need not be installed.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "pinfold".to_owned(), |path| path.display().to_string())
+}
+
 fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) -> String {
     let mut out = String::from("\nPinfold serves.\n");
     if let Some(at) = addresses.s3 {
@@ -54,8 +59,10 @@ fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, sourc
         }
     }
     if config.mounts.is_empty() {
-        out.push_str("\nNo mount. To add one: pinfold mount DIR\n");
+        out.push_str("\nNo mount. To add one: ");
+        let _ = writeln!(out, "{} mount --data {} DIR", program(), config.data.display());
     }
+    let _ = writeln!(out, "\nIts state: {} status --data {}", program(), config.data.display());
     if let Some(at) = addresses.admin {
         let _ = writeln!(out, "\nHealth and metrics: http://{at}/health/ready http://{at}/metrics");
     }
