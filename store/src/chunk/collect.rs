@@ -104,10 +104,12 @@ impl Inner {
         hints.dedup();
         let result = self.collect_digests(roots, budget, &mut collector, &hints, &mut report, &mut doomed);
         if let Err(e) = result {
-            // Not one of them is forgotten.
+            // Not one of them is forgotten, and the sweep begins anew.
             hints.into_iter().for_each(|digest| self.pins.hint(digest));
+            self.pins.want_sweep();
             return Err(e);
         }
+        self.drop_idle_uploads()?;
         self.destroy(&doomed, &mut report)?;
         self.compact(&mut collector, budget.moved_bytes, &mut report)?;
         report.more |= self.pins.hints_waiting() > 0 || collector.is_sweeping();
@@ -234,7 +236,7 @@ impl Inner {
         for (_, value) in rows {
             let row: ObjectRow = decode(&value)?;
             let result = match row.kind {
-                Kind::Whole => self.take_apart_whole(roots, &row, report),
+                Kind::Whole | Kind::Slice => self.take_apart_whole(roots, &row, report),
                 Kind::Scattered => self.take_apart_scattered(roots, &row, report, doomed),
             };
             match result {
@@ -349,6 +351,9 @@ impl Inner {
                 }
             }
             self.remove_fan(row.id);
+            if let Some(slice) = &row.slice {
+                self.release_slice(row, slice)?;
+            }
             steps.delete(dying_key(row.id))?;
             report.objects_removed += 1;
         }

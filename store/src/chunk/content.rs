@@ -89,6 +89,10 @@ impl Handle {
         }
     }
 
+    pub(super) fn is_all_verified(&self) -> bool {
+        (0..self.row.leaves).all(|chunk| self.is_verified(chunk))
+    }
+
     /// For a file whose bytes were hashed on their way in.
     pub(super) fn set_all_verified(&self) {
         self.verified.iter().for_each(|w| w.store(u64::MAX, Ordering::Relaxed));
@@ -98,10 +102,15 @@ impl Handle {
     pub(super) fn read_raw(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let file = self.file.read();
         let file = file.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "a scattered object has no file"))?;
-        file.read_exact_at(out, offset).map_err(|e| match e.kind() {
+        file.read_exact_at(out, self.base() + offset).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => Error::corrupt("a content file is shorter than its object"),
             _ => Error::io("reading a content file", e),
         })
+    }
+
+    /// Where in its file the object begins.
+    pub(super) fn base(&self) -> u64 {
+        self.row.slice.map_or(0, |slice| slice.base)
     }
 
     /// The content file that is behind the handle now.
@@ -175,7 +184,7 @@ impl Content {
             }
             Err(e) => Err(Error::io(what, e)),
         };
-        let has_sidecar = row.kind == Kind::Scattered || row.leaves > 1;
+        let has_sidecar = row.kind != Kind::Whole || row.leaves > 1;
         let sidecar = has_sidecar
             .then(|| {
                 let file = open(self.layout.sidecar(row.id, &row.root), "opening a sidecar")?;
@@ -190,6 +199,7 @@ impl Content {
         let file = match row.kind {
             Kind::Whole => Some(open(self.layout.content_file(row.id, &row.root), "opening a content file")?),
             Kind::Scattered => None,
+            Kind::Slice => Some(open(self.file_path(row), "opening an upload file")?),
         };
         let words = row.leaves.div_ceil(64) as usize;
         Ok(Handle {
@@ -205,9 +215,18 @@ impl Content {
         self.open.lock().insert(handle)
     }
 
+    /// The file that the object's bytes lie in; of a scattered one, the sidecar.
+    pub(super) fn file_path(&self, row: &ObjectRow) -> std::path::PathBuf {
+        match (row.kind, row.slice) {
+            (Kind::Slice, Some(slice)) => self.layout.upload_file(slice.file),
+            (Kind::Scattered, _) => self.layout.sidecar(row.id, &row.root),
+            _ => self.layout.content_file(row.id, &row.root),
+        }
+    }
+
     /// A new look at the content file, for the check of its stamp.
     pub(super) fn metadata(&self, row: &ObjectRow) -> Result<Option<std::fs::Metadata>> {
-        match std::fs::metadata(self.layout.content_file(row.id, &row.root)) {
+        match std::fs::metadata(self.file_path(row)) {
             Ok(meta) => Ok(Some(meta)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e).at("looking at a content file"),

@@ -8,6 +8,9 @@
 //! | `fc` id (8) | root digest (32) | content file or sidecar `id` belongs to the object of this root |
 //! | `fd` id (8) | [`ObjectRow`] with the root | content file `id` is being taken apart by the collector |
 //! | `fs` id (8) | [`SlabRow`] | slab `id` |
+//! | `fp` file id (8), id (8) | empty | the part `id` is a slice of the upload file |
+//! | `fu` upload (16) | [`super::upload::UploadRow`] | the file of an upload that is not completed |
+//! | `fj` file id (8) | root digest (32) | the upload file has become this object's content file |
 //! | `fm` | id (8) | every content file with a smaller id is indexed |
 //! | `fn` | id (8) | ids from here on were never given out |
 //! | `ft` | [`Totals`] | sums at the last clean stop |
@@ -22,9 +25,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::pins::Digest32;
+use crate::chunk::upload::UploadRow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::schema::prefix_end;
 use crate::meta::{MetaStore, RowChange};
+use crate::types::Id;
 
 /// Version byte of every value. Older forms are kept as fixtures.
 const VERSION: u8 = 1;
@@ -51,6 +56,35 @@ pub(super) enum Kind {
     Whole,
     /// Only a sidecar: the leaves lie in slabs and other objects' content files.
     Scattered,
+    /// A sidecar, and a slice of an upload file.
+    Slice,
+}
+
+impl Kind {
+    /// Whether the object's bytes lie one behind the other in a file.
+    pub(super) fn has_bytes(self) -> bool {
+        self != Self::Scattered
+    }
+
+    /// Which of two equal objects is kept: a file that the kernel can read by itself is best, a passing one worst.
+    pub(super) fn worth(self) -> u8 {
+        match self {
+            Self::Slice => 0,
+            Self::Scattered => 1,
+            Self::Whole => 2,
+        }
+    }
+}
+
+/// Where a part lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Slice {
+    /// The upload file.
+    pub(super) file: u64,
+    /// Where in it the part begins.
+    pub(super) base: u64,
+    /// The upload.
+    pub(super) upload: Id,
 }
 
 /// What a sealed file must still look like (ruling 13).
@@ -87,8 +121,10 @@ pub(super) struct ObjectRow {
     pub(super) chunk_size: u32,
     /// Bytes on disk, the sidecar's included.
     pub(super) disk: u64,
-    /// `None` for scattered objects.
+    /// Of [`Kind::Whole`] only; `None` also for a file that is known to be damaged.
     pub(super) stamp: Option<Stamp>,
+    /// Of [`Kind::Slice`] only.
+    pub(super) slice: Option<Slice>,
 }
 
 /// A slab.
@@ -138,6 +174,18 @@ pub(super) fn slab_key(id: u64) -> Vec<u8> {
     key(b"fs", &[&id.to_be_bytes()])
 }
 
+pub(super) fn slice_key(file: u64, id: u64) -> Vec<u8> {
+    key(b"fp", &[&file.to_be_bytes(), &id.to_be_bytes()])
+}
+
+pub(super) fn upload_key(upload: &Id) -> Vec<u8> {
+    key(b"fu", &[upload.as_bytes()])
+}
+
+pub(super) fn joined_key(file: u64) -> Vec<u8> {
+    key(b"fj", &[&file.to_be_bytes()])
+}
+
 pub(super) fn need_key(digest: &Digest32, id: u64) -> Vec<u8> {
     key(b"r", &[digest, &id.to_be_bytes()])
 }
@@ -161,7 +209,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 }
 
 /// The last eight bytes of a key: the id.
-fn id_of(key: &[u8]) -> Result<u64> {
+pub(super) fn id_of(key: &[u8]) -> Result<u64> {
     key.last_chunk::<8>().map(|id| u64::from_be_bytes(*id)).ok_or_else(bad_key)
 }
 
@@ -212,6 +260,25 @@ impl Index {
 
     pub(super) fn dying(&self, id: u64) -> Result<Option<ObjectRow>> {
         self.get(&dying_key(id))
+    }
+
+    /// Ids of the parts that are said to lie in an upload file: at most 10,000.
+    pub(super) fn slices(&self, file: u64) -> Result<Vec<u64>> {
+        let mut ids = Vec::new();
+        self.scan(&key(b"fp", &[&file.to_be_bytes()]), b"", &mut |key, _| {
+            ids.push(id_of(key)?);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    pub(super) fn upload(&self, upload: &Id) -> Result<Option<UploadRow>> {
+        self.get(&upload_key(upload))
+    }
+
+    /// The object that an upload file has become.
+    pub(super) fn joined(&self, file: u64) -> Result<Option<Digest32>> {
+        self.get(&joined_key(file))
     }
 
     pub(super) fn number(&self, key: &[u8]) -> Result<u64> {
@@ -320,10 +387,12 @@ mod tests {
             chunk_size: 6,
             disk: 7,
             stamp: Some(Stamp { inode: 8, size: 9, mtime: (10, 11), ctime: (-1, 12) }),
+            slice: Some(Slice { file: 13, base: 14, upload: Id([15; 16]) }),
         };
         let mut expected = vec![1];
         expected.extend([1; 32]);
-        expected.extend([2, 1, 0x70, 4, 5, 6, 7, 1, 8, 9, 20, 22, 1, 24]);
+        expected.extend([2, 1, 0x70, 4, 5, 6, 7, 1, 8, 9, 20, 22, 1, 24, 1, 13, 14]);
+        expected.extend([15; 16]);
         assert_eq!(encode(&row).unwrap(), expected);
         assert_eq!(encode(&Place::Slab { offset: 300, len: 1 }).unwrap(), [1, 2, 0xac, 2, 1]);
     }

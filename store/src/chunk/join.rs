@@ -5,7 +5,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::chunk::content::Handle;
 use crate::chunk::index::Kind;
 use crate::chunk::layout::TmpFile;
 use crate::chunk::live::next_data;
@@ -24,8 +23,9 @@ const PIECE: usize = 1 << 20;
 impl Inner {
     /// Stores the concatenation of stored objects under its canonical CID (S18).
     ///
-    /// Where parts are whole numbers of chunks (but the last), their chunks are those of the object: nothing is hashed, and
-    /// the kernel copies (or, on disks that can, shares) the bytes. Other parts are read and chunked anew.
+    /// Where parts are whole numbers of chunks (but the last), their chunks are those of the object: nothing is hashed. If
+    /// they lie in their upload's file, that becomes the content file; else the kernel copies (or, on disks that can, shares)
+    /// the bytes. Other parts are read and chunked anew.
     pub(super) fn concat(self: &Arc<Self>, parts: &[(Cid, u64)], profile: Profile) -> Result<Stored> {
         let size = parts.iter().try_fold(0u64, |sum, (_, size)| sum.checked_add(*size)).unwrap_or(u64::MAX);
         if size > MAX_OBJECT_SIZE {
@@ -58,23 +58,32 @@ impl Inner {
 
     fn join_chunks(&self, readers: &[ObjectReader], size: u64, profile: Profile, own: HashSet<u64>) -> Result<Stored> {
         self.health.check()?;
-        self.space.admit(size)?;
-        let tmp = self.layout.tmp_file()?;
         let mut leaves = LeafSink::new(profile);
         leaves.do_not_share_with(own);
-        let mut at = 0;
         for reader in readers {
             self.join_leaves(reader, &mut leaves)?;
+        }
+        let object = leaves.finish(self)?;
+        let root = object.root;
+        let guard = self.pins.pin(&object.digest);
+        let stored = |guard| Stored { root: root.cid, size, leaves: root.leaves, md5: None, inline: None, guard };
+        if self.has_object(&object, &[Kind::Whole, Kind::Scattered])? {
+            return Ok(stored(guard));
+        }
+        let shares = object.is_mostly_stored() && self.index.object(&object.digest)?.is_none();
+        let object = if shares { Some(object) } else { self.join_in_place(readers, object, &guard)? };
+        let Some(mut object) = object else { return Ok(stored(guard)) };
+        self.space.admit(size)?;
+        let tmp = self.layout.tmp_file()?;
+        let mut at = 0;
+        for reader in readers {
             self.join_bytes(reader, &tmp, at)?;
             at += reader.size();
         }
         tmp.file.set_len(size).at("setting a content file's length")?;
-        let mut object = leaves.finish(self)?;
         // The copies are checked when they are read first.
         object.checked = false;
-        let root = object.root;
-        let guard = self.adopt_file(tmp, object)?;
-        Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard })
+        Ok(stored(self.adopt_file(tmp, object)?))
     }
 
     fn join_leaves(&self, reader: &ObjectReader, leaves: &mut LeafSink) -> Result<()> {
@@ -96,8 +105,10 @@ impl Inner {
 
     /// Copies a part to its place.
     fn join_bytes(&self, reader: &ObjectReader, to: &TmpFile, at: u64) -> Result<()> {
-        if let Some(from) = reader.handle().and_then(|h| h.file()) {
-            return copy_in_kernel(&from, reader.size(), &to.file, at);
+        if let Some(handle) = reader.handle()
+            && let Some(from) = handle.file()
+        {
+            return copy_in_kernel((&from, handle.base()), reader.size(), &to.file, at);
         }
         let mut offset = 0;
         while offset < reader.size() {
@@ -113,20 +124,20 @@ impl Inner {
 
 /// Whether an object's leaves are chunks of this size, as far as it has several.
 fn same_chunks(reader: &ObjectReader, chunk: u64) -> bool {
-    match reader.handle().map(|h: &Arc<Handle>| (h.row.leaves, h.row.kind, u64::from(h.row.chunk_size))) {
-        Some((leaves, Kind::Whole | Kind::Scattered, size)) if leaves > 1 => size == chunk,
+    match reader.handle().map(|h| (h.row.leaves, u64::from(h.row.chunk_size))) {
+        Some((leaves, size)) if leaves > 1 => size == chunk,
         // One block is one leaf, if it is no longer than a chunk and has the bytes themselves.
         _ => reader.size() <= chunk && reader.root().codec() == unixfs::RAW,
     }
 }
 
 /// Copies the data of a file, not its holes, by the kernel alone.
-fn copy_in_kernel(from: &File, len: u64, to: &File, at: u64) -> Result<()> {
-    let mut next = 0;
-    while let Some((begin, end)) = next_data(from, next, len)? {
+fn copy_in_kernel((from, base): (&File, u64), len: u64, to: &File, at: u64) -> Result<()> {
+    let mut next = base;
+    while let Some((begin, end)) = next_data(from, next, base + len)? {
         next = begin;
         while next < end {
-            let (mut from_at, mut to_at) = (next, at + next);
+            let (mut from_at, mut to_at) = (next, at + next - base);
             let want = usize::try_from(end - next).unwrap_or(usize::MAX).min(1 << 30);
             match rustix::fs::copy_file_range(from, Some(&mut from_at), to, Some(&mut to_at), want) {
                 Ok(0) => return Err(Error::corrupt("a content file is shorter than its object")),

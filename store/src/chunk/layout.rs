@@ -21,6 +21,7 @@ pub(super) struct Layout {
     pub(super) live: PathBuf,
     pub(super) pool: PathBuf,
     pub(super) tmp: PathBuf,
+    pub(super) uploads: PathBuf,
 }
 
 impl Layout {
@@ -32,9 +33,11 @@ impl Layout {
             live: dir.join("live"),
             pool: dir.join("pool"),
             tmp: dir.join("tmp"),
+            uploads: dir.join("uploads"),
         };
         fs::create_dir_all(dir).at("making the chunk store's folder")?;
-        for folder in [&layout.content, &layout.slabs, &layout.live, &layout.pool, &layout.tmp] {
+        let folders = [&layout.content, &layout.slabs, &layout.live, &layout.pool, &layout.tmp, &layout.uploads];
+        for folder in folders {
             fs::create_dir_all(folder).at("making a folder of the chunk store")?;
             // Local users reach content through the mount, which checks permissions, never around it.
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).at("setting a folder's mode")?;
@@ -62,6 +65,10 @@ impl Layout {
 
     pub(super) fn slab(&self, id: u64) -> PathBuf {
         self.slabs.join(format!("{id:016x}.slab"))
+    }
+
+    pub(super) fn upload_file(&self, id: u64) -> PathBuf {
+        self.uploads.join(format!("{id:016x}.parts"))
     }
 
     pub(super) fn live_file(&self, ino: Ino) -> PathBuf {

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use parking_lot::Mutex;
 
 use crate::chunk::ids::IdGuard;
-use crate::chunk::index::{Kind, ObjectRow, Place, Stamp, block_key, dying_key, encode, object_key, owner_key};
+use crate::chunk::index::{Kind, ObjectRow, Place, Slice, Stamp, block_key, dying_key, encode, object_key, owner_key};
 use crate::chunk::layout::TmpFile;
 use crate::chunk::pins::{Digest32, TempPin};
-use crate::chunk::sidecar::{Run, Sidecar};
+use crate::chunk::sidecar::{Run, Sidecar, write_kind};
 use crate::chunk::store::Inner;
 use crate::error::{IoContext, Result};
 use crate::unixfs::Root;
@@ -46,33 +46,36 @@ impl Inner {
     /// Makes a temporary file, whole and hashed, an object, or finds that its bytes are here already.
     pub(super) fn adopt_file(&self, data: TmpFile, object: NewObject) -> Result<TempPin> {
         let pin = self.pins.pin(&object.digest);
-        if self.has_object(&object)? {
+        if self.has_object(&object, &[Kind::Whole, Kind::Scattered])? {
             return Ok(pin);
         }
         // What is damaged is replaced as a whole.
         if object.is_mostly_stored() && self.index.object(&object.digest)?.is_none() {
-            return self.scatter_file(&data, object, pin);
+            return self.scatter_file((&data.file, 0), object, pin);
         }
         data.file.set_permissions(Permissions::from_mode(0o400)).at("sealing a content file")?;
         self.health.sync_data(&data.file, "content: syncing")?;
         self.link_whole(object, pin, |path| data.rename(&path).map(drop))
     }
 
-    /// Whether an equal object is stored. The caller holds its pin.
-    pub(super) fn has_object(&self, object: &NewObject) -> Result<bool> {
+    /// Whether an equal object of one of these kinds is stored. The caller holds its pin.
+    pub(super) fn has_object(&self, object: &NewObject, kinds: &[Kind]) -> Result<bool> {
         if let Some(row) = self.index.object(&object.digest)? {
-            return self.is_intact(&row);
+            return Ok(kinds.contains(&row.kind) && self.is_intact(&row)?);
         }
         Ok(object.sidecar.is_none() && self.pin_stored_block(&object.digest)?.is_some())
     }
 
     /// Whether an object's files are there, and unchanged as far as can be seen without reading them.
     pub(super) fn is_intact(&self, row: &ObjectRow) -> Result<bool> {
-        if row.kind == Kind::Whole {
-            let meta = self.content.metadata(row)?;
-            if meta.is_none_or(|m| Some(Stamp::of(&m)) != row.stamp) {
-                return Ok(false);
-            }
+        let meta = self.content.metadata(row)?;
+        let as_it_was = meta.is_some_and(|meta| match (row.kind, row.slice) {
+            (Kind::Whole, _) => Some(Stamp::of(&meta)) == row.stamp,
+            (Kind::Slice, Some(slice)) => meta.len() >= slice.base + row.size,
+            _ => true,
+        });
+        if !as_it_was {
+            return Ok(false);
         }
         // A sidecar that cannot be read is as good as none.
         Ok(matches!(self.content.open(row), Ok(Some(_))))
@@ -99,7 +102,7 @@ impl Inner {
         place: impl FnOnce(PathBuf) -> Result<()>,
     ) -> Result<TempPin> {
         let id = self.ids.allocate()?;
-        match self.link_as(&id, object, Some(place)) {
+        match self.link_as(&id, object, Kind::Whole, None, Some(place)) {
             Ok(()) => Ok(pin),
             Err(e) => {
                 // Its files may be in place: the next start looks.
@@ -111,7 +114,18 @@ impl Inner {
 
     /// Makes a durable sidecar alone an object: its chunks are stored, and rows say that it needs them.
     pub(super) fn link_scattered(&self, id: IdGuard, object: NewObject, pin: TempPin) -> Result<TempPin> {
-        match self.link_as(&id, object, None::<fn(PathBuf) -> Result<()>>) {
+        match self.link_as(&id, object, Kind::Scattered, None, None::<fn(PathBuf) -> Result<()>>) {
+            Ok(()) => Ok(pin),
+            Err(e) => {
+                id.leave_to_recovery();
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes a durable part, in its upload's file, an object.
+    pub(super) fn link_slice(&self, id: IdGuard, object: NewObject, slice: Slice, pin: TempPin) -> Result<TempPin> {
+        match self.link_as(&id, object, Kind::Slice, Some(slice), None::<fn(PathBuf) -> Result<()>>) {
             Ok(()) => Ok(pin),
             Err(e) => {
                 id.leave_to_recovery();
@@ -124,13 +138,17 @@ impl Inner {
         &self,
         id: &IdGuard,
         object: NewObject,
+        kind: Kind,
+        slice: Option<Slice>,
         place: Option<impl FnOnce(PathBuf) -> Result<()>>,
     ) -> Result<()> {
         let (id, digest) = (id.id, object.digest);
-        let kind = if place.is_some() { Kind::Whole } else { Kind::Scattered };
         let fan = self.fan(id)?;
         let (has_sidecar, checked) = (object.sidecar.is_some(), object.checked);
         if let Some(sidecar) = object.sidecar {
+            if kind != Kind::Whole {
+                write_kind(&sidecar.file, kind, object.chunk_size, slice)?;
+            }
             sidecar.file.set_permissions(Permissions::from_mode(0o400)).at("sealing a sidecar")?;
             self.health.sync_data(&sidecar.file, "sidecar: syncing")?;
             // Before the content file: one without its sidecar is never seen.
@@ -153,6 +171,7 @@ impl Inner {
             chunk_size: object.chunk_size,
             disk: 0,
             stamp: None,
+            slice,
         };
         self.measure(&mut row, has_sidecar)?;
         let handle = self.content.open_files(&row)?;
@@ -175,6 +194,9 @@ impl Inner {
             row.stamp = Some(Stamp::of(&meta));
             row.disk += meta.blocks() * 512;
         }
+        if row.kind == Kind::Slice {
+            row.disk += row.size;
+        }
         if has_sidecar {
             let meta = fs::metadata(self.layout.sidecar(row.id, &row.root)).at("looking at a sidecar")?;
             row.disk += meta.blocks() * 512;
@@ -191,7 +213,7 @@ impl Inner {
                 steps.put(block_key(&row.root, row.id), encode(&place)?)?;
             }
             Some(sidecar) => {
-                if row.kind == Kind::Whole {
+                if row.kind.has_bytes() {
                     sidecar.for_each_leaf(&mut |run| match run {
                         Run::Leaf(leaf) => {
                             let place = Place::Leaf { offset: leaf.offset, len: leaf.size };
@@ -217,8 +239,7 @@ impl Inner {
         if let Some(old) = self.index.object(&row.root)?
             && old.id != row.id
         {
-            // A whole file is better than scattered chunks: it can be read by the kernel alone.
-            let better = old.kind == Kind::Scattered && row.kind == Kind::Whole;
+            let better = row.kind.worth() > old.kind.worth();
             if !better && self.is_intact(&old)? {
                 self.index.apply(&[(dying_key(row.id), Some(encode(row)?))])?;
                 return Ok(false);

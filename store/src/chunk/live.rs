@@ -13,6 +13,7 @@ use rustix::fs::{CWD, RenameFlags, SeekFrom, renameat_with};
 use crate::chunk::health::{DirSync, Health};
 use crate::chunk::index::{Stamp, encode, object_key};
 use crate::chunk::layout::{TmpFile, parse_hex_name};
+use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
 use crate::chunk::store::Inner;
@@ -251,15 +252,20 @@ impl Inner {
         fs::remove_file(&path).at("removing a live file")
     }
 
-    /// A sealed file lost its second name, which changes its ctime: what it must look like is written anew.
+    /// A sealed file lost its second name, which changes its ctime.
     fn settle_stamp(&self, ino: Ino, file: &File, before: &Stamp) -> Result<()> {
         let Some(root) = self.sealing.lock().remove(&ino) else { return Ok(()) };
+        self.restamp(&root, file, before)
+    }
+
+    /// The content file of `root` lost its second name: what it must look like is written anew, if it was as recorded.
+    pub(super) fn restamp(&self, root: &Digest32, file: &File, before: &Stamp) -> Result<()> {
         let after = Stamp::of(&file.metadata().at("looking at a sealed file")?);
-        let _locked = self.pins.lock(&root);
-        match self.index.object(&root)? {
+        let _locked = self.pins.lock(root);
+        match self.index.object(root)? {
             Some(mut row) if row.stamp == Some(*before) => {
                 row.stamp = Some(after);
-                self.index.apply(&[(object_key(&root), Some(encode(&row)?))])
+                self.index.apply(&[(object_key(root), Some(encode(&row)?))])
             }
             _ => Ok(()),
         }

@@ -37,6 +37,7 @@ mod space;
 mod store;
 mod sys;
 mod unseal;
+mod upload;
 mod verify;
 mod writer;
 

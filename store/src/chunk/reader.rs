@@ -71,7 +71,7 @@ impl ObjectReader {
             && let Some(handle) = inner.content.open(&row)?
         {
             return Ok(match row.kind {
-                Kind::Whole => Body::Whole(handle),
+                Kind::Whole | Kind::Slice => Body::Whole(handle),
                 Kind::Scattered => Body::Scattered(handle),
             });
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::chunk::content::matches;
 use crate::chunk::frame::{FRAME_HEADER, FRAME_MAGIC, FrameHeader, SLAB_HEADER, is_slab_header};
-use crate::chunk::index::{Index, Kind, MARK, ObjectRow, SlabRow, need_key};
+use crate::chunk::index::{Index, Kind, MARK, ObjectRow, SlabRow, need_key, slice_key};
 use crate::chunk::layout::{ContentName, Layout, parse_hex_name};
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
@@ -59,6 +59,10 @@ pub(super) fn wipe(index: &Index) -> Result<()> {
 pub(super) fn first_free_id(layout: &Layout, slabs: &Slabs) -> Result<u64> {
     let mut last = slabs.rows().last().map_or(0, |(id, _)| *id);
     last = last.max(slab_files(layout)?.last().copied().unwrap_or(0));
+    for entry in fs::read_dir(&layout.uploads).at("reading the folder of uploads")? {
+        let name = entry.at("reading the folder of uploads")?.file_name();
+        last = last.max(name.to_str().and_then(|n| parse_hex_name(n, ".parts")).unwrap_or(0));
+    }
     for fan in layout.fans_from(0)?.iter().rev() {
         if let Some(id) = names(fan)?.last_key_value().map(|(id, _)| *id) {
             last = last.max(id);
@@ -273,6 +277,9 @@ impl Inner {
             fs::remove_file(self.layout.sidecar(id, &root)).at("removing a sidecar without content")?;
             return Ok(true);
         };
+        if let Some(slice) = &row.slice {
+            self.index.apply(&[(slice_key(slice.file, id), Some(Vec::new()))])?;
+        }
         self.measure(&mut row, sidecar.is_some())?;
         self.index_blocks(&row, sidecar.as_ref())?;
         if let Some(sidecar) = sidecar.as_ref().filter(|s| s.kind == Kind::Scattered) {
@@ -309,10 +316,16 @@ impl Inner {
             chunk_size: sidecar.chunk_size,
             disk: 0,
             stamp: None,
+            slice: sidecar.slice,
         };
         if !found.content {
             let sidecar = open()?;
-            return Ok((sidecar.kind == Kind::Scattered).then(|| (row(&sidecar), Some(sidecar))));
+            let whole = match sidecar.slice {
+                Some(slice) => fs::metadata(self.layout.upload_file(slice.file))
+                    .is_ok_and(|meta| meta.len() >= slice.base.saturating_add(sidecar.root.size)),
+                None => sidecar.kind == Kind::Scattered,
+            };
+            return Ok(whole.then(|| (row(&sidecar), Some(sidecar))));
         }
         let file = File::open(self.layout.content_file(id, &root)).at("opening a content file")?;
         let size = file.metadata().at("looking at a content file")?.len();
@@ -328,6 +341,7 @@ impl Inner {
                 chunk_size,
                 disk: 0,
                 stamp: None,
+                slice: None,
             };
             return Ok(Some((row, None)));
         }

@@ -11,13 +11,12 @@ use bytes::Bytes;
 use crate::chunk::append::NewBlock;
 use crate::chunk::ids::IdGuard;
 use crate::chunk::index::{Kind, Stamp, need_key};
-use crate::chunk::layout::TmpFile;
 use crate::chunk::link::NewObject;
 use crate::chunk::live::LiveFile;
 use crate::chunk::pins::{Digest32, TempPin};
 use crate::chunk::pool::Buffer;
 use crate::chunk::seal::{Piece, stamp};
-use crate::chunk::sidecar::{LeafInfo, Run, Sidecar, write_kind};
+use crate::chunk::sidecar::{LeafInfo, Run, Sidecar};
 use crate::chunk::store::Inner;
 use crate::chunk::writer::{LeafSink, Stored};
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -33,11 +32,10 @@ const TICK: Duration = Duration::from_millis(20);
 
 impl Inner {
     /// Keeps of a whole file only the chunks that are not stored.
-    pub(super) fn scatter_file(&self, data: &TmpFile, object: NewObject, pin: TempPin) -> Result<TempPin> {
+    pub(super) fn scatter_file(&self, (data, base): (&File, u64), object: NewObject, pin: TempPin) -> Result<TempPin> {
         let Some(sidecar_file) = &object.sidecar else {
             return Err(Error::new(ErrorKind::Internal, "an object of one chunk cannot be scattered"));
         };
-        write_kind(&sidecar_file.file, Kind::Scattered, object.chunk_size)?;
         let file = sidecar_file.file.try_clone().at("keeping a file open")?;
         let sidecar = Sidecar::open(file, &|size| self.zeros.of(size))?;
         let id = self.ids.allocate()?;
@@ -46,7 +44,7 @@ impl Inner {
             let Run::Leaf(LeafInfo { digest, offset, size, .. }) = run else { return Ok(()) };
             chunks.add(&digest, || {
                 let mut bytes = vec![0; size as usize];
-                data.file.read_exact_at(&mut bytes, offset).at("reading a file that shares chunks")?;
+                data.read_exact_at(&mut bytes, base + offset).at("reading a file that shares chunks")?;
                 Ok(bytes.into())
             })
         });
@@ -129,7 +127,9 @@ impl Inner {
                 }
                 guard
             }
-            None if object.sidecar.is_none() || self.has_object(&object)? => {
+            None if object.sidecar.is_none()
+                || self.has_object(&object, &[Kind::Whole, Kind::Scattered, Kind::Slice])? =>
+            {
                 if let Some(sidecar) = &object.sidecar {
                     let file = sidecar.file.try_clone().at("keeping a file open")?;
                     self.unneed(id, &Sidecar::open(file, &|size| self.zeros.of(size))?);

@@ -67,8 +67,7 @@ impl Inner {
         let stored =
             |guard| Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard };
         // A scattered object, as publishing made it, is replaced: a whole file costs nothing here and serves better.
-        let scattered = self.index.object(&object.digest)?.is_some_and(|row| row.kind == Kind::Scattered);
-        if !scattered && self.has_object(&object)? {
+        if self.has_object(&object, &[Kind::Whole])? {
             return Ok(stored(guard));
         }
         self.sealing.lock().insert(ino, object.digest);

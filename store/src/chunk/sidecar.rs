@@ -2,7 +2,7 @@
 //! hashed, read at random: neither needs memory in proportion to the object.
 //!
 //! ```text
-//! header   "PFINDEX1" kind:u8 0 0 0 chunk_size:u32 crc32c:u32                            20 bytes
+//! header   "PFINDEX1" kind:u8 0 0 0 chunk_size:u32 file:u64 base:u64 upload:16 crc32c:u32   52 bytes
 //! record   "L" count:u32 count × digest:32 crc32c:u32          leaves
 //!          "Z" count:u64 crc32c:u32                            so many whole chunks of zeros
 //!          "N" codec:u8 digest:32 length:u32 bytes crc32c:u32  a node
@@ -18,15 +18,15 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
-use crate::chunk::index::Kind;
+use crate::chunk::index::{Kind, Slice};
 use crate::chunk::pins::Digest32;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::types::{Cid, MAX_OBJECT_SIZE};
+use crate::types::{Cid, Id, MAX_OBJECT_SIZE};
 use crate::unixfs::{self, Block, Root, cid_of_digest};
 
 const MAGIC: &[u8; 8] = b"PFINDEX1";
 const END: &[u8; 8] = b"PFINDEND";
-const HEADER: usize = 20;
+const HEADER: usize = 52;
 const TRAILER: usize = 16;
 const FOOTER_FIXED: usize = 1 + 1 + 32 + 8 + 8 + 4;
 const SECTION: usize = 25;
@@ -65,7 +65,7 @@ struct Section {
 impl SidecarWriter {
     /// Begins a sidecar in the empty `file`; `zero` is the digest of a whole chunk of zeros.
     pub(super) fn new(file: File, kind: Kind, chunk_size: u32, zero: Digest32) -> Self {
-        let buffer = header(kind, chunk_size);
+        let buffer = header(kind, chunk_size, None);
         Self { file, at: 0, buffer, digests: Vec::new(), zero, zeros: 0, leaves: 0, sections: Vec::new() }
     }
 
@@ -187,19 +187,23 @@ impl SidecarWriter {
     }
 }
 
-fn header(kind: Kind, chunk_size: u32) -> Vec<u8> {
+fn header(kind: Kind, chunk_size: u32, slice: Option<Slice>) -> Vec<u8> {
+    let slice = slice.unwrap_or(Slice { file: 0, base: 0, upload: Id::default() });
     let mut header = Vec::with_capacity(4096);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&[kind_code(kind), 0, 0, 0]);
     header.extend_from_slice(&chunk_size.to_le_bytes());
+    header.extend_from_slice(&slice.file.to_le_bytes());
+    header.extend_from_slice(&slice.base.to_le_bytes());
+    header.extend_from_slice(slice.upload.as_bytes());
     let crc = crc32c::crc32c(&header);
     header.extend_from_slice(&crc.to_le_bytes());
     header
 }
 
 /// Changes what kind of object a sidecar that is not yet part of the store describes.
-pub(super) fn write_kind(file: &File, kind: Kind, chunk_size: u32) -> Result<()> {
-    file.write_all_at(&header(kind, chunk_size), 0).at("writing a sidecar")
+pub(super) fn write_kind(file: &File, kind: Kind, chunk_size: u32, slice: Option<Slice>) -> Result<()> {
+    file.write_all_at(&header(kind, chunk_size, slice), 0).at("writing a sidecar")
 }
 
 /// A leaf of an object.
@@ -237,6 +241,7 @@ pub(super) struct NodeInfo {
 pub(super) struct Sidecar {
     file: File,
     pub(super) kind: Kind,
+    pub(super) slice: Option<Slice>,
     pub(super) chunk_size: u32,
     pub(super) root: Root,
     pub(super) disk: u64,
@@ -262,9 +267,12 @@ impl Sidecar {
         let kind = match header[8] {
             0 => Kind::Whole,
             1 => Kind::Scattered,
+            2 => Kind::Slice,
             _ => return Err(corrupt("unknown kind of object")),
         };
         let chunk_size = le32(&header[12..]);
+        let upload = Id(header[32..48].try_into().map_err(|_| corrupt("damaged header"))?);
+        let slice = Slice { file: le64(&header[16..]), base: le64(&header[24..]), upload };
         let footer_at = le64(&trailer);
         let footer_len = (len - TRAILER as u64).saturating_sub(footer_at);
         let most = (FOOTER_FIXED + MAX_SECTIONS * SECTION + 4) as u64;
@@ -287,10 +295,12 @@ impl Sidecar {
             return Err(corrupt("size and number of leaves differ"));
         }
         let cid = cid_of_digest(u64::from(footer[1]), digest);
+        let slice = (kind == Kind::Slice).then_some(slice);
         let root = Root { cid, size, leaves, tsize: 0 };
         Ok(Self {
             file,
             kind,
+            slice,
             chunk_size,
             root,
             disk: len,
@@ -416,6 +426,7 @@ fn kind_code(kind: Kind) -> u8 {
     match kind {
         Kind::Whole => 0,
         Kind::Scattered => 1,
+        Kind::Slice => 2,
     }
 }
 

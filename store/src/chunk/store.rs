@@ -23,6 +23,7 @@ use crate::chunk::recover::{self, ProgressFn};
 use crate::chunk::slab::Slabs;
 use crate::chunk::space::{Space, Usage};
 use crate::chunk::unseal::Lent;
+use crate::chunk::upload::Uploads;
 use crate::error::Result;
 use crate::meta::MetaStore;
 use crate::types::Ino;
@@ -49,6 +50,7 @@ pub(super) struct Inner {
     /// Live files that were sealed and still have their name, by the root they became.
     pub(super) sealing: Mutex<HashMap<Ino, Digest32>>,
     pub(super) lent: Arc<Lent>,
+    pub(super) uploads: Arc<Uploads>,
     pub(super) totals: Sums,
     pub(super) inline_lookup: RwLock<Option<InlineLookup>>,
     pub(super) collector: Mutex<Collector>,
@@ -135,11 +137,12 @@ impl Inner {
             live_pool,
             sealing: Mutex::default(),
             lent: Arc::default(),
+            uploads: Arc::default(),
             totals: Sums::default(),
             inline_lookup: RwLock::new(None),
             collector: Mutex::default(),
         };
-        let recovered = recovered_slabs + inner.recover_content(progress)?;
+        let recovered = recovered_slabs + inner.recover_content(progress)? + inner.sweep_uploads()?;
         inner.begin(recovered)?;
         Ok(inner)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -82,6 +82,10 @@ impl Inner {
             loan => loan.flatten(),
         };
         let Some(file) = self.open_sealed(&row)? else { return Ok(None) };
+        // Who has it under another name (a live file being sealed, parts of an upload) lets go of it soon.
+        if file.metadata().at("looking at a content file")?.nlink() > 1 {
+            return Ok(None);
+        }
         let path = self.layout.content_file(row.id, &row.root);
         Ok(Some(SealedFile { file: Arc::new(file), path, id: row.id, _loan: loan, _pin: pin }))
     }
@@ -126,6 +130,9 @@ impl Inner {
             .open(&row)?
             .ok_or_else(|| Error::new(ErrorKind::NotFound, "an object's content file is gone").with("cid", root))?;
         let path = self.layout.content_file(row.id, &row.root);
+        if fs::metadata(&path).at("looking at a content file")?.nlink() > 1 {
+            return Err(Error::new(ErrorKind::Busy, "a content file has another name").with("cid", root));
+        }
         let copy = self.layout.tmp_file()?;
         if !self.reflink(&reader, &copy)? {
             self.space.admit(row.disk)?;

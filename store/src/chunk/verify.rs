@@ -97,10 +97,7 @@ impl Inner {
 
     fn verify_object(&self, row: &ObjectRow, report: &mut VerifyReport) -> Result<()> {
         let cid = cid_of_digest(row.codec, row.root);
-        let path = match row.kind {
-            Kind::Whole => self.layout.content_file(row.id, &row.root),
-            Kind::Scattered => self.layout.sidecar(row.id, &row.root),
-        };
+        let path = self.content.file_path(row);
         let handle = match self.content.open(row) {
             Ok(Some(handle)) => handle,
             Ok(None) => {
@@ -117,9 +114,9 @@ impl Inner {
         let leaves = match handle.sidecar() {
             None => handle.leaf(0).and_then(|leaf| reading.leaf(leaf)),
             Some(sidecar) => sidecar.for_each_leaf(&mut |run| match (run, row.kind) {
-                (Run::Leaf(leaf), Kind::Whole) => reading.leaf(leaf),
+                (Run::Leaf(leaf), Kind::Whole | Kind::Slice) => reading.leaf(leaf),
                 (Run::Leaf(leaf), Kind::Scattered) => reading.elsewhere(&leaf),
-                (Run::Zeros { offset, count }, Kind::Whole) => reading.zeros(offset, count),
+                (Run::Zeros { offset, count }, Kind::Whole | Kind::Slice) => reading.zeros(offset, count),
                 (Run::Zeros { .. }, Kind::Scattered) => Ok(()),
             }),
         };
@@ -214,13 +211,14 @@ impl Reading<'_> {
     fn zeros(&mut self, offset: u64, count: u64) -> Result<()> {
         let size = self.handle.row.chunk_size;
         let Some(file) = self.handle.file() else { return Ok(()) };
-        let end = offset + count * u64::from(size);
-        let mut at = offset;
+        let base = self.handle.base();
+        let end = base + offset + count * u64::from(size);
+        let mut at = base + offset;
         // The position that this moves is nobody's.
         while let Some((begin, _)) = crate::chunk::live::next_data(&file, at, end)? {
-            let number = begin / u64::from(size);
+            let number = (begin - base) / u64::from(size);
             self.leaf(self.handle.leaf(number)?)?;
-            at = (number + 1) * u64::from(size);
+            at = base + (number + 1) * u64::from(size);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Writing objects: the body is read once, written once and hashed on other threads meanwhile.
 
 use std::collections::{HashSet, VecDeque};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -16,9 +17,10 @@ use crate::chunk::pool::{Buffer, Md5Lane, Pending, WINDOW, is_zero};
 use crate::chunk::sidecar::SidecarWriter;
 use crate::chunk::store::Inner;
 use crate::chunk::sys;
+use crate::chunk::upload::Slot;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::InlineBlock;
-use crate::types::{Cid, MAX_OBJECT_SIZE};
+use crate::types::{Cid, Id, MAX_OBJECT_SIZE};
 use crate::unixfs::{self, DagBuilder, Leaf, Profile, RAW, Root, cid_of_digest};
 
 /// Written bytes after which the kernel is asked to begin writing them to disk.
@@ -62,6 +64,7 @@ pub struct ObjectWriter {
     small: Vec<u8>,
     streaming: Option<Streaming>,
     passing: HashSet<u64>,
+    part: Option<(Id, u32)>,
 }
 
 impl ObjectWriter {
@@ -71,7 +74,14 @@ impl ObjectWriter {
         check_size(hint)?;
         inner.space.admit(hint)?;
         let small = Vec::with_capacity(hint.min(inner.config.slab_object_max as u64) as usize);
-        Ok(Self { inner, profile, options, small, streaming: None, passing: HashSet::new() })
+        Ok(Self { inner, profile, options, small, streaming: None, passing: HashSet::new(), part: None })
+    }
+
+    /// Says, before anything is written, that the object is this part (from 1) of a multipart upload. With a size hint it
+    /// is then written to its place in the upload's file, so that [`crate::chunk::ChunkStore::concat`] need not copy it.
+    /// A body longer than the hint is then InvalidArgument.
+    pub fn as_part(&mut self, upload: Id, number: u32) {
+        self.part = Some((upload, number));
     }
 
     /// Chunks in these files are no reason to share them. Said before anything is written.
@@ -93,7 +103,15 @@ impl ObjectWriter {
                 self.small.extend_from_slice(bytes);
                 return Ok(());
             }
-            let mut streaming = Streaming::new(&self.inner, self.profile, self.options)?;
+            let slot = match (self.part, self.options.size_hint) {
+                (Some((upload, number)), Some(size)) => self.inner.take_slot(upload, number, size, self.profile)?,
+                _ => None,
+            };
+            let data = match slot {
+                Some(slot) => Data::Slot(slot),
+                None => Data::File(self.inner.layout.tmp_file()?),
+            };
+            let mut streaming = Streaming::new(&self.inner, self.profile, self.options, data);
             streaming.leaves.do_not_share_with(std::mem::take(&mut self.passing));
             streaming.write(&self.inner, &std::mem::take(&mut self.small))?;
             self.streaming = Some(streaming);
@@ -169,7 +187,7 @@ impl Inner {
 
 /// A body that grows into a content file.
 struct Streaming {
-    tmp: TmpFile,
+    data: Data,
     written: u64,
     writeback: u64,
     chunk: Buffer,
@@ -179,16 +197,48 @@ struct Streaming {
     leaves: LeafSink,
 }
 
+/// Where the bytes go.
+enum Data {
+    /// A file that becomes the content file.
+    File(TmpFile),
+    /// A part's place in its upload's file.
+    Slot(Slot),
+}
+
+impl Data {
+    fn file(&self) -> (&File, u64) {
+        match self {
+            Self::File(tmp) => (&tmp.file, 0),
+            Self::Slot(slot) => slot.file(),
+        }
+    }
+
+    /// A body that ends with zeros ends with a hole.
+    fn end(&self, written: u64) -> Result<()> {
+        match self {
+            Self::File(tmp) => tmp.file.set_len(written).at("setting a content file's length"),
+            Self::Slot(slot) => slot.end(written),
+        }
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        match self {
+            Self::File(tmp) => tmp.file.write_all_at(bytes, offset).at("writing a content file"),
+            Self::Slot(slot) => slot.write(bytes, offset),
+        }
+    }
+}
+
 enum InFlight {
     Zeros,
     Chunk(Pending, u32),
 }
 
 impl Streaming {
-    fn new(inner: &Inner, profile: Profile, options: WriteOptions) -> Result<Self> {
+    fn new(inner: &Inner, profile: Profile, options: WriteOptions, data: Data) -> Self {
         let chunk_size = profile.chunk_size();
-        Ok(Self {
-            tmp: inner.layout.tmp_file()?,
+        Self {
+            data,
             written: 0,
             writeback: 0,
             chunk: inner.pool.buffer(chunk_size),
@@ -196,7 +246,7 @@ impl Streaming {
             in_flight: VecDeque::new(),
             md5: options.md5.then(|| inner.pool.md5()),
             leaves: LeafSink::new(profile),
-        })
+        }
     }
 
     fn write(&mut self, inner: &Inner, mut bytes: &[u8]) -> Result<()> {
@@ -230,11 +280,12 @@ impl Streaming {
         }
         if !zero {
             inner.space.admit(len as u64)?;
-            self.tmp.file.write_all_at(&chunk.bytes, self.written).at("writing a content file")?;
+            self.data.write(&chunk.bytes, self.written)?;
         }
         self.written += len as u64;
         if self.written - self.writeback >= WRITEBACK_EVERY {
-            sys::start_writeback(&self.tmp.file, self.writeback, self.written - self.writeback);
+            let (file, base) = self.data.file();
+            sys::start_writeback(file, base + self.writeback, self.written - self.writeback);
             self.writeback = self.written;
         }
         Ok(())
@@ -255,12 +306,14 @@ impl Streaming {
         while !self.in_flight.is_empty() {
             self.settle_one(inner)?;
         }
-        // A body that ends with zeros ends with a hole.
-        self.tmp.file.set_len(self.written).at("setting a content file's length")?;
+        self.data.end(self.written)?;
         let md5 = self.md5.map(Md5Lane::finish).transpose()?;
         let object = self.leaves.finish(inner)?;
         let root = object.root;
-        let guard = inner.adopt_file(self.tmp, object)?;
+        let guard = match self.data {
+            Data::File(tmp) => inner.adopt_file(tmp, object)?,
+            Data::Slot(slot) => inner.adopt_slice(slot, object)?,
+        };
         Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5, inline: None, guard })
     }
 }

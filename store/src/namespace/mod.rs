@@ -22,6 +22,7 @@ mod names;
 mod node;
 mod object;
 mod open;
+mod orphan;
 mod path;
 mod publish;
 mod recover;

@@ -3,6 +3,7 @@
 
 mod live;
 mod objects;
+mod uploads;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,10 @@ pub fn chunk_store(make: impl Fn() -> (PathBuf, Arc<dyn MetaStore>)) {
     run(objects::open_readers_of_shared_chunks_are_spared);
     run(objects::an_object_of_repeated_chunks_is_moved_once);
     run(objects::parts_become_one_object_with_a_file_of_its_own);
+    run(uploads::an_upload_becomes_an_object_without_a_copy);
+    run(uploads::parts_that_do_not_fit_their_places_are_copied);
+    run(uploads::an_aborted_upload_leaves_nothing);
+    run(uploads::an_upload_goes_on_after_a_restart);
     run(live::live_files_are_sealed_without_a_copy);
     run(live::small_live_files_go_inline_and_back_to_the_pool);
     run(live::a_sparse_gibibyte_is_sealed_quickly_and_stays_sparse);

@@ -80,6 +80,27 @@ fn write(rig: &Rig, names: &Names, dice: &mut Dice, inodes: &AtomicU64) {
             }
             rig.store.discard_live(ino).unwrap();
         }
+        // A multipart upload.
+        2 => {
+            let upload = crate::types::Id::random();
+            let mut chunks = Vec::new();
+            let mut parts = Vec::new();
+            for number in 1..=1 + dice.roll(4) as u32 {
+                // Two parts in three are of chunks of their own: they get places.
+                let pool = if dice.roll(3) == 0 { CHUNKS } else { 1 << 40 };
+                let part: Vec<u64> = (0..3).map(|_| dice.roll(pool)).collect();
+                let bytes = Recipe::Chunks(part.clone()).bytes();
+                chunks.extend(part);
+                parts.push(rig.part(upload, number, &bytes, PROFILE));
+            }
+            if dice.roll(4) > 0 {
+                let recipe = Recipe::Chunks(chunks);
+                let stored = rig.store.concat(&parts, PROFILE).unwrap();
+                assert!(rig.read(&stored.root, stored.size) == recipe.bytes());
+                commit(rig, names, stored, recipe);
+            }
+            parts.iter().for_each(|(root, _)| rig.release(root));
+        }
         _ => {
             writer.write(&bytes).unwrap();
             commit(rig, names, writer.finish().unwrap(), recipe);
@@ -220,7 +241,9 @@ fn nothing_superfluous(rig: &Rig) {
             _ => assert!(owners.contains(&id), "a block of an object that is no more"),
         }
     }
-    assert_eq!(rig.rows_with(b"fd"), []);
+    for prefix in [b"fd", b"fp", b"fu", b"fj"] {
+        assert_eq!(rig.rows_with(prefix), []);
+    }
 }
 
 proptest! {
@@ -255,6 +278,7 @@ proptest! {
         names.iter().for_each(|(root, _)| rig.release(root));
         rig.collect();
         prop_assert!(files(&rig.dir.join("content")).is_empty());
+        prop_assert!(files(&rig.dir.join("uploads")).is_empty());
         prop_assert!(disk_use(&rig.dir.join("slabs")) <= 128 << 10);
         prop_assert!(rig.store.usage().unwrap().objects == 0);
     }

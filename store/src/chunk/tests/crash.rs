@@ -20,9 +20,16 @@ use crate::unixfs::Profile;
 #[derive(Clone, Default)]
 struct Truth {
     /// By name: what the namespace holds.
-    objects: HashMap<u32, (Cid, u64, u64)>,
+    objects: HashMap<u32, (Cid, Made)>,
     /// Live files whose bytes were synced, by inode: seed and length.
     live: HashMap<u64, (u64, usize)>,
+}
+
+/// Bodies, one behind the other: seeds and lengths.
+type Made = Vec<(u64, usize)>;
+
+fn bytes_of(made: &Made) -> Vec<u8> {
+    made.iter().flat_map(|(seed, len)| body(*seed, *len)).collect()
 }
 
 struct Image {
@@ -131,13 +138,13 @@ fn run(seed: u64, operations: usize) -> (tempfile::TempDir, Vec<Image>) {
     for _ in 0..operations {
         let held: Vec<u32> = camera.lock().truth.objects.keys().copied().collect();
         match dice.roll(14) {
-            0..=3 | 10.. => {
+            0..=3 | 10..=12 => {
                 name += 1;
                 let (seed, len) = (dice.roll(40), random_len(&mut dice));
                 let mut writer = rig.store.writer(Profile::KuboClassicV1, Default::default()).unwrap();
                 writer.write(&body(seed, len)).unwrap();
                 let stored = writer.finish().unwrap();
-                commit(&rig, &camera, name, stored, (seed, len));
+                commit(&rig, &camera, name, stored, vec![(seed, len)]);
             }
             4 | 5 if !held.is_empty() => {
                 let name = held[dice.roll(held.len() as u64) as usize];
@@ -158,29 +165,61 @@ fn run(seed: u64, operations: usize) -> (tempfile::TempDir, Vec<Image>) {
                 camera.lock().truth.live.insert(ino, (seed, len));
                 if dice.roll(2) == 0 {
                     let stored = rig.store.publish_copy(&live, Profile::KuboClassicV1).unwrap();
-                    commit(&rig, &camera, name, stored, (seed, len));
+                    commit(&rig, &camera, name, stored, vec![(seed, len)]);
                     let (root, ..) = camera.lock().truth.objects.remove(&name).unwrap();
                     rig.release(&root);
                 }
                 let stored = seal(&rig, live);
-                commit(&rig, &camera, name, stored, (seed, len));
+                commit(&rig, &camera, name, stored, vec![(seed, len)]);
                 camera.lock().at("sealed and committed, not let go of");
                 camera.lock().truth.live.remove(&ino);
                 rig.store.discard_live(Ino(ino)).unwrap();
             }
             8 if !held.is_empty() => {
                 let held_name = held[dice.roll(held.len() as u64) as usize];
-                let (root, seed, len) = camera.lock().truth.objects[&held_name];
+                let (root, made) = camera.lock().truth.objects[&held_name].clone();
+                let size = made.iter().map(|(_, len)| *len as u64).sum();
                 name += 1;
                 let ino = u64::from(name);
                 let made = rig.store.unseal(&root, Ino(ino));
-                let live = made.or_else(|_| rig.store.clone_to_live(Ino(ino), &root, len)).unwrap();
+                let live = made.or_else(|_| rig.store.clone_to_live(Ino(ino), &root, size)).unwrap();
                 live.sync_data().unwrap();
-                camera.lock().truth.live.insert(ino, (seed, len as usize));
-                camera.lock().truth.live.remove(&ino);
                 live.file().write_all_at(b"scribble", 0).unwrap();
                 drop(live);
                 rig.store.discard_live(Ino(ino)).unwrap();
+            }
+            // A multipart upload: parts that must survive, then one object, or none.
+            13 => {
+                let upload = crate::types::Id::random();
+                let count = 2 + dice.roll(3) as u32;
+                let own = 1000 + dice.roll(1_000_000);
+                let mut parts = Vec::new();
+                let first = name + 1;
+                for k in 0..count {
+                    name += 1;
+                    let len = if k + 1 < count { 768 << 10 } else { random_len(&mut dice) };
+                    let made = (own + u64::from(k), len);
+                    let options = crate::chunk::WriteOptions { md5: true, size_hint: Some(len as u64) };
+                    let mut writer = rig.store.writer(Profile::KuboClassicV1, options).unwrap();
+                    writer.as_part(upload, k + 1);
+                    writer.write(&body(made.0, made.1)).unwrap();
+                    let stored = writer.finish().unwrap();
+                    parts.push(((stored.root, len as u64), made));
+                    commit(&rig, &camera, name, stored, vec![made]);
+                }
+                if dice.roll(4) > 0 {
+                    name += 1;
+                    let (parts, made): (Vec<_>, Made) = parts.into_iter().unzip();
+                    let stored = rig.store.concat(&parts, Profile::KuboClassicV1).unwrap();
+                    commit(&rig, &camera, name, stored, made);
+                }
+                for part in first..first + count {
+                    let (root, _) = camera.lock().truth.objects.remove(&part).unwrap();
+                    rig.release(&root);
+                }
+                if dice.roll(2) == 0 {
+                    rig.collect();
+                }
             }
             // Many go at once: slabs become worth compacting.
             9 => {
@@ -210,12 +249,12 @@ fn seal(rig: &Rig, mut live: crate::chunk::LiveFile) -> crate::chunk::Stored {
     }
 }
 
-fn commit(rig: &Rig, camera: &Mutex<Camera>, name: u32, stored: crate::chunk::Stored, (seed, len): (u64, usize)) {
+fn commit(rig: &Rig, camera: &Mutex<Camera>, name: u32, stored: crate::chunk::Stored, made: Made) {
     if let Some(block) = &stored.inline {
         rig.store.store_inline(std::slice::from_ref(block)).unwrap();
     }
     rig.roots.hold(&stored.root);
-    camera.lock().truth.objects.insert(name, (stored.root, seed, len as u64));
+    camera.lock().truth.objects.insert(name, (stored.root, made));
     stored.guard.committed();
 }
 
@@ -230,13 +269,15 @@ fn check(image: Image, rebuild: bool) {
         rig.roots.hold(root);
     }
     let compare = |when: &str| {
-        for (root, seed, len) in truth.objects.values() {
-            let reader = rig.store.reader(root, *len).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
-            let bytes = reader.read_at(0, *len as usize).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
-            assert!(bytes == body(*seed, *len as usize), "{when} after {step:?}: other bytes under {root}");
+        for (root, made) in truth.objects.values() {
+            let expected = bytes_of(made);
+            let reader =
+                rig.store.reader(root, expected.len() as u64).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
+            let bytes = reader.read_at(0, expected.len()).unwrap_or_else(|e| panic!("{when} after {step:?}: {e}"));
+            assert!(bytes == expected, "{when} after {step:?}: other bytes under {root}");
             let root_block = rig.store.block(root).unwrap();
             assert!(root_block.is_some(), "{when} after {step:?}: no block {root}");
-            for chunk in body(*seed, *len as usize).chunks(Profile::KuboClassicV1.chunk_size()) {
+            for chunk in expected.chunks(Profile::KuboClassicV1.chunk_size()) {
                 let found = rig.store.block(&crate::unixfs::raw_cid(chunk)).unwrap();
                 assert!(found.is_some_and(|b| b == chunk), "{when} after {step:?}: a leaf of {root}");
             }
@@ -257,9 +298,9 @@ fn check(image: Image, rebuild: bool) {
         rig.store.discard_live(ino).unwrap();
     }
     // Written again, everything is stored once and well.
-    for (root, seed, len) in truth.objects.values() {
+    for (root, made) in truth.objects.values() {
         let mut writer = rig.store.writer(Profile::KuboClassicV1, Default::default()).unwrap();
-        writer.write(&body(*seed, *len as usize)).unwrap();
+        writer.write(&bytes_of(made)).unwrap();
         let stored = writer.finish().unwrap();
         assert_eq!(stored.root, *root);
     }
@@ -268,10 +309,11 @@ fn check(image: Image, rebuild: bool) {
         rig.release(root);
     }
     rig.collect();
-    for prefix in [b"b", b"c", b"r"] {
+    for prefix in [&b"b"[..], b"c", b"r", b"fc", b"fd", b"fp", b"fu", b"fj"] {
         assert_eq!(rig.rows_with(prefix), [], "after {step:?}");
     }
-    let left = files(&rig.dir.join("content"));
+    let mut left = files(&rig.dir.join("content"));
+    left.extend(files(&rig.dir.join("uploads")));
     assert!(left.is_empty(), "after {step:?}: {left:?}");
     assert!(disk_use(&rig.dir.join("slabs")) <= 128 << 10, "after {step:?}");
 }
@@ -291,6 +333,9 @@ fn campaign(seeds: std::ops::Range<u64>, operations: usize, rebuild: bool) {
     for step in [
         "compact: moved, not removed",
         "collect: flushed, not destroyed",
+        "part: syncing",
+        "upload: not yet the object's",
+        "upload: part gone, file not",
         "collect: unnamed, not flushed",
         "content: syncing",
         "object: blocks indexed, object not",
