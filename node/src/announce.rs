@@ -49,7 +49,9 @@ fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, sourc
             }
         }
         let _ = writeln!(out, "  export AWS_REGION={} AWS_ENDPOINT_URL={scheme}://{at}", config.s3.region);
-        out.push_str("  aws s3 mb s3://pics && echo hello | aws s3 cp - s3://pics/hello.txt\n");
+        // Versions before 2.13, such as Debian 12's, do not look at AWS_ENDPOINT_URL and would go to Amazon.
+        let aws = "aws --endpoint-url $AWS_ENDPOINT_URL s3";
+        let _ = writeln!(out, "  {aws} mb s3://pics && echo hello | {aws} cp - s3://pics/hello.txt");
     }
     for mount in &config.mounts {
         let what = mount.bucket.as_deref().unwrap_or("all buckets");
