@@ -175,16 +175,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes up an upload that is not open; `None` if its file is gone or was about to become an object's.
+    /// Takes up an upload that is not open; `None` if its file cannot be written to any more.
     fn reopen_upload(&self, row: UploadRow) -> Result<Option<Upload>> {
-        let path = self.layout.upload_file(row.file);
-        match fs::metadata(&path) {
-            Ok(meta) if meta.nlink() == 1 && meta.mode() & 0o200 != 0 => {}
-            Ok(_) => return Ok(None),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e).at("looking at an upload file"),
-        }
-        let file = Arc::new(OpenOptions::new().read(true).write(true).open(path).at("opening an upload file")?);
+        let Some(file) = self.open_upload(row.file)? else { return Ok(None) };
+        let file = Arc::new(file);
         let mut taken = BTreeSet::new();
         for id in self.slices_of(row.file)? {
             if let Some(slice) = self.row_of(id)?.and_then(|row| row.slice) {
@@ -192,6 +186,24 @@ impl Inner {
             }
         }
         Ok(Some(Upload { row, file, taken, writers: 0, named: true, failed: false }))
+    }
+
+    /// An upload file to be written to; `None` if it is gone or an object's content file as well.
+    fn open_upload(&self, id: u64) -> Result<Option<File>> {
+        let path = self.layout.upload_file(id);
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).at("looking at an upload file"),
+        };
+        if meta.nlink() > 1 {
+            return Ok(None);
+        }
+        if meta.mode() & 0o200 == 0 {
+            // A crash came before it was an object's.
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).at("opening an upload file for writing")?;
+        }
+        OpenOptions::new().read(true).write(true).open(path).map(Some).at("opening an upload file")
     }
 
     fn row_of(&self, id: u64) -> Result<Option<ObjectRow>> {
@@ -293,7 +305,7 @@ impl Inner {
         pin: &TempPin,
     ) -> Result<Option<NewObject>> {
         let Some((first, tail)) = in_place(parts) else { return Ok(Some(object)) };
-        {
+        let file = {
             let mut all = self.uploads.0.lock();
             if all.get(&first.upload).is_some_and(|u| u.row.file == first.file && u.writers > 0) {
                 return Ok(Some(object));
@@ -304,15 +316,16 @@ impl Inner {
             {
                 return Ok(Some(object));
             }
+            let Some(file) = self.open_upload(first.file)? else { return Ok(Some(object)) };
             // Nobody gets a place in this file any more; and no other descriptor can write to it.
             if all.get(&first.upload).is_some_and(|u| u.row.file == first.file) {
                 all.remove(&first.upload);
             }
             self.index
                 .apply(&[(upload_key(&first.upload), None), (joined_key(first.file), Some(encode(&object.digest)?))])?;
-        }
+            file
+        };
         let path = self.layout.upload_file(first.file);
-        let file = OpenOptions::new().read(true).write(true).open(&path).at("opening an upload file")?;
         if let Some((part, base)) = tail {
             let write = |offset, piece: &[u8]| file.write_all_at(piece, base + offset).at("writing the last part");
             part.open(self)?.for_each_piece(&mut { write })?;

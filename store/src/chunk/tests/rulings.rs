@@ -30,6 +30,7 @@ impl Meddler {
                 && *left > 0
             {
                 *left -= 1;
+                std::fs::set_permissions(&*path, PermissionsExt::from_mode(0o600)).unwrap();
                 let file = File::options().write(true).open(path).unwrap();
                 file.write_all_at(&left.to_le_bytes(), 2 << 20).unwrap();
             }
@@ -128,7 +129,6 @@ fn ruling10_a_file_with_a_writer_is_published_by_copy_and_sealed_later() {
     assert!(rig.store.sealed_file(&copy).unwrap().is_none());
     drop(left);
     // One who opens, writes and closes while it is being sealed.
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     meddler.meddle("live: syncing to seal", path.clone(), 1);
     assert_eq!(rig.store.seal_live(live, PROFILE).unwrap_err().kind(), ErrorKind::Busy);
     let live = rig.store.open_live(Ino(1)).unwrap();
