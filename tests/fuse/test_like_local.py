@@ -184,9 +184,10 @@ def operations(rng):
 
 def compare(place, fs, rng, steps):
     weights, names, draws = zip(*operations(rng), strict=True)
-    # One level down: a link to `../c` leads out of the tree and must not lead to what another test left.
+    # One level down: a link to `../c` leads out of the tree, to a folder that must look the same on both sides.
     local = place.node.base / f"local-{fs.name}"
     local.mkdir()
+    local.chmod(stat.S_IMODE(os.stat(fs).st_mode))
     sides = Side(local / "tree"), Side(fs / "tree")
     log = []
     try:
