@@ -33,6 +33,8 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 pub(crate) fn of(kind: ErrorKind) -> Errno {
     match kind {
         ErrorKind::NotFound | ErrorKind::NoSuchBucket | ErrorKind::NoSuchUpload => Errno::ENOENT,
+        // The kernel looks the name up again, and opens what has it now.
+        ErrorKind::Stale => Errno::ESTALE,
         ErrorKind::AlreadyExists => Errno::EEXIST,
         ErrorKind::IsADirectory => Errno::EISDIR,
         ErrorKind::NotADirectory => Errno::ENOTDIR,

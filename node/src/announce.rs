@@ -23,6 +23,11 @@ pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials
     }
 }
 
+/// This program, as it can be pasted: by its path, since it need not be installed.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "pinfold".to_owned(), |path| path.display().to_string())
+}
+
 fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) -> String {
     let mut out = String::from("\nPinfold serves.\n");
     if let Some(at) = addresses.s3 {
@@ -44,7 +49,9 @@ fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, sourc
             }
         }
         let _ = writeln!(out, "  export AWS_REGION={} AWS_ENDPOINT_URL={scheme}://{at}", config.s3.region);
-        out.push_str("  aws s3 mb s3://pics && echo hello | aws s3 cp - s3://pics/hello.txt\n");
+        // Versions before 2.13, such as Debian 12's, do not look at AWS_ENDPOINT_URL and would go to Amazon.
+        let aws = "aws --endpoint-url $AWS_ENDPOINT_URL s3";
+        let _ = writeln!(out, "  {aws} mb s3://pics && echo hello | {aws} cp - s3://pics/hello.txt");
     }
     for mount in &config.mounts {
         let what = mount.bucket.as_deref().unwrap_or("all buckets");
@@ -54,8 +61,10 @@ fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, sourc
         }
     }
     if config.mounts.is_empty() {
-        out.push_str("\nNo mount. To add one: pinfold mount DIR\n");
+        out.push_str("\nNo mount. To add one: ");
+        let _ = writeln!(out, "{} mount --data {} DIR", program(), config.data.display());
     }
+    let _ = writeln!(out, "\nIts state: {} status --data {}", program(), config.data.display());
     if let Some(at) = addresses.admin {
         let _ = writeln!(out, "\nHealth and metrics: http://{at}/health/ready http://{at}/metrics");
     }

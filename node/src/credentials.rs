@@ -129,20 +129,28 @@ pub fn load(
     file: &Path,
     first_start: bool,
 ) -> Result<(RootCredentials, Source), CredentialsError> {
+    match look(var, file)? {
+        Some(found) => Ok(found),
+        None if first_start => Ok((make(file)?, Source::Made(file.to_owned()))),
+        None => Err(CredentialsError::Missing { path: file.to_owned() }),
+    }
+}
+
+/// The root keys that are there, if any are; makes none.
+pub fn look(
+    var: impl Fn(&str) -> Option<OsString>,
+    file: &Path,
+) -> Result<Option<(RootCredentials, Source)>, CredentialsError> {
     let text = |name: &'static str| match var(name).map(OsString::into_string) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value)),
         Some(Err(_)) => Err(invalid(name, "the environment", "it is not UTF-8")),
     };
     match (text(ACCESS)?, text(SECRET)?) {
-        (Some(access), Some(secret)) => Ok((checked(access, secret, "the environment")?, Source::Environment)),
+        (Some(access), Some(secret)) => Ok(Some((checked(access, secret, "the environment")?, Source::Environment))),
         (Some(_), None) => Err(CredentialsError::HalfSet { given: ACCESS, missing: SECRET }),
         (None, Some(_)) => Err(CredentialsError::HalfSet { given: SECRET, missing: ACCESS }),
-        (None, None) => match read(file)? {
-            Some(credentials) => Ok((credentials, Source::File(file.to_owned()))),
-            None if first_start => Ok((make(file)?, Source::Made(file.to_owned()))),
-            None => Err(CredentialsError::Missing { path: file.to_owned() }),
-        },
+        (None, None) => Ok(read(file)?.map(|credentials| (credentials, Source::File(file.to_owned())))),
     }
 }
 

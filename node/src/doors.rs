@@ -8,9 +8,12 @@ use parking_lot::Mutex;
 use pinfold_fuse::{Mount, MountConfig, Passthrough as MountPassthrough, Ttls};
 use pinfold_s3::config::TlsFiles;
 use pinfold_s3::server::Reloader;
+use pinfold_s3::tls::Tls;
 use pinfold_s3::{AccountSource, S3Config, S3Server};
 use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
+use pinfold_store::namespace::mount_types::SetAttr;
 use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
+use pinfold_store::types::Caller;
 use pinfold_store::unixfs::Profile;
 use pinfold_store::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +52,22 @@ pub fn open_namespace(config: &NodeConfig, progress: &Progress<'_>) -> Result<Na
     store.publish_at_most = config.store.publish_at_most;
     store.inline_max = usize::try_from(config.store.inline_max).unwrap_or(usize::MAX);
     store.reserve_bytes = config.store.reserve;
-    Namespace::open(store, &Reports(progress))
+    let namespace = Namespace::open(store, &Reports(progress))?;
+    give_root(&namespace, RootOwner::of_process())?;
+    Ok(namespace)
+}
+
+/// Makes the namespace's root (where `mkdir` makes buckets) `owner`'s, if it still is as it was made.
+fn give_root(namespace: &Namespace, owner: RootOwner) -> Result<()> {
+    let root = namespace.mount_root(&[])?;
+    let given = if root.uid == 0 && owner.uid != 0 {
+        let set = SetAttr { uid: Some(owner.uid), gid: Some(owner.gid), ..SetAttr::default() };
+        namespace.setattr(&Caller::worker("first-start"), root.ino, set).map(drop)
+    } else {
+        Ok(())
+    };
+    namespace.forget(root.ino, 1);
+    given
 }
 
 /// Publishes what is left and closes the store. Blocks.
@@ -91,9 +109,42 @@ pub fn profile_name(profile: Profile) -> &'static str {
     profile.name()
 }
 
+/// POSIX owner of what the root account makes: root, as on any file system. But a daemon that only its own user's mounts
+/// can come from (no root, no CAP_SYS_ADMIN) serves that user alone, whose own what it keeps is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootOwner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl RootOwner {
+    /// For this process.
+    pub fn of_process() -> Self {
+        use rustix::process::{getegid, geteuid};
+        if geteuid().is_root() || MountConfig::new("").allow_other {
+            Self { uid: 0, gid: 0 }
+        } else {
+            Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
+        }
+    }
+}
+
+/// Whether the certificate and its key can be used, before anything is opened.
+pub fn check_tls(config: &NodeConfig) -> Result<()> {
+    tls_files(config).map_or(Ok(()), |files| Tls::load(files).map(drop))
+}
+
+fn tls_files(config: &NodeConfig) -> Option<TlsFiles> {
+    let files = config.s3.tls.as_ref()?;
+    Some(TlsFiles { certificate: files.cert.clone(), key: files.key.clone() })
+}
+
 /// The S3 endpoint.
 pub struct S3Door {
     address: SocketAddr,
+    tls: bool,
     reloader: Reloader,
     server: Mutex<Option<S3Server>>,
 }
@@ -114,31 +165,36 @@ impl S3Door {
                     .caused_by(e)
             })?
             .collect();
-        let tls = config.s3.tls.as_ref();
         let s3 = S3Config {
             listen,
             region: config.s3.region.clone(),
             domains: config.s3.domains.clone(),
-            tls: tls.map(|files| TlsFiles { certificate: files.cert.clone(), key: files.key.clone() }),
+            tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,
             // The other half is for publishing and unmounting.
             drain_timeout: config.shutdown_timeout / 2,
             ..S3Config::default()
         };
+        let owner = RootOwner::of_process();
         let root = Account {
             access: root.access.clone(),
             secret: root.secret.expose().to_owned(),
             role: Role::Admin,
-            uid: 0,
-            gid: 0,
+            uid: owner.uid,
+            gid: owner.gid,
         };
         let accounts = Arc::new(AccountSource::new(root, namespace.clone()));
         let server = S3Server::bind(s3, namespace, accounts).await?;
         let address = server.addresses().first().copied().ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the S3 address names no host").with("address", address)
         })?;
-        Ok(Self { address, reloader: server.reloader(), server: Mutex::new(Some(server)) })
+        Ok(Self {
+            address,
+            tls: config.s3.tls.is_some(),
+            reloader: server.reloader(),
+            server: Mutex::new(Some(server)),
+        })
     }
 
     /// The address in use.
@@ -156,6 +212,11 @@ impl S3Door {
             }
             None => Err(Error::new(ErrorKind::Internal, "the S3 endpoint serves already")),
         }
+    }
+
+    /// Whether it has a certificate.
+    pub fn has_tls(&self) -> bool {
+        self.tls
     }
 
     /// Reads the certificate files again.
@@ -191,6 +252,11 @@ impl MountDoor {
                 .with("directory", spec.dir.display()));
         }
         Ok(Self(mount))
+    }
+
+    /// Whether the kernel reads and writes whole local files by itself.
+    pub fn has_passthrough(&self) -> bool {
+        self.0.has_passthrough()
     }
 
     /// Takes it out of the tree at once; programs that have it open get errors.

@@ -71,6 +71,14 @@ impl From<pinfold_store::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// What the store refuses as an argument, or what a certificate file has, was configured.
+    pub fn of_setting(error: pinfold_store::Error) -> Self {
+        let refused = error.kind() == pinfold_store::ErrorKind::InvalidArgument;
+        Self::message(if refused { ExitCode::Config } else { ExitCode::Failed }, error)
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::new(ExitCode::Config, error)

@@ -12,6 +12,15 @@ use crate::config::value::MountSpec;
 use crate::doors::MountDoor;
 use crate::gauges;
 
+/// A running mount, for those who ask.
+#[derive(Clone, Debug)]
+pub struct Mounted {
+    /// What it shows, and where.
+    pub spec: MountSpec,
+    /// The kernel reads and writes whole local files by itself.
+    pub passthrough: bool,
+}
+
 /// All mounts of a node.
 pub struct Mounts {
     namespace: Namespace,
@@ -33,7 +42,7 @@ impl Mounts {
     }
 
     /// Mounts; makes the directory if it is not there. AlreadyExists if this node has mounted it already.
-    pub fn add(&self, spec: MountSpec) -> Result<()> {
+    pub fn add(&self, spec: MountSpec) -> Result<Mounted> {
         let mut running = self.running();
         if running.contains_key(&spec.dir) {
             return Err(
@@ -42,30 +51,31 @@ impl Mounts {
         }
         let alone = self.alone && running.is_empty();
         let door = MountDoor::start(&spec, self.namespace.clone(), self.settings, alone)?;
-        tracing::info!(mount = %spec, "mounted");
+        let mounted = Mounted { spec: spec.clone(), passthrough: door.has_passthrough() };
         running.insert(spec.dir.clone(), (spec, door));
         gauges::mounts(running.len());
-        Ok(())
+        Ok(mounted)
     }
 
     /// Unmounts: publishes what was written, then lets go. NotFound if this node has not mounted it.
     pub fn remove(&self, dir: &Path) -> Result<()> {
         let mut running = self.running();
-        let Some((spec, door)) = running.remove(dir) else {
+        let Some((_, door)) = running.remove(dir) else {
             return Err(
                 Error::new(ErrorKind::NotFound, "this node has not mounted it").with("directory", dir.display())
             );
         };
         gauges::mounts(running.len());
         drop(running);
-        door.stop()?;
-        tracing::info!(mount = %spec, "unmounted");
-        Ok(())
+        door.stop()
     }
 
     /// What is mounted, by directory.
-    pub fn list(&self) -> Vec<MountSpec> {
-        self.running().values().map(|(spec, _)| spec.clone()).collect()
+    pub fn list(&self) -> Vec<Mounted> {
+        let running = self.running();
+        let view =
+            |(spec, door): &(MountSpec, MountDoor)| Mounted { spec: spec.clone(), passthrough: door.has_passthrough() };
+        running.values().map(view).collect()
     }
 
     /// Takes all mounts out of the tree without publishing: for an end that cannot wait.
@@ -83,9 +93,8 @@ impl Mounts {
         let all = std::mem::take(&mut *self.running());
         gauges::mounts(0);
         for (spec, door) in all.into_values() {
-            match door.stop() {
-                Ok(()) => tracing::info!(mount = %spec, "unmounted"),
-                Err(error) => tracing::error!(mount = %spec, %error, "the mount could not be ended"),
+            if let Err(error) = door.stop() {
+                tracing::error!(mount = %spec, %error, "the mount could not be ended");
             }
         }
     }

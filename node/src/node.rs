@@ -55,6 +55,9 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     let Inputs { loaded, reread, var, telemetry, orders_in, mut orders } = inputs;
     let config = &loaded.config;
 
+    // What is refused anyway is refused before anything is made.
+    doors::check_tls(config).map_err(Failure::of_setting)?;
+
     // Hold the data before anything looks at it. The admin listener answers from here on: a long start shows.
     let data = DataDir::take(&config.data, IfMissing::Create)?;
     let (root, source) = credentials::load(var, &config.root_credentials_file, data.is_fresh())?;

@@ -31,7 +31,7 @@ impl WorkProgress {
     /// Nothing done yet.
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, hidden_unless_terminal());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos} of {len}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         Self(bar)
@@ -39,9 +39,8 @@ impl WorkProgress {
 
     /// `done` of `all` units (0: unknown) of `what`.
     pub fn tell(&self, what: &str, done: u64, all: u64) {
-        self.0.set_message(what.to_owned());
-        self.0.set_length(all.max(done));
-        self.0.set_position(done);
+        // One text: set one by one, what is done of one thing would be shown of the next for a moment.
+        self.0.set_message(sentence(what, done, all));
     }
 
     /// The same as a function.
@@ -61,28 +60,30 @@ impl Default for WorkProgress {
     }
 }
 
+fn sentence(what: &str, done: u64, all: u64) -> String {
+    if all == 0 { format!("{what}: {done}") } else { format!("{what}: {done} of {}", all.max(done)) }
+}
+
 /// Progress of a node's start.
 pub struct StartProgress {
-    bar: ProgressBar,
+    line: WorkProgress,
     told: Mutex<Instant>,
 }
 
 impl StartProgress {
     /// Nothing done yet.
     pub fn new() -> Self {
-        Self { bar: bar(), told: Mutex::new(Instant::now()) }
+        Self { line: WorkProgress::new(), told: Mutex::new(Instant::now()) }
     }
 
     /// `done` of `all` units (0: unknown) of `what`.
     pub fn tell(&self, what: &str, done: u64, all: u64) {
-        self.bar.set_message(what.to_owned());
-        self.bar.set_length(all.max(done));
-        self.bar.set_position(done);
+        self.line.tell(what, done, all);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.elapsed() >= TELL_EVERY {
             *told = Instant::now();
             tracing::info!(done, all, "{what}");
-            service_manager::starting(&format!("{what}: {done} of {all}"));
+            service_manager::starting(&sentence(what, done, all));
         }
     }
 }
@@ -95,6 +96,18 @@ impl Default for StartProgress {
 
 impl Drop for StartProgress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn an_unknown_total_is_not_shown() {
+        assert_eq!(sentence("rows", 3, 0), "rows: 3");
+        assert_eq!(sentence("rows", 3, 9), "rows: 3 of 9");
+        assert_eq!(sentence("rows", 10, 9), "rows: 10 of 10", "an estimate that was too low");
     }
 }

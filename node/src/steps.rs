@@ -15,7 +15,7 @@ use crate::admin::socket::AdminSocket;
 use crate::config::value::Listen;
 use crate::config::{ConfigError, Loaded, NodeConfig, settings};
 use crate::credentials::RootCredentials;
-use crate::doors::{self, S3Door};
+use crate::doors::{self, RootOwner, S3Door};
 use crate::failure::{ExitCode, Failure};
 use crate::gauges;
 use crate::mounts::Mounts;
@@ -43,7 +43,8 @@ pub async fn serve_admin(
     let watch = Arc::new(gauges::Watched { opened: Arc::clone(opened), health: health.clone() });
     let served = admin::http::serve(address, health.clone(), watch, telemetry.metrics.clone()).await;
     let (local, task) = served.map_err(|e| {
-        Failure::message(ExitCode::Failed, format!("cannot listen on {address} for health and metrics: {e}"))
+        let message = format!("cannot listen on {address} for health and metrics (setting `admin`): {e}");
+        Failure::message(ExitCode::Failed, message)
     })?;
     Ok((Some(local), Some(AbortOnDrop(task))))
 }
@@ -61,11 +62,11 @@ impl Drop for AbortOnDrop {
 /// Opens the store, telling the terminal and the service manager how far it is.
 pub async fn open_store(config: &NodeConfig) -> Result<Namespace, Failure> {
     let config = config.clone();
-    blocking(move || {
+    let opened = tokio::task::spawn_blocking(move || {
         let progress = StartProgress::new();
         doors::open_namespace(&config, &|what, done, all| progress.tell(what, done, all))
-    })
-    .await
+    });
+    opened.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::of_setting)
 }
 
 /// The S3 endpoint while it runs; without one, all waits are for ever and all else does nothing.
@@ -98,9 +99,9 @@ impl RunningS3 {
         task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::from)
     }
 
-    /// Reads the certificate again.
-    pub fn reload(&self) -> pinfold_store::Result<()> {
-        self.door.as_ref().map_or(Ok(()), |(door, _)| door.reload())
+    /// Reads the certificate again; `None` without one.
+    pub fn reload(&self) -> Option<pinfold_store::Result<()>> {
+        self.door.as_ref().filter(|(door, _)| door.has_tls()).map(|(door, _)| door.reload())
     }
 }
 
@@ -112,7 +113,9 @@ pub async fn serve_s3(
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
     let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
-    let door = Arc::new(S3Door::bind(address, config, namespace.clone(), root).await?);
+    let door = S3Door::bind(address, config, namespace.clone(), root).await;
+    let door = door.map_err(|e| Failure::message(ExitCode::Failed, format!("cannot serve S3 (setting `s3`): {e}")))?;
+    let door = Arc::new(door);
     let task = tokio::spawn({
         let (door, stop) = (Arc::clone(&door), stop.child_token());
         async move { door.serve(stop).await }
@@ -174,8 +177,9 @@ pub fn reload(
     s3: &RunningS3,
 ) {
     match s3.reload() {
-        Ok(()) => tracing::info!("TLS certificate read again"),
-        Err(error) => tracing::error!(%error, "the TLS certificate could not be read again; the old one stays"),
+        None => {}
+        Some(Ok(())) => tracing::info!("TLS certificate read again"),
+        Some(Err(error)) => tracing::error!(%error, "the TLS certificate could not be read again; the old one stays"),
     }
     let new = match reread() {
         Ok(new) => new,
@@ -208,6 +212,7 @@ pub fn api(
     Api {
         namespace: namespace.clone(),
         root: root.access.as_str().into(),
+        owner: RootOwner::of_process(),
         mounts: Arc::clone(mounts),
         health: health.clone(),
         about: Arc::new(about),

@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
@@ -67,13 +67,34 @@ pub fn parse_filter(text: &str) -> Result<EnvFilter, String> {
         return Err("an empty value".to_owned());
     }
     // A lone word is a level: as a filter, a misspelt level would be the name of a module and silence everything.
-    if text.bytes().all(|b| b.is_ascii_alphabetic()) && text.parse::<tracing::level_filters::LevelFilter>().is_err() {
+    if text.bytes().all(|b| b.is_ascii_alphabetic()) && text.parse::<LevelFilter>().is_err() {
         return Err(format!("`{text}` is none of error, warn, info, debug, trace, off"));
     }
-    // The S3 library logs every refusal to a client (NoSuchKey …) as an error; the S3 door logs what matters itself.
-    let quiet = if text.contains("s3s::") { text.to_owned() } else { format!("{text},s3s::ops=off") };
-    EnvFilter::try_new(quiet).map_err(|e| format!("`{text}` is not a level or filter: {e}"))
+    // Other programs' libraries are never louder than the level for all.
+    let general = text.split(',').filter_map(|part| part.trim().parse::<LevelFilter>().ok()).next_back();
+    let general = general.unwrap_or(LevelFilter::ERROR);
+    // A filter that names a library decides for itself.
+    let quiet = LIBRARIES.iter().filter(|(library, _)| !text.contains(library));
+    let quiet =
+        quiet.flat_map(|(_, targets)| *targets).map(|(target, most)| format!(",{target}={}", general.min(*most)));
+    let whole: String = std::iter::once(text.to_owned()).chain(quiet).collect();
+    EnvFilter::try_new(whole).map_err(|e| format!("`{text}` is not a level or filter: {e}"))
 }
+
+/// Targets of a library's log, and the most that an operator wants of each.
+type Quiet = (&'static str, &'static [(&'static str, LevelFilter)]);
+
+/// Libraries whose own log is not for operators.
+const LIBRARIES: [Quiet; 4] = [
+    // It logs every refusal to a client (NoSuchKey …) as an error; the S3 door logs what matters itself.
+    ("s3s", &[("s3s::ops", LevelFilter::OFF), ("s3s::service", LevelFilter::OFF)]),
+    // It warns of every call that the mount answers with "not implemented", such as any program's question whether a
+    // file is a terminal.
+    ("fuser", &[("fuser", LevelFilter::ERROR)]),
+    // Its debug log tells of every page.
+    ("sled", &[("sled", LevelFilter::WARN)]),
+    ("hyper", &[("hyper", LevelFilter::WARN), ("hyper_util", LevelFilter::WARN), ("h2", LevelFilter::WARN)]),
+];
 
 #[cfg(test)]
 mod tests {
@@ -84,6 +105,14 @@ mod tests {
         for good in ["info", "off", "info,s3s::ops=debug", "info,pinfold_s3=debug", "warn,pinfold_store::meta=trace"] {
             assert!(parse_filter(good).is_ok(), "{good}");
         }
+        // What a library says is quiet unless the filter names it.
+        assert!(parse_filter("debug").unwrap().to_string().contains("sled=warn"));
+        assert!(parse_filter("error").unwrap().to_string().contains("sled=error"), "never louder than asked");
+        let asked = parse_filter("debug,sled=trace").unwrap().to_string();
+        assert!(
+            asked.contains("sled=trace") && !asked.contains("sled=warn") && asked.contains("fuser=error"),
+            "{asked}"
+        );
         for bad in ["", " ", "inof", "verbose", "info,a=b=c"] {
             assert!(parse_filter(bad).is_err(), "{bad}");
         }

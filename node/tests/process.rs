@@ -31,18 +31,12 @@ struct Daemon {
 
 impl Daemon {
     fn start(data: &Path) -> Self {
+        Self::start_with(data, "memory")
+    }
+
+    fn start_with(data: &Path, engine: &str) -> Self {
         let mut command = pinfold(data);
-        command.args([
-            "serve",
-            "--s3",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--engine",
-            "memory",
-            "--reserve",
-            "0",
-        ]);
+        command.args(["serve", "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--engine", engine, "--reserve", "0"]);
         let log = std::fs::File::create(data.with_extension("log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut daemon = Self { child, data: data.to_owned() };
@@ -158,7 +152,8 @@ fn life_of_a_daemon() {
     daemon.ok(&["meta", "checkpoint"]);
 
     let log = daemon.stop();
-    assert!(log.contains("stopped"), "{log}");
+    assert!(log.contains("stopped") && log.contains("log level applied"), "{log}");
+    assert!(!log.contains("TLS"), "there is no certificate to read again: {log}");
     assert!(!data.join("admin.sock").exists());
 
     // The next start finds the same keys and the same bucket.
@@ -171,6 +166,62 @@ fn life_of_a_daemon() {
     let fsck = pinfold(&data).args(["fsck", "--verify"]).output().unwrap();
     assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stderr));
     assert!(String::from_utf8_lossy(&fsck.stdout).contains("the metadata is in order"));
+
+    // The same for programs.
+    let fsck = pinfold(&data).args(["fsck", "--verify", "--json"]).output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&fsck.stdout).unwrap();
+    assert!(fsck.status.success() && found["log"]["head"].as_u64() > Some(0), "{found}");
+    assert_eq!((&found["problems"], &found["contents"]["damaged_objects"]), (&serde_json::json!([]), &0.into()));
+
+    // A replica of another engine is a matter of configuration: no restart makes it better.
+    let run = |args: &[&str], engine: &str| pinfold(&data).args(args).env("PINFOLD_ENGINE", engine).output().unwrap();
+    assert!(run(&["meta", "rebuild"], "fjall").status.success());
+    let refused = run(&["serve", "--s3", "off", "--admin", "off"], "sled");
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(78) && text.contains("pinfold meta convert"), "{text}");
+    assert!(run(&["meta", "convert", "--to", "sled"], "fjall").status.success());
+    let fsck = run(&["fsck", "--verify"], "sled");
+    assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stderr));
+}
+
+/// A log that is damaged in its middle is refused by a start; the repair that loses nothing is the one that is offered.
+#[test]
+fn a_damaged_log_is_refused_and_repaired() {
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    let run = |args: &[&str]| {
+        let mut command = pinfold(&data);
+        command.env("PINFOLD_RESERVE", "0").env("PINFOLD_ENGINE", "sled").args(args).output().unwrap()
+    };
+    let daemon = Daemon::start_with(&data, "sled");
+    for n in 0..8 {
+        daemon.ok(&["bucket", "create", &format!("bucket-{n}")]);
+    }
+    daemon.stop();
+
+    let segment = data.join("log").join(format!("{:020}.seg", 1));
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let groups: Vec<usize> = bytes.windows(4).enumerate().filter(|(_, w)| w == b"PGRP").map(|(at, _)| at).collect();
+    let middle = groups[groups.len() / 2];
+    bytes[middle + 45] ^= 0xff;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let refused = run(&["serve", "--s3", "off", "--admin", "off"]);
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && text.contains("position") && text.contains("pinfold fsck"), "{text}");
+    let found = run(&["fsck", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(found.status.code(), Some(1));
+    assert!(report["problems"][0]["position"].as_u64().is_some(), "{report}");
+    assert!(report["remedy"].as_str().unwrap().starts_with("pinfold fsck --repair: "), "{report}");
+    let mended = run(&["fsck", "--repair", "--verify"]);
+    assert!(mended.status.success(), "{}", String::from_utf8_lossy(&mended.stderr));
+    assert!(data.join("log.damaged-1").is_dir());
+
+    let daemon = Daemon::start_with(&data, "sled");
+    let buckets: Vec<wire::Bucket> = serde_json::from_str(&daemon.ok(&["bucket", "list", "--json"])).unwrap();
+    assert_eq!(buckets.len(), 8);
+    daemon.stop();
 }
 
 #[test]
@@ -185,14 +236,22 @@ fn refusals_have_their_exit_codes() {
     assert_eq!(code, 78);
     assert!(text.contains("PINFOLD_S3_REGOIN") && text.contains("did you mean `PINFOLD_S3_REGION`"), "{text}");
     assert!(!data.exists(), "nothing was made");
+    // A certificate that cannot be used is refused before anything is made.
+    let tls = [("PINFOLD_S3_TLS_CERT", "/nonexistent.crt"), ("PINFOLD_S3_TLS_KEY", "/nonexistent.key")];
+    for command in ["check-config", "serve"] {
+        let (code, text) = run(&[command], &tls);
+        assert!(code == 78 && text.contains("/nonexistent.crt") && !data.exists(), "{text}");
+    }
     let (code, text) = run(&["check-config"], &[("PINFOLD_CACHE", "much")]);
     assert!(code == 78 && text.contains("PINFOLD_CACHE"), "{text}");
     let (code, _) = run(&["check-config"], &[]);
     assert_eq!(code, 0);
     let (code, text) = run(&["serve"], &[("PINFOLD_ROOT_ACCESS_KEY", "admin")]);
     assert!(code == 78 && text.contains("PINFOLD_ROOT_SECRET_KEY is not"), "{text}");
-    let (code, _) = run(&["status"], &[]);
-    assert_eq!(code, 69);
+    let (code, text) = run(&["check-config"], &[("PINFOLD_ROOT_ACCESS_KEY", "admin")]);
+    assert!(code == 78 && text.contains("PINFOLD_ROOT_SECRET_KEY is not"), "{text}");
+    let (code, text) = run(&["status"], &[]);
+    assert!(code == 69 && text.contains("--data"), "{text}");
     let (code, _) = run(&["fsck"], &[("PINFOLD_DATA", "/nonexistent/data")]);
     assert_eq!(code, 1);
     let (code, _) = run(&["serve", "--no-such-flag"], &[]);

@@ -15,6 +15,8 @@ use crate::scope::{BodyFailure, Scope};
 fn code(kind: ErrorKind) -> S3ErrorCode {
     match kind {
         ErrorKind::NotFound => S3ErrorCode::NoSuchKey,
+        // No operation here opens by inode; if one did, the same request would find the name's new object.
+        ErrorKind::Stale => S3ErrorCode::ServiceUnavailable,
         ErrorKind::NoSuchBucket => S3ErrorCode::NoSuchBucket,
         ErrorKind::NoSuchUpload => S3ErrorCode::NoSuchUpload,
         ErrorKind::AlreadyExists => S3ErrorCode::BucketAlreadyExists,
@@ -256,8 +258,9 @@ mod tests {
     use super::*;
 
     /// Every kind the store has today, so that a new one is looked at here.
-    const KINDS: [(ErrorKind, &str, u16); 30] = [
+    const KINDS: [(ErrorKind, &str, u16); 31] = [
         (ErrorKind::NotFound, "NoSuchKey", 404),
+        (ErrorKind::Stale, "ServiceUnavailable", 503),
         (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),
         (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
         (ErrorKind::AlreadyExists, "BucketAlreadyExists", 409),

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// The named thing (key, inode, upload, block …) does not exist.
     NotFound,
+    /// The inode was found by name, but lost its last name and its bytes before it was opened: look the name up again.
+    Stale,
     /// The bucket does not exist.
     NoSuchBucket,
     /// The multipart upload does not exist.

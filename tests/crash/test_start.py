@@ -102,7 +102,6 @@ def test_deleting_the_replica_loses_nothing(node):
     check()
 
 
-@pytest.mark.xfail(strict=False, reason="failed when last measured; a fix is in, not yet verified over many runs")
 @pytest.mark.root
 def test_a_damaged_replica_is_set_aside_and_rebuilt(node):
     check = fill(node)
@@ -155,7 +154,6 @@ def test_ruling3_damage_in_the_middle_of_the_log_is_refused(node):
     assert segments[0].stat().st_size == size, "a refused log is left as it is"
 
 
-@pytest.mark.xfail(strict=False, reason="failed when last measured; a fix is in, not yet verified over many runs")
 @pytest.mark.root
 def test_ruling3_a_torn_tail_is_cut(node):
     check = fill(node)

@@ -20,8 +20,8 @@ use super::wire;
 use crate::build_info;
 use crate::config::value::MountSpec;
 use crate::credentials;
-use crate::doors;
-use crate::mounts::Mounts;
+use crate::doors::{self, RootOwner};
+use crate::mounts::{Mounted, Mounts};
 use crate::signals::Signal;
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -44,6 +44,8 @@ pub struct Api {
     pub namespace: Namespace,
     /// Access key of the root account: the principal of commands.
     pub root: Arc<str>,
+    /// Whose on the mount is what commands make.
+    pub owner: RootOwner,
     /// The mounts.
     pub mounts: Arc<Mounts>,
     /// The node's health.
@@ -77,17 +79,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 impl Api {
-    /// The caller of a command, acting for `principal`.
-    fn caller(&self, principal: Option<&str>) -> Caller {
-        Caller {
-            principal: principal.unwrap_or(&self.root).to_owned(),
-            door: Door::Admin,
-            request: Id::random(),
-            uid: 0,
-            gid: 0,
-            admin: true,
-            mount: 0,
-        }
+    /// The caller of a command: the root account.
+    fn caller(&self) -> Caller {
+        let RootOwner { uid, gid } = self.owner;
+        let principal = self.root.to_string();
+        Caller { principal, door: Door::Admin, request: Id::random(), uid, gid, admin: true, mount: 0 }
     }
 
     /// The account, which must be there and not be root's (root's keys are configuration).
@@ -141,16 +137,18 @@ async fn bucket(State(api): State<Api>, Path(name): Path<String>) -> Answer<wire
 
 async fn create_bucket(State(api): State<Api>, Json(request): Json<wire::CreateBucket>) -> Answer<wire::Bucket> {
     let name = BucketName::new(request.name)?;
-    if let Some(owner) = request.owner.as_ref().filter(|owner| ***owner != *api.root) {
-        api.account(owner.clone()).await?;
+    let mut caller = api.caller();
+    if let Some(owner) = request.owner.filter(|owner| **owner != *api.root) {
+        // The directory on the mount belongs to whom the bucket belongs to.
+        let owner = api.account(owner).await?;
+        caller = Caller { principal: owner.access, uid: owner.uid, gid: owner.gid, ..caller };
     }
-    let caller = api.caller(request.owner.as_deref());
     let bucket = api.namespace.create_bucket(&caller, &name, None).await?;
     Ok(Json(bucket_view(&bucket)))
 }
 
 async fn delete_bucket(State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
-    api.namespace.delete_bucket(&api.caller(None), &name).await?;
+    api.namespace.delete_bucket(&api.caller(), &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -173,13 +171,13 @@ async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUse
     let account =
         Account { access: user.access, secret: secret.expose().to_owned(), role, uid: user.uid, gid: user.gid };
     let view = user_view(&account);
-    api.namespace.set_account(&api.caller(None), account, false).await?;
+    api.namespace.set_account(&api.caller(), account, false).await?;
     Ok(Json(view))
 }
 
 async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
     let account = api.account(access).await?;
-    api.namespace.delete_account(&api.caller(None), &account.access).await?;
+    api.namespace.delete_account(&api.caller(), &account.access).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,12 +190,12 @@ async fn change_secret(
     let secret = request.secret.expose();
     credentials::check(&account.access, secret).map_err(|e| ApiError::bad_request(e.to_string()))?;
     account.secret = secret.to_owned();
-    api.namespace.set_account(&api.caller(None), account, true).await?;
+    api.namespace.set_account(&api.caller(), account, true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn object(State(api): State<Api>, Query(name): Query<wire::ObjectName>) -> Answer<wire::Object> {
-    let info = api.namespace.head(&api.caller(None), &name.bucket, name.key.as_bytes()).await?;
+    let info = api.namespace.head(&api.caller(), &name.bucket, name.key.as_bytes()).await?;
     Ok(Json(object_view(name, info)))
 }
 
@@ -213,9 +211,10 @@ async fn mount(State(api): State<Api>, Json(request): Json<wire::Mount>) -> Answ
         read_only: request.read_only,
     };
     let spec = crate::config::check_mount(spec, &api.about.data).map_err(ApiError::bad_request)?;
-    let view = mount_view(&spec);
-    blocking(move || api.mounts.add(spec)).await??;
-    Ok(Json(view))
+    let what = spec.to_string();
+    let mounted = blocking(move || api.mounts.add(spec)).await?;
+    let mounted = mounted.map_err(|e| ApiError::from(e).about(&format!("cannot mount {what}")))?;
+    Ok(Json(mount_view(&mounted)))
 }
 
 async fn unmount(State(api): State<Api>, Json(request): Json<wire::Unmount>) -> Result<StatusCode, ApiError> {
@@ -234,12 +233,14 @@ fn rfc3339(time: Timestamp) -> String {
     moment.ok().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", time.secs))
 }
 
-fn mount_view(spec: &MountSpec) -> wire::Mount {
+fn mount_view(mounted: &Mounted) -> wire::Mount {
+    let spec = &mounted.spec;
     wire::Mount {
         dir: spec.dir.display().to_string(),
         bucket: spec.bucket.clone(),
         prefix: spec.prefix.clone(),
         read_only: spec.read_only,
+        passthrough: mounted.passthrough,
     }
 }
 

@@ -50,7 +50,7 @@ impl AdminClient {
             let socket = self.data.join(socket::SOCKET);
             let hint = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => "only the daemon's user and root may",
-                _ => "is `pinfold serve` running with this data directory?",
+                _ => "is `pinfold serve` running with this data directory? (another one: --data DIR or PINFOLD_DATA)",
             };
             Failure::message(
                 ExitCode::NoDaemon,

@@ -52,6 +52,13 @@ impl From<Error> for ApiError {
     }
 }
 
+impl ApiError {
+    /// Says first what was tried.
+    pub fn about(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {

@@ -44,6 +44,9 @@ pub struct Mount {
     pub prefix: String,
     /// It refuses writes.
     pub read_only: bool,
+    /// The kernel reads and writes whole local files by itself. In a request it means nothing.
+    #[serde(default)]
+    pub passthrough: bool,
 }
 
 /// `POST /v1/mounts/remove`.

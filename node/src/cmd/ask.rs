@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::Read;
 
 use hyper::Method;
+use indicatif::BinaryBytes;
 
 use crate::admin::client::{AdminClient, escape};
 use crate::admin::wire;
@@ -28,14 +29,23 @@ pub fn mount(args: MountArgs) -> Result<(), Failure> {
     ask(&args.client, async |daemon, out| {
         let Some(dir) = args.dir.as_deref().filter(|_| !args.list) else {
             let mounts: Vec<wire::Mount> = daemon.get("/v1/mounts").await?;
-            return out.table(&mounts, ["DIRECTORY", "SHOWS", "ACCESS"], |m| [m.dir.clone(), shows(m), access(m)]);
+            return out.table(&mounts, ["DIRECTORY", "SHOWS", "ACCESS", "BYTES BY"], |m| {
+                [m.dir.clone(), shows(m), access(m), by(m)]
+            });
         };
         // The daemon's working directory is another one.
         let dir = std::path::absolute(dir)?.display().to_string();
         let prefix = args.prefix.clone().unwrap_or_default();
-        let request = wire::Mount { dir, bucket: args.bucket.clone(), prefix, read_only: args.read_only };
+        let request =
+            wire::Mount { dir, bucket: args.bucket.clone(), prefix, read_only: args.read_only, passthrough: false };
         let made: wire::Mount = daemon.post("/v1/mounts", &request).await?;
-        out.fields(&made, [("mounted", made.dir.clone()), ("shows", shows(&made)), ("access", access(&made))])
+        let lines = [
+            ("mounted", made.dir.clone()),
+            ("shows", shows(&made)),
+            ("access", access(&made)),
+            ("bytes by", by(&made)),
+        ];
+        out.fields(&made, lines)
     })
 }
 
@@ -49,6 +59,11 @@ fn shows(mount: &wire::Mount) -> String {
 
 fn access(mount: &wire::Mount) -> String {
     if mount.read_only { "read-only" } else { "read-write" }.to_owned()
+}
+
+/// Who moves the bytes of whole local files.
+fn by(mount: &wire::Mount) -> String {
+    if mount.passthrough { "kernel (passthrough)" } else { "daemon" }.to_owned()
 }
 
 /// `pinfold umount`.
@@ -148,7 +163,10 @@ fn secret(from_stdin: bool) -> Result<credentials::Secret, Failure> {
 pub fn stat(args: &StatArgs) -> Result<(), Failure> {
     let Some((bucket, key)) = args.object.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
     else {
-        return Err(Failure::message(ExitCode::Failed, format!("`{}` is not BUCKET/KEY", args.object)));
+        return Err(Failure::message(
+            ExitCode::Failed,
+            format!("`{}` is not BUCKET/KEY; of a bucket: pinfold bucket stat BUCKET", args.object),
+        ));
     };
     let pairs = |pairs: &[(String, String)]| {
         pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
@@ -196,7 +214,10 @@ pub fn status(client: &Client) -> Result<(), Failure> {
                 ("mounts", mounts.collect::<Vec<_>>().join(", ")),
                 ("engine", s.engine.clone()),
                 ("buckets", s.buckets.to_string()),
-                ("disk", format!("{} of {} bytes may still be written", s.disk_available, s.disk_total)),
+                (
+                    "disk",
+                    format!("{} of {} may still be written", BinaryBytes(s.disk_available), BinaryBytes(s.disk_total)),
+                ),
             ],
         )
     })

@@ -7,12 +7,20 @@ use clap::CommandFactory;
 use crate::cli::{Cli, ConfigAction, DumpFormat};
 use crate::config::dump;
 use crate::config::flags::SettingFlags;
+use crate::credentials::CredentialsError;
 use crate::failure::{ExitCode, Failure};
-use crate::output;
+use crate::{credentials, doors, output};
 
-/// `pinfold check-config`.
+/// `pinfold check-config`: the settings, the certificate they name, and the root keys, as far as this user may look.
 pub fn check_config(flags: &SettingFlags) -> Result<(), Failure> {
     let loaded = flags.load()?;
+    doors::check_tls(&loaded.config).map_err(Failure::of_setting)?;
+    match credentials::look(|name| std::env::var_os(name), &loaded.config.root_credentials_file) {
+        Err(CredentialsError::Io { path, source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            output::print(&format!("not checked: {} (only the daemon's user and root may read it)\n", path.display()))?;
+        }
+        found => drop(found?),
+    }
     let file = loaded.file.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
     output::print(&format!("the configuration is valid ({file})\n"))
 }

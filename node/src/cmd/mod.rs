@@ -5,6 +5,7 @@ mod ask;
 mod cid;
 mod documents;
 mod offline;
+mod report;
 mod serve;
 mod verify;
 

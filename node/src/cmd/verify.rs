@@ -5,54 +5,57 @@ use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{ListItem, ListRequest, ObjectInfo};
 use pinfold_store::types::Caller;
 
+use super::report::Contents;
 use crate::config::NodeConfig;
-use crate::failure::{ExitCode, Failure};
+use crate::doors;
+use crate::failure::Failure;
+use crate::output::Output;
 use crate::progress::WorkProgress;
-use crate::{doors, output};
 
 /// Keys a page.
 const PAGE: usize = 1000;
 /// Bytes a read.
 const READ: usize = 1 << 20;
+/// Damages that the report for programs keeps.
+const KEPT: usize = 1000;
 
-#[derive(Default)]
-struct Tally {
-    objects: u64,
-    bytes: u64,
-    bad: u64,
-}
-
-/// Opens the store as a start would and reads everything.
-pub fn contents(config: &NodeConfig) -> Result<(), Failure> {
+/// Opens the store as a start would and reads everything. Damages are said as they are found.
+pub fn contents(config: &NodeConfig, out: Output) -> Result<Contents, Failure> {
     let bar = WorkProgress::new();
     let namespace = doors::open_namespace(config, &bar.teller())?;
     let scrub = namespace.chunks().verify_all(&|step| bar.tell(step.what, step.done, step.total))?;
     bar.clear();
+    let mut found = Contents {
+        blocks: scrub.blocks,
+        block_bytes: scrub.bytes,
+        damaged_blocks: scrub.damaged,
+        ..Contents::default()
+    };
     for damage in &scrub.damage {
         let (path, at) = (damage.path.display(), damage.offset);
-        output::print(&format!("PROBLEM: block {} ({path}, byte {at}): {}\n", damage.cid, damage.error))?;
+        tell(&mut found, out, format!("block {} ({path}, byte {at}): {}", damage.cid, damage.error))?;
     }
-    output::print(&format!("blocks: {} read, {} bytes, {} damaged\n", scrub.blocks, scrub.bytes, scrub.damaged))?;
+    out.say(&format!("blocks: {} read, {} bytes, {} damaged", scrub.blocks, scrub.bytes, scrub.damaged))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let tally = runtime.block_on(read_all(&namespace, &bar));
+    let read = runtime.block_on(read_all(&namespace, &bar, out, &mut found));
     bar.clear();
     doors::close_namespace(&namespace)?;
-    let tally = tally?;
-    output::print(&format!(
-        "contents: {} objects, {} bytes read, {} damaged\n",
-        tally.objects, tally.bytes, tally.bad
-    ))?;
-    match (tally.bad, scrub.damaged) {
-        (0, 0) => Ok(()),
-        (bad, blocks) => {
-            Err(Failure::message(ExitCode::Failed, format!("{bad} objects and {blocks} blocks are damaged")))
-        }
-    }
+    read?;
+    let (objects, bytes, bad) = (found.objects, found.object_bytes, found.damaged_objects);
+    out.say(&format!("contents: {objects} objects, {bytes} bytes read, {bad} damaged"))?;
+    Ok(found)
 }
 
-async fn read_all(namespace: &Namespace, bar: &WorkProgress) -> Result<Tally, Failure> {
+fn tell(found: &mut Contents, out: Output, damage: String) -> Result<(), Failure> {
+    out.say(&format!("PROBLEM: {damage}"))?;
+    if found.damages.len() < KEPT {
+        found.damages.push(damage);
+    }
+    Ok(())
+}
+
+async fn read_all(namespace: &Namespace, bar: &WorkProgress, out: Output, found: &mut Contents) -> Result<(), Failure> {
     let caller = Caller::worker("fsck");
-    let mut tally = Tally::default();
     for bucket in namespace.buckets()? {
         let mut after = Vec::new();
         loop {
@@ -61,23 +64,23 @@ async fn read_all(namespace: &Namespace, bar: &WorkProgress) -> Result<Tally, Fa
             for item in &page.items {
                 let ListItem::Object(info) = item else { continue };
                 after.clone_from(&info.key);
-                tally.objects += 1;
+                found.objects += 1;
                 match read(namespace, &caller, &bucket.name, info).await {
-                    Ok(bytes) => tally.bytes += bytes,
+                    Ok(bytes) => found.object_bytes += bytes,
                     Err(error) => {
-                        tally.bad += 1;
+                        found.damaged_objects += 1;
                         let key = String::from_utf8_lossy(&info.key);
-                        output::print(&format!("PROBLEM: {}/{key}: {error}\n", bucket.name))?;
+                        tell(found, out, format!("{}/{key}: {error}", bucket.name))?;
                     }
                 }
-                bar.tell("contents (objects)", tally.objects, 0);
+                bar.tell("contents (objects)", found.objects, 0);
             }
             if !page.truncated {
                 break;
             }
         }
     }
-    Ok(tally)
+    Ok(())
 }
 
 async fn read(namespace: &Namespace, caller: &Caller, bucket: &str, info: &ObjectInfo) -> pinfold_store::Result<u64> {

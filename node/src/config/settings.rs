@@ -271,8 +271,9 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["sled", "fjall", "memory"]),
         default: Some("sled"),
         help: "Engine of the metadata replica.",
-        details: "An existing data directory is converted with `pinfold meta convert`, or simply rebuilt from the log when this \
-                  changes. `memory` rebuilds at every start.",
+        details: "A data directory whose replica another disk engine made is refused until `pinfold meta convert` has carried \
+                  it over. `memory` keeps nothing on disk: it makes the replica from the log at every start, and puts away \
+                  what a disk engine had made.",
         reload: false,
     },
     Setting {

@@ -64,7 +64,9 @@ impl Engine {
 impl Roots for Engine {
     fn is_held(&self, digest: &[u8; 32]) -> Result<bool> {
         let prefix = schema::held(digest, b"");
-        let held = !self.meta.range(&prefix, &schema::prefix_end(&prefix), 1)?.is_empty();
+        // Rows first: an inode keeps its content from before the commit that takes its last name away.
+        let held =
+            !self.meta.range(&prefix, &schema::prefix_end(&prefix), 1)?.is_empty() || self.inodes.is_kept(digest);
         if !held {
             // The record that took the last holder away may be lost in a crash; then its bytes are needed again.
             self.meta.durable_blocking(self.meta.head())?;

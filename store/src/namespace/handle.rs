@@ -15,6 +15,7 @@ use super::inode::{Inode, Place};
 use super::live::{Data, OpenState};
 use super::local;
 use super::mount_types::{FileKind, OpenMode};
+use super::orphan::{is_orphan, stale};
 use crate::chunk::LiveFile;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::Op;
@@ -92,6 +93,7 @@ impl Engine {
             };
             match self.chunks.reader(&content.root, content.size) {
                 Ok(reader) => return Ok(Data::Sealed(Arc::new(reader))),
+                Err(error) if error.kind() == ErrorKind::NotFound && is_orphan(inode) => return Err(stale(inode)),
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < OPEN_RETRIES => tries += 1,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     return Err(Error::corrupt("the file's content is not in the store").with("cid", content.root));
@@ -132,7 +134,10 @@ impl Engine {
         } else if truncate || size == 0 {
             self.chunks.create_live(inode.ino)?
         } else {
-            self.chunks.clone_to_live(inode.ino, &root, size)?
+            self.chunks.clone_to_live(inode.ino, &root, size).map_err(|error| match error.kind() {
+                ErrorKind::NotFound if is_orphan(inode) => stale(inode),
+                _ => error,
+            })?
         };
         if truncate {
             live.file().set_len(0).at("a live file cannot be cut")?;
@@ -187,7 +192,7 @@ impl Engine {
     pub(super) fn clear_live(&self, inode: &Inode, next: Data) {
         *inode.data.write() = next;
         if self.lives.remove(inode.ino) {
-            self.inodes.dereference(inode.ino, 1);
+            self.dereference(inode.ino, 1);
         }
     }
 
@@ -234,13 +239,8 @@ impl Engine {
         }
         let data = inode.data.read().clone();
         let result = match data {
-            Data::Live(live) if matches!(&*inode.place.read(), Place::Orphan { .. }) => {
-                drop(live);
-                if last {
-                    self.discard_later(inode);
-                }
-                Ok(())
-            }
+            // It goes with the inode's last reference.
+            Data::Live(_) if is_orphan(inode) => Ok(()),
             Data::Live(live) if open.writers == 0 => {
                 let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
                 drop(live);
@@ -262,48 +262,8 @@ impl Engine {
             _ => Ok(()),
         };
         drop(open);
-        self.inodes.dereference(inode.ino, 1);
+        self.dereference(inode.ino, 1);
         result
-    }
-
-    /// Lets go of a live file once everything up to now is durable: until then a crash brings back a name, or a row
-    /// without its new content, that needs it.
-    pub(super) fn discard_later(&self, inode: &Inode) {
-        self.lives.discards.lock().insert(inode.ino, self.meta.head());
-        self.clear_live(inode, Data::None);
-    }
-
-    /// Discards the live files whose records are durable; with `all`, makes them durable first.
-    pub(super) fn discard_durable(&self, all: bool) -> Result<()> {
-        if all {
-            self.meta.durable_blocking(self.meta.head())?;
-        }
-        let durable = self.meta.durable_position();
-        let due: Vec<Ino> =
-            self.lives.discards.lock().iter().filter(|(_, seq)| **seq <= durable).map(|(ino, _)| *ino).collect();
-        for ino in due {
-            let mut discards = self.lives.discards.lock();
-            // A writer may have taken it up meanwhile.
-            if discards.get(&ino).is_some_and(|seq| *seq <= durable) {
-                self.chunks.discard_live(ino)?;
-                discards.remove(&ino);
-            }
-        }
-        Ok(())
-    }
-
-    /// After an unlink: a live file that nobody holds open goes at once.
-    pub(super) fn drop_unheld_live(&self, ino: Ino) -> Result<()> {
-        let Some(inode) = self.lives.get(ino) else { return Ok(()) };
-        let open = inode.open.lock();
-        if open.handles > 0 || !matches!(&*inode.place.read(), Place::Orphan { .. }) {
-            return Ok(());
-        }
-        let live = matches!(&*inode.data.read(), Data::Live(_));
-        if live {
-            self.discard_later(&inode);
-        }
-        Ok(())
     }
 }
 
@@ -340,6 +300,10 @@ impl Namespace {
         let kind = self.0.stat(&inode)?.kind;
         if kind != FileKind::File {
             return Err(not_a_file(kind));
+        }
+        if mode.write && !mode.truncate {
+            // What a kernel writes by itself cannot be refused later (ruling 18).
+            self.0.chunks.check_room(0)?;
         }
         let mut open = inode.open.lock();
         if mode.write || mode.truncate {

@@ -117,12 +117,16 @@ pub(super) struct Inode {
     pub(super) open: Mutex<OpenState>,
     /// Signalled when a writer was released.
     pub(super) released: Condvar,
+    /// Content that is kept for this inode alone, which has no name any more.
+    kept: Mutex<Option<[u8; 32]>>,
 }
 
 /// All known inodes.
 #[derive(Default)]
 pub(super) struct InodeTable {
     map: DashMap<Ino, Arc<Inode>>,
+    /// How many inodes without a name keep a content: a kernel that knows such an inode may still open it.
+    kept: DashMap<[u8; 32], usize>,
 }
 
 impl InodeTable {
@@ -146,6 +150,7 @@ impl InodeTable {
                     data: RwLock::new(Data::None),
                     open: Mutex::new(OpenState::default()),
                     released: Condvar::new(),
+                    kept: Mutex::new(None),
                 });
                 unknown.insert(Arc::clone(&inode));
                 inode
@@ -153,16 +158,57 @@ impl InodeTable {
         }
     }
 
-    /// Drops `count` references; the last one forgets the inode.
-    pub(super) fn dereference(&self, ino: Ino, count: u64) {
-        if let Entry::Occupied(known) = self.map.entry(ino) {
-            let before = known.get().references.load(Ordering::Relaxed);
-            let after = before.saturating_sub(count);
-            known.get().references.store(after, Ordering::Relaxed);
-            if after == 0 {
-                known.remove();
+    /// Drops `count` references; the last one forgets the inode. How many are left, and the content that nothing
+    /// without a name keeps any more.
+    pub(super) fn dereference(&self, ino: Ino, count: u64) -> (u64, Option<[u8; 32]>) {
+        let Entry::Occupied(known) = self.map.entry(ino) else { return (0, None) };
+        let left = known.get().references.load(Ordering::Relaxed).saturating_sub(count);
+        known.get().references.store(left, Ordering::Relaxed);
+        if left > 0 {
+            return (left, None);
+        }
+        let inode = known.remove();
+        (0, self.unkeep(&inode))
+    }
+
+    /// How many references an inode has.
+    pub(super) fn references(&self, ino: Ino) -> u64 {
+        self.map.get(&ino).map_or(0, |inode| inode.references.load(Ordering::Relaxed))
+    }
+
+    /// Keeps the content of an inode that is about to lose its last name, for as long as the inode is known.
+    pub(super) fn keep(&self, ino: Ino, digest: [u8; 32]) {
+        // The entry stays locked: the inode cannot be forgotten in between.
+        if let Some(inode) = self.map.get(&ino) {
+            let mut kept = inode.kept.lock();
+            if kept.is_none() {
+                *kept = Some(digest);
+                *self.kept.entry(digest).or_default() += 1;
             }
         }
+    }
+
+    /// The counterpart, for an inode that keeps its name after all.
+    pub(super) fn unkeep_known(&self, ino: Ino) {
+        if let Some(inode) = self.get(ino) {
+            self.unkeep(&inode);
+        }
+    }
+
+    fn unkeep(&self, inode: &Inode) -> Option<[u8; 32]> {
+        let digest = inode.kept.lock().take()?;
+        let Entry::Occupied(mut kept) = self.kept.entry(digest) else { return None };
+        *kept.get_mut() -= 1;
+        if *kept.get() > 0 {
+            return None;
+        }
+        kept.remove();
+        Some(digest)
+    }
+
+    /// Whether an inode without a name keeps this content.
+    pub(super) fn is_kept(&self, digest: &[u8; 32]) -> bool {
+        self.kept.contains_key(digest)
     }
 
     /// Moves an inode, if it is known. Called under its bucket's stream lock.

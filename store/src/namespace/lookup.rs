@@ -250,7 +250,7 @@ impl Namespace {
 
     /// The kernel forgot `count` lookups of an inode.
     pub fn forget(&self, ino: Ino, count: u64) {
-        self.0.inodes.dereference(ino, count);
+        self.0.dereference(ino, count);
     }
 
     /// Parent of a directory (`..`); the root's is itself.
@@ -359,6 +359,6 @@ impl Namespace {
 
     /// The counterpart.
     pub fn closedir(&self, ino: Ino) {
-        self.0.inodes.dereference(ino, 1);
+        self.0.dereference(ino, 1);
     }
 }

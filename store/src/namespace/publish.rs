@@ -49,7 +49,11 @@ impl Engine {
         let bucket = match &*inode.place.read() {
             Place::Held { bucket, .. } => *bucket,
             // Without a name there is nothing to publish.
-            _ => return Ok(false),
+            _ => {
+                drop(live);
+                self.drop_unknown_live(inode, open);
+                return Ok(false);
+            }
         };
         // What the row said of the times before the file was looked at: who sets them meanwhile is right.
         let times_of_row = self.load_node(inode)?.attr.mtime;
@@ -74,14 +78,22 @@ impl Engine {
         };
         let (root, size) = (stored.root, stored.size);
         match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed) {
-            Ok(changed) if sealed => {
+            Ok(None) => {
+                // Its last name went meanwhile: the live file is all there is for a kernel that knows the inode.
+                if sealed {
+                    self.reopen_live(inode)?;
+                }
+                self.drop_unknown_live(inode, open);
+                Ok(false)
+            }
+            Ok(Some(changed)) if sealed => {
                 tracing::trace!(inode = %inode.ino, %root, size, "published");
                 open.copied = None;
                 // The bytes of the live file are all there is until the record is durable.
                 self.discard_later(inode);
                 Ok(changed)
             }
-            Ok(changed) => {
+            Ok(Some(changed)) => {
                 let took = started.elapsed();
                 let (size, mtime) = (before.size, before.mtime);
                 open.copied = Some(Copied { size, mtime, ended: open.ended, at: Instant::now(), took });
@@ -139,6 +151,7 @@ impl Engine {
         Ok(live)
     }
 
+    /// Names the stored bytes in the inode's row. Whether the row changed; none if the inode has no row any more.
     fn commit_publish(
         &self,
         inode: &Inode,
@@ -147,13 +160,13 @@ impl Engine {
         profile: Profile,
         (times_of_row, mtime): (Timestamp, Timestamp),
         sealed: bool,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         let caller = Caller::worker("publish");
         let inline = stored.inline.take();
         let content = Content { mode: 0, profile, root: stored.root, size: stored.size, leaves: stored.leaves };
         let committed = self.commit(&caller, bucket, Op::Publish, |txn| {
             let place = inode.place.read().clone();
-            let Place::Held { holder, .. } = place else { return Ok(false) };
+            let Place::Held { holder, .. } = place else { return Ok(None) };
             let old = read_node(txn, &holder)?.filter(|node| node.attr.ino == inode.ino).ok_or_else(|| {
                 Error::new(ErrorKind::Internal, "a live file's inode is gone").with("inode", inode.ino)
             })?;
@@ -162,7 +175,7 @@ impl Engine {
                 new.attr.ctime = old.attr.ctime.max(mtime);
                 new.attr.mtime = mtime;
             }
-            let Some(file) = new.file_mut() else { return Ok(false) };
+            let Some(file) = new.file_mut() else { return Ok(None) };
             file.live = !sealed;
             if file.content != content || file.meta.etag.0.is_empty() {
                 // No write ever leaves an old ETag or checksum in place (S12).
@@ -175,12 +188,14 @@ impl Engine {
                 txn.carry(inline);
             }
             if new == old {
-                return Ok(false);
+                return Ok(Some(false));
             }
             txn.put_node(&holder, Some(&old), &new)?;
-            Ok(true)
+            Ok(Some(true))
         })?;
-        stored.guard.committed();
+        if committed.value.is_some() {
+            stored.guard.committed();
+        }
         Ok(self.sequenced(&caller, committed))
     }
 

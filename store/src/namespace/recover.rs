@@ -104,7 +104,7 @@ impl Engine {
         if !matches!(&*inode.data.read(), Data::Live(_)) {
             tracing::debug!(inode = %ino, "a file that was open for writing is published");
         }
-        self.inodes.dereference(ino, 1);
+        self.dereference(ino, 1);
         Ok(())
     }
 }

@@ -208,7 +208,7 @@ impl Engine {
         let seq = if rows.is_empty() {
             self.meta.head()
         } else {
-            let stream_key = schema::setting(&format!("stream/{stream}"));
+            let stream_key = schema::stream_position(stream);
             let last = match state.0.seq {
                 Some(seq) => seq,
                 None => self.meta.get(&stream_key)?.map_or(0, |v| decode_seq(&v)),
@@ -216,10 +216,15 @@ impl Engine {
             let mut record = Record::new(stream, caller, now, op);
             record.stream_seq = last + 1;
             record.replaced = replaced;
+            // A commit that ends its stream has deleted the position.
+            let ended = rows.contains_key(&stream_key);
             record.rows = rows.into_iter().collect();
-            record.rows.push((stream_key, Some((last + 1).to_be_bytes().to_vec())));
+            if !ended {
+                record.rows.push((stream_key, Some((last + 1).to_be_bytes().to_vec())));
+            }
             record.blocks = blocks;
-            let seq = self.meta.commit(record)?;
+            self.keep_orphans(&places)?;
+            let seq = self.meta.commit(record).inspect_err(|_| self.unkeep_orphans(&places))?;
             state.0.seq = Some(last + 1);
             seq
         };
@@ -246,11 +251,11 @@ impl Engine {
         committed.value
     }
 
-    /// Live files of inodes that lost their last name go, unless somebody holds them open.
+    /// Live files of inodes that lost their last name go, unless somebody holds or knows them.
     fn drop_orphans(&self, orphans: &[Ino]) {
         for ino in orphans {
-            if let Err(error) = self.drop_unheld_live(*ino) {
-                tracing::warn!(inode = %ino, %error, "a live file without a name could not be discarded; the next start will");
+            if let Some(inode) = self.lives.get(*ino) {
+                self.drop_orphan(&inode);
             }
         }
     }

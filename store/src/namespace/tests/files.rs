@@ -76,6 +76,51 @@ fn a_reader_keeps_the_replaced_content() {
     assert_eq!(f.ns.read(&reader, 0, old.len()).unwrap(), old);
 }
 
+/// Between a kernel's lookup and its open the other door may take the name away: what was looked up is what opens.
+#[test]
+fn s7_what_was_looked_up_opens_though_its_name_went() {
+    let f = Fixture::new();
+    let root = f.bucket_ino();
+    for size in [60, 100_000, 3_000_000] {
+        for published in [false, true] {
+            let (_, handle) = f.ns.create(&mount_caller(), root, plain("k"), 0o644, WRITE).unwrap();
+            let known = handle.ino();
+            f.ns.write(&handle, 0, &pattern(size, 1)).unwrap();
+            f.ns.flush(&handle).unwrap();
+            f.ns.release(&handle).unwrap();
+            drop(handle);
+            if published {
+                f.ns.publish_all().unwrap();
+            }
+            f.put("k", b"new");
+            f.ns.publish_all().unwrap();
+            f.ns.collect().unwrap();
+            let stat = f.ns.getattr(known).unwrap();
+            assert_eq!((stat.size, stat.nlink), (size as u64, 0), "what it was");
+            for mode in [READ, WRITE, READ] {
+                let handle = f.ns.open_file(&mount_caller(), known, mode).unwrap();
+                assert_eq!(f.read_all(&handle).unwrap(), pattern(size, 1));
+                f.ns.flush(&handle).unwrap();
+                f.ns.release(&handle).unwrap();
+                f.ns.publish_all().unwrap();
+                f.ns.collect().unwrap();
+            }
+            // The kernel's lookup count of the creation.
+            f.ns.forget(known, 1);
+            assert!(f.ns.getattr(known).is_err(), "nobody knows it any more");
+            f.delete("k");
+            f.ns.publish_all().unwrap();
+            f.ns.collect().unwrap();
+            let usage = f.ns.chunks().usage().unwrap();
+            assert_eq!(
+                (usage.objects, f.ns.chunks().list_live().unwrap().len()),
+                (0, 0),
+                "{size} {published}: {usage:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn unlink_while_open_keeps_the_bytes_until_the_last_close() {
     let f = Fixture::new();
@@ -87,6 +132,8 @@ fn unlink_while_open_keeps_the_bytes_until_the_last_close() {
     assert!(f.keys().is_empty());
     f.ns.release(&handle).unwrap();
     assert!(f.keys().is_empty());
+    // The kernel's lookup count of the creation.
+    f.ns.forget(handle.ino(), 1);
     f.ns.publish_all().unwrap();
     assert!(f.ns.chunks().list_live().unwrap().is_empty());
 }
