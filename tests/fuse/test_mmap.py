@@ -45,8 +45,8 @@ def test_two_mappings_of_one_file(fs):
             assert one[PAGE : PAGE + 3] == b"two"
 
 
-def test_ruling10_a_mapping_outlives_close(fs):
-    """Stores through a mapping after the last close are not lost, at the latest once it is unmapped."""
+def test_a_mapping_and_its_own_descriptor(fs):
+    """Python's mappings keep a descriptor of their own: no RELEASE before it goes (ruling 10 has its own test)."""
     write_file(fs / "f", bytes(2 * PAGE))
     fd = os.open(fs / "f", os.O_RDWR)
     mapped = mmap.mmap(fd, 0)
