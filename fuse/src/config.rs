@@ -16,7 +16,7 @@ pub enum Passthrough {
 
 /// How long the kernel may answer from its caches without asking. The namespace tells a mount of what changes at
 /// the other door, so with one mount these are long; between mounts of one namespace the news comes a moment
-/// after the change, and they are the bound of what a lost moment can cost.
+/// after the change, and they are the bound of what such a moment can cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttls {
     /// Names that are there.
@@ -31,8 +31,18 @@ impl Ttls {
     /// For the only mount of a namespace: an hour.
     pub const ALONE: Self =
         Self { entry: Duration::from_secs(3600), negative: Duration::from_secs(3600), attr: Duration::from_secs(3600) };
-    /// For one of several mounts of a namespace: names are asked for each time, attributes are kept for a second.
+    /// For one of several mounts of a namespace: names are asked for each time, attributes are kept for a second. No
+    /// mount keeps anything longer while there is another one of its namespace (ruling 21).
     pub const SHARED: Self = Self { entry: Duration::ZERO, negative: Duration::ZERO, attr: Duration::from_secs(1) };
+
+    /// Each time the shorter one.
+    pub(crate) fn or_shorter(self, other: Self) -> Self {
+        Self {
+            entry: self.entry.min(other.entry),
+            negative: self.negative.min(other.negative),
+            attr: self.attr.min(other.attr),
+        }
+    }
 }
 
 /// A mount.
@@ -53,9 +63,9 @@ pub struct MountConfig {
     pub allow_other: bool,
     /// Let the kernel check modes and owners. Without it everybody who gets in may do everything.
     pub default_permissions: bool,
-    /// Cache times.
+    /// Cache times while it is the only mount of its namespace.
     pub ttls: Ttls,
-    /// Keep a file's pages from one open to the next. Only for the one mount of a namespace.
+    /// Keep a file's pages from one open to the next, while it is the only mount of its namespace.
     pub keep_cache: bool,
     /// Threads that read and answer requests; 0 chooses: one a core, 8 at most.
     pub threads: usize,

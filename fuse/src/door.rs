@@ -13,11 +13,11 @@ use pinfold_store::{Error, ErrorKind};
 
 use crate::attr::{Entry, Numbers};
 use crate::caller;
-use crate::config::{MountConfig, Ttls};
+use crate::company::Company;
+use crate::config::MountConfig;
 use crate::dir::Dir;
 use crate::errno::{Failure, Outcome, answer};
 use crate::handle::{Handles, OpenFile};
-use crate::known::Known;
 use crate::metrics::{Meters, Op};
 use crate::notify::Notifications;
 use crate::passthrough::Backings;
@@ -30,11 +30,9 @@ const SYNC_QUEUE: usize = 1024;
 pub(crate) struct Door {
     pub(crate) namespace: Namespace,
     pub(crate) numbers: Numbers,
-    pub(crate) ttls: Ttls,
-    pub(crate) keep_cache: bool,
+    pub(crate) company: Arc<Company>,
     pub(crate) files: Handles<OpenFile>,
     pub(crate) dirs: Handles<Dir>,
-    pub(crate) known: Known,
     pub(crate) backings: Backings,
     pub(crate) syncs: Pool,
     pub(crate) meters: Arc<Meters>,
@@ -55,11 +53,9 @@ impl Door {
         Ok(Self {
             namespace,
             numbers: Numbers::new(root),
-            ttls: config.ttls,
-            keep_cache: config.keep_cache,
+            company: Arc::new(Company::new(config)),
             files: Handles::default(),
             dirs: Handles::default(),
-            known: Known::default(),
             backings: Backings::new(),
             syncs: Pool::start("fuse-sync", config.sync_threads, SYNC_QUEUE)?,
             meters: Arc::new(Meters::new()),
@@ -105,20 +101,20 @@ impl Door {
 
     /// The entry of an inode of which the store just counted a look-up.
     pub(crate) fn entry(&self, stat: &Stat, form: Form) -> Entry {
-        self.known.looked_up(stat.ino);
+        self.company.known.looked_up(stat.ino);
         Entry {
             attr: self.numbers.attr(stat),
             attr_ttl: self.attr_ttl(stat.ino),
             // An escaped form may be another way to what has a plain name: it is asked for each time, so that what
             // happens to the plain name shows.
-            entry_ttl: if form == Form::Plain { self.ttls.entry } else { Duration::ZERO },
+            entry_ttl: if form == Form::Plain { self.company.ttls().entry } else { Duration::ZERO },
         }
     }
 
     /// How long attributes of `ino` hold. Stores through a mapping of a backing file change it without a word, so
     /// while the kernel writes one, attributes are asked for each time.
     pub(crate) fn attr_ttl(&self, ino: Ino) -> Duration {
-        if self.backings.written_by_kernel(ino) { Duration::ZERO } else { self.ttls.attr }
+        if self.backings.written_by_kernel(ino) { Duration::ZERO } else { self.company.ttls().attr }
     }
 
     /// Makes the kernel ask for the attributes of an *open* inode again. Safe on a thread that answers requests: the
@@ -145,7 +141,7 @@ impl Door {
         // The kernel never forgets its root, and the store's count of it is the mount's own.
         if number != INodeNo::ROOT {
             let ino = self.numbers.to_store(number);
-            self.known.forgotten(ino, count);
+            self.company.known.forgotten(ino, count);
             self.namespace.forget(ino, count);
         }
     }
@@ -162,7 +158,7 @@ impl Door {
         for dir in self.dirs.take_all() {
             self.namespace.closedir(dir.ino);
         }
-        for (ino, count) in self.known.take_all() {
+        for (ino, count) in self.company.known.take_all() {
             self.namespace.forget(ino, count);
         }
         if let Some(wires) = self.wires.get() {

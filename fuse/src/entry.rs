@@ -7,7 +7,7 @@ use pinfold_store::types::{Caller, Ino};
 
 use crate::attr::{Entry, set_time};
 use crate::door::Door;
-use crate::errno::{Creating, Outcome};
+use crate::errno::{Creating, Failure, Outcome};
 use crate::{name, privilege};
 
 /// A name that is to be made, with who makes it (the group is the parent's below a setgid directory) and with which
@@ -42,13 +42,12 @@ impl Door {
     /// `lookup`. What is not there is an answer too, which the kernel may remember.
     pub(crate) fn lookup(&self, parent: INodeNo, shown: &[u8]) -> Outcome<Entry> {
         let name = using(shown)?;
+        let negative = self.company.ttls().negative;
         match self.namespace.lookup(self.numbers.to_store(parent), name) {
             Ok(stat) => Ok(self.entry(&stat, name.form)),
             // Another form of the name may come to be by an operation on the plain one: not remembered.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound && name.form == Form::Plain && !self.ttls.negative.is_zero() =>
-            {
-                Ok(Entry::absent(self.ttls.negative))
+            Err(error) if error.kind() == ErrorKind::NotFound && name.form == Form::Plain && !negative.is_zero() => {
+                Ok(Entry::absent(negative))
             }
             Err(error) => Err(error.into()),
         }
@@ -96,7 +95,7 @@ impl Door {
     }
 
     fn attributes(&self, stat: &Stat) -> Entry {
-        Entry { attr: self.numbers.attr(stat), attr_ttl: self.attr_ttl(stat.ino), entry_ttl: self.ttls.entry }
+        Entry { attr: self.numbers.attr(stat), attr_ttl: self.attr_ttl(stat.ino), entry_ttl: self.company.ttls().entry }
     }
 
     /// `readlink`.
@@ -174,7 +173,11 @@ impl Door {
     /// `link`.
     pub(crate) fn link(&self, caller: Caller, number: INodeNo, parent: INodeNo, shown: &[u8]) -> Outcome<Entry> {
         let new = self.new_name(caller, parent, shown, 0, false)?;
-        let stat = self.namespace.link(&new.caller, self.numbers.to_store(number), new.parent, new.name)?;
+        let linked = self.namespace.link(&new.caller, self.numbers.to_store(number), new.parent, new.name);
+        let stat = linked.map_err(|error| match error.kind() {
+            ErrorKind::TooMany => Failure::Door(Errno::EMLINK),
+            _ => error.into(),
+        })?;
         Ok(self.made(&new, &stat))
     }
 

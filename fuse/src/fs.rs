@@ -353,8 +353,8 @@ impl Filesystem for Fs {
         xattr::send(reply, value, size);
     }
 
-    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.door.run(Op::Listxattr, || self.door.listxattr(ino));
+    fn listxattr(&self, req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let names = self.door.run(Op::Listxattr, || self.door.listxattr(&self.door.caller(req), ino));
         xattr::send(reply, names, size);
     }
 

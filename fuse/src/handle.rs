@@ -156,7 +156,7 @@ impl Door {
         let opened = self.serve(handle, Use { writes: open.write, runs: false }, register);
         // One time goes for name and attributes; only a store through a mapping of this new file can make its
         // attributes old before its first flush drops them.
-        let attr_ttl = self.ttls.attr;
+        let attr_ttl = self.company.ttls().attr;
         Ok((Entry { attr_ttl, ..self.entry(&stat, new.name.form) }, opened))
     }
 
@@ -175,13 +175,13 @@ impl Door {
         if backing.is_some() {
             self.meters.passthrough_opens.increment(1);
             if kernel_writes {
-                self.known.pages_grow_old(ino);
+                self.company.known.pages_grow_old(ino);
             }
         } else {
             self.meters.daemon_opens.increment(1);
             // Pages are those of this inode, and its bytes change only through this kernel, which keeps its pages
             // right, through another mount, of which it is told, or past its pages, which is remembered.
-            if self.keep_cache && self.known.may_keep_pages(ino) {
+            if self.company.keep_cache() && self.company.known.may_keep_pages(ino) {
                 flags |= FopenFlags::FOPEN_KEEP_CACHE;
             }
         }

@@ -40,6 +40,16 @@ impl Known {
         }
     }
 
+    /// As [`Self::pages_grow_old`], of all that it knows.
+    pub(crate) fn all_pages_grow_old(&self) {
+        self.inodes.iter_mut().for_each(|mut inode| inode.old_pages = true);
+    }
+
+    /// Every inode that the kernel knows now.
+    pub(crate) fn all(&self) -> Vec<Ino> {
+        self.inodes.iter().map(|inode| *inode.key()).collect()
+    }
+
     /// Whether the kernel may keep its pages of `ino` at the open that is answered now; an open that may not drops
     /// them, so the next may.
     pub(crate) fn may_keep_pages(&self, ino: Ino) -> bool {

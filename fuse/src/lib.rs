@@ -11,6 +11,7 @@
 
 mod attr;
 mod caller;
+mod company;
 mod config;
 mod dir;
 mod door;

@@ -14,7 +14,7 @@ use crate::config::{MountConfig, Passthrough, may_mount};
 use crate::door::Door;
 use crate::fs::Fs;
 use crate::mountpoint::{self, Options, Own, Unmounted};
-use crate::notify::Notifications;
+use crate::notify::{Kernel, Notifications};
 use crate::passthrough;
 use crate::session::Wanted;
 
@@ -99,7 +99,9 @@ impl Serving {
         let Self { session, door, namespace, root, path } = self;
         let notifier = session.notifier();
         let meters = Arc::clone(&door.meters);
-        let notifications = Notifications::start(notifier.clone(), door.numbers, config.invalidate_wait, meters)
+        let kernel = Kernel::new(notifier.clone(), &session).at("cannot reach the kernel")?;
+        let company = Arc::clone(&door.company);
+        let notifications = Notifications::start(kernel, door.numbers, company, config.invalidate_wait, meters)
             .at("cannot start the mount's notifier")
             .inspect_err(|_| door.close())?;
         let subscription = namespace.subscribe(Arc::clone(&notifications) as _);

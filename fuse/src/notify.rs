@@ -7,6 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ use pinfold_store::namespace::mount_types::{Invalidate, Stale};
 use pinfold_store::types::Ino;
 
 use crate::attr::Numbers;
+use crate::company::Company;
 use crate::metrics::Meters;
 use crate::name;
 
@@ -28,25 +30,52 @@ const TURN: usize = 1024;
 
 /// Who is told: the kernel, or a test.
 pub(crate) trait Told: Send + 'static {
+    /// All names.
+    fn all_names(&self) -> io::Result<()>;
     /// A name in a directory.
     fn entry(&self, parent: INodeNo, name: &OsStr) -> io::Result<()>;
     /// Attributes, and pages if `data`.
     fn inode(&self, ino: INodeNo, data: bool) -> io::Result<()>;
 }
 
-impl Told for Notifier {
+/// The kernel, by way of a session.
+pub(crate) struct Kernel {
+    notifier: Notifier,
+    device: OwnedFd,
+}
+
+impl Kernel {
+    /// The kernel behind a session.
+    pub(crate) fn new(notifier: Notifier, session: &impl AsFd) -> io::Result<Self> {
+        Ok(Self { notifier, device: session.as_fd().try_clone_to_owned()? })
+    }
+}
+
+/// `FUSE_NOTIFY_INC_EPOCH` (Linux 6.16): every name that the kernel has kept is asked for again. Not in fuser 0.18.
+const INC_EPOCH: i32 = 8;
+
+impl Told for Kernel {
+    fn all_names(&self) -> io::Result<()> {
+        // struct fuse_out_header: length of the message, code, 0 for a message that answers nothing.
+        let mut message = [0; 16];
+        message[..4].copy_from_slice(&16_u32.to_ne_bytes());
+        message[4..8].copy_from_slice(&INC_EPOCH.to_ne_bytes());
+        rustix::io::write(&self.device, &message)?;
+        Ok(())
+    }
     fn entry(&self, parent: INodeNo, name: &OsStr) -> io::Result<()> {
-        self.inval_entry(parent, name)
+        self.notifier.inval_entry(parent, name)
     }
     fn inode(&self, ino: INodeNo, data: bool) -> io::Result<()> {
         // A negative offset means attributes only, a length of 0 everything from the offset on.
-        self.inval_inode(ino, if data { 0 } else { -1 }, 0)
+        self.notifier.inval_inode(ino, if data { 0 } else { -1 }, 0)
     }
 }
 
 /// A mount's notifications.
 pub(crate) struct Notifications {
     shared: Arc<Shared>,
+    company: Arc<Company>,
     wait: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -61,9 +90,15 @@ struct Shared {
     sent: Condvar,
 }
 
+/// What the kernel is to be told.
+enum News {
+    Stale(Stale),
+    AllNames,
+}
+
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Stale>,
+    queue: VecDeque<News>,
     /// Items ever queued and ever sent.
     queued: u64,
     sent: u64,
@@ -75,6 +110,7 @@ impl Notifications {
     pub(crate) fn start(
         told: impl Told,
         numbers: Numbers,
+        company: Arc<Company>,
         wait: Duration,
         meters: Arc<Meters>,
     ) -> io::Result<Arc<Self>> {
@@ -83,14 +119,14 @@ impl Notifications {
         let for_thread = Arc::clone(&shared);
         let thread =
             std::thread::Builder::new().name("fuse-notify".to_owned()).spawn(move || for_thread.serve(&told))?;
-        Ok(Arc::new(Self { shared, wait, thread: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(Self { shared, company, wait, thread: Mutex::new(Some(thread)) }))
     }
 
     /// Queues items without waiting for anything: for threads that answer this mount's requests.
     pub(crate) fn later(&self, stale: &[Stale]) {
         let mut state = self.shared.state.lock();
         if !state.stopped {
-            state.push(stale);
+            state.push(stale.iter().cloned().map(News::Stale));
             self.shared.work.notify_one();
         }
     }
@@ -116,11 +152,26 @@ impl Invalidate for Notifications {
         if !wait {
             return self.later(stale);
         }
+        self.tell_and_wait(stale.iter().cloned().map(News::Stale));
+    }
+
+    fn company(&self, others: bool) {
+        if !others {
+            return self.company.left();
+        }
+        self.company.joined();
+        let attributes = self.company.known.all().into_iter().map(|ino| News::Stale(Stale::Inode { ino, data: false }));
+        self.tell_and_wait(std::iter::once(News::AllNames).chain(attributes));
+    }
+}
+
+impl Notifications {
+    fn tell_and_wait(&self, news: impl Iterator<Item = News>) {
         let until = Instant::now() + self.wait;
         let mut state = self.shared.state.lock();
         // Nothing is ever left out: a name that the kernel is not told of would stay stale for an hour. So whoever
         // finds the queue full waits, and then adds what it has: that is little, and slow enough to be bounded.
-        while wait && state.queue.len() >= ROOM && !state.stopped {
+        while state.queue.len() >= ROOM && !state.stopped {
             if self.shared.sent.wait_until(&mut state, until).timed_out() {
                 break;
             }
@@ -128,19 +179,16 @@ impl Invalidate for Notifications {
         if state.stopped {
             return;
         }
-        state.push(stale);
+        state.push(news);
         let mine = state.queued;
         self.shared.work.notify_one();
-        if !wait {
-            return;
-        }
         while state.sent < mine && !state.stopped {
             if self.shared.sent.wait_until(&mut state, until).timed_out() {
                 self.shared.meters.late_invalidations.increment(1);
                 tracing::warn!(
                     waited = ?self.wait,
                     behind = state.queue.len(),
-                    "the kernel has not yet been told of a change at the other door; going on"
+                    "the kernel has not yet been told of a change; going on"
                 );
                 return;
             }
@@ -149,16 +197,17 @@ impl Invalidate for Notifications {
 }
 
 impl State {
-    fn push(&mut self, stale: &[Stale]) {
-        self.queue.extend(stale.iter().cloned());
-        self.queued += stale.len() as u64;
+    fn push(&mut self, news: impl Iterator<Item = News>) {
+        let before = self.queue.len();
+        self.queue.extend(news);
+        self.queued += (self.queue.len() - before) as u64;
     }
 }
 
 impl Shared {
     fn serve(&self, told: &impl Told) {
         loop {
-            let turn: Vec<Stale> = {
+            let turn: Vec<News> = {
                 let mut state = self.state.lock();
                 while state.queue.is_empty() {
                     if state.stopped {
@@ -176,19 +225,25 @@ impl Shared {
         }
     }
 
-    fn send(&self, told: &impl Told, turn: &[Stale]) {
+    fn send(&self, told: &impl Told, turn: &[News]) {
         // The kernel marks a directory as changed only if it knew the name, so its attributes are named too, once.
         let mut parents = HashSet::new();
         for item in turn {
             match item {
-                Stale::Entry { parent, name } => {
+                // A kernel that cannot do that asks again for each name of which it is told, a moment later.
+                News::AllNames => {
+                    if let Err(error) = told.all_names() {
+                        tracing::debug!(%error, "the kernel could not drop all names at once");
+                    }
+                }
+                News::Stale(Stale::Entry { parent, name }) => {
                     let Some(number) = self.numbers.to_kernel(*parent) else { continue };
                     for shown in name::all_shown(name) {
                         gone_is_fine("entry", told.entry(number, OsStr::from_bytes(&shown)));
                     }
                     parents.insert(number);
                 }
-                Stale::Inode { ino, data } => {
+                News::Stale(Stale::Inode { ino, data }) => {
                     let Some(number) = self.numbers.to_kernel(*ino) else { continue };
                     gone_is_fine("inode", told.inode(number, *data));
                 }
@@ -219,20 +274,25 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
+    use crate::config::{MountConfig, Ttls};
 
     #[derive(Debug, PartialEq, Eq)]
     enum Seen {
+        AllNames,
         Entry(u64, String),
         Inode(u64, bool),
     }
 
     /// A kernel that notes what it is told, and waits for a word before each answer if it has a gate.
-    struct Kernel {
+    struct TestKernel {
         seen: Sender<Seen>,
         gate: Option<Mutex<Receiver<()>>>,
     }
 
-    impl Told for Kernel {
+    impl Told for TestKernel {
+        fn all_names(&self) -> io::Result<()> {
+            self.seen.send(Seen::AllNames).map_err(io::Error::other)
+        }
         fn entry(&self, parent: INodeNo, name: &OsStr) -> io::Result<()> {
             if let Some(gate) = &self.gate {
                 gate.lock().recv().map_err(io::Error::other)?;
@@ -247,9 +307,10 @@ mod tests {
 
     fn start(gate: Option<Receiver<()>>, wait: Duration) -> (Arc<Notifications>, Receiver<Seen>) {
         let (seen, saw) = channel();
-        let kernel = Kernel { seen, gate: gate.map(Mutex::new) };
+        let kernel = TestKernel { seen, gate: gate.map(Mutex::new) };
         let numbers = Numbers::new(Ino(40));
-        (Notifications::start(kernel, numbers, wait, Arc::new(Meters::new())).unwrap(), saw)
+        let company = Arc::new(Company::new(&MountConfig::new("/nowhere")));
+        (Notifications::start(kernel, numbers, company, wait, Arc::new(Meters::new())).unwrap(), saw)
     }
 
     #[test]
@@ -281,7 +342,19 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_does_not_answer_is_waited_for_boundedly_and_told_later() {
+    fn ruling21_when_another_mount_comes_the_kernel_drops_what_it_kept() {
+        let (notifications, saw) = start(None, Duration::from_secs(600));
+        notifications.company.known.looked_up(Ino(9));
+        notifications.company(true);
+        assert_eq!(saw.try_iter().collect::<Vec<_>>(), [Seen::AllNames, Seen::Inode(9, false)]);
+        assert_eq!(notifications.company.ttls(), Ttls::SHARED);
+        notifications.company(false);
+        assert_eq!(notifications.company.ttls(), Ttls::ALONE);
+        notifications.stop();
+    }
+
+    #[test]
+    fn ruling29_a_kernel_that_does_not_answer_is_waited_for_boundedly_and_told_later() {
         let (open, gate) = channel();
         let (notifications, saw) = start(Some(gate), Duration::from_millis(20));
         notifications.invalidate(&[stale_name(Ino(40), b"a")], true);

@@ -10,6 +10,8 @@ use crate::errno::Outcome;
 /// File capabilities. Never stored: the mount is nosuid, so they would mean nothing, and each write would have to look
 /// whether there are any (`privilege.rs`).
 const CAPABILITY: &[u8] = b"security.capability";
+/// Attributes of this class are root's alone.
+const TRUSTED: &[u8] = b"trusted.";
 /// POSIX ACLs are not offered (the kernel would have to check them: FUSE_POSIX_ACL).
 const ACL: &[u8] = b"system.posix_acl_";
 
@@ -31,8 +33,10 @@ impl Door {
     }
 
     /// `listxattr`: the names, each with a NUL behind it.
-    pub(crate) fn listxattr(&self, number: INodeNo) -> Outcome<Vec<u8>> {
-        let names = self.namespace.listxattr(self.numbers.to_store(number))?;
+    pub(crate) fn listxattr(&self, caller: &Caller, number: INodeNo) -> Outcome<Vec<u8>> {
+        let mut names = self.namespace.listxattr(self.numbers.to_store(number))?;
+        // The kernel lets nobody else read these, and does not sort them out of a list.
+        names.retain(|name| caller.admin || !name.starts_with(TRUSTED));
         let mut list = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
         for name in names {
             list.extend_from_slice(&name);

@@ -301,8 +301,8 @@ pub(crate) struct Whole {
 /// Reads the `x-amz-checksum-*` header of a CompleteMultipartUpload; a composite one may end in `-N`.
 pub(crate) fn whole(headers: &HeaderMap) -> S3Result<Option<Whole>> {
     let mut found = None;
-    for algorithm in Algorithm::ALL {
-        let name = algorithm.header();
+    for name in value_headers(headers) {
+        let algorithm = of_header(name)?;
         let Some(value) = headers.get(name) else { continue };
         let value = value.to_str().unwrap_or_default();
         // Base64 knows no dash: what follows one must be the number of parts.
@@ -339,22 +339,40 @@ impl Running {
     }
 }
 
-fn sent(headers: &HeaderMap) -> S3Result<Option<(Algorithm, Expected)>> {
-    const NO_VALUES: [&str; 3] = ["x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-checksum-mode"];
-    let is_value = |n: &&str| n.starts_with("x-amz-checksum-") && !NO_VALUES.contains(n);
-    let names: Vec<&str> = headers.keys().map(|n| n.as_str()).filter(is_value).collect();
-    let trailer =
-        headers.get("x-amz-trailer").map(|t| t.to_str().unwrap_or_default().trim()).filter(|t| *t != NO_TRAILER);
-    if names.len() + usize::from(trailer.is_some()) > 1 {
+/// The checksum that comes in a header, if any: AWS's error for several, for one of an algorithm that is not served,
+/// and for a value that is none.
+pub(crate) fn in_header(headers: &HeaderMap) -> S3Result<Option<(Algorithm, Vec<u8>)>> {
+    let names = value_headers(headers);
+    if names.len() > 1 {
         return Err(several());
     }
-    if let Some(name) = names.first() {
-        let Some(algorithm) = Algorithm::ALL.into_iter().find(|a| a.header() == *name) else {
-            return Err(invalid_request("The algorithm type you specified in x-amz-checksum- header is invalid."));
+    let Some(name) = names.first() else { return Ok(None) };
+    let algorithm = of_header(name)?;
+    let value = headers.get(*name).and_then(|v| v.to_str().ok()).and_then(|v| algorithm.decode(v));
+    let value = value.ok_or_else(|| invalid_request(format!("Value for {name} header is invalid.")))?;
+    Ok(Some((algorithm, value)))
+}
+
+/// Names of the headers that bring a checksum's value.
+fn value_headers(headers: &HeaderMap) -> Vec<&str> {
+    const NO_VALUES: [&str; 3] = ["x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-checksum-mode"];
+    let is_value = |n: &&str| n.starts_with("x-amz-checksum-") && !NO_VALUES.contains(n);
+    headers.keys().map(|n| n.as_str()).filter(is_value).collect()
+}
+
+fn of_header(name: &str) -> S3Result<Algorithm> {
+    let known = Algorithm::ALL.into_iter().find(|a| a.header() == name);
+    known.ok_or_else(|| invalid_request("The algorithm type you specified in x-amz-checksum- header is invalid."))
+}
+
+fn sent(headers: &HeaderMap) -> S3Result<Option<(Algorithm, Expected)>> {
+    let trailer =
+        headers.get("x-amz-trailer").map(|t| t.to_str().unwrap_or_default().trim()).filter(|t| *t != NO_TRAILER);
+    if let Some((algorithm, value)) = in_header(headers)? {
+        return match trailer {
+            Some(_) => Err(several()),
+            None => Ok(Some((algorithm, Expected::Header(value)))),
         };
-        let value = headers.get(*name).and_then(|v| v.to_str().ok()).and_then(|v| algorithm.decode(v));
-        let value = value.ok_or_else(|| invalid_request(format!("Value for {name} header is invalid.")))?;
-        return Ok(Some((algorithm, Expected::Header(value))));
     }
     let Some(name) = trailer else { return Ok(None) };
     match Algorithm::ALL.into_iter().find(|a| a.header().eq_ignore_ascii_case(name)) {

@@ -12,40 +12,46 @@ use hyper::{Method, Request, Response, Version};
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, HttpResponse, S3Error, S3ErrorCode, S3Result};
+use s3s::{Body, HttpResponse, S3ErrorCode, S3Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, error, error_span};
 
 use crate::access::Gate;
+use crate::address::Address;
 use crate::auth::{Credentials, Secrets};
 use crate::body::framing::Kind;
 use crate::body::incoming::{Digests, Received, linger};
 use crate::body::outgoing::Answer;
-use crate::checksum::{Algorithm, NO_TRAILER};
+use crate::checksum::{self, NO_TRAILER};
 use crate::config::S3Config;
 use crate::error::{invalid_request, plain};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
+use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
 use crate::route::Lenient;
 use crate::scope::Scope;
 use crate::service::Service;
-use crate::{keepalive, ops};
+use crate::{keepalive, ops, subresource};
 
 /// What all connections share.
 pub(crate) struct Door {
     s3: S3Service,
+    long: LongKeys,
+    domains: Option<Domains>,
     config: Arc<S3Config>,
     places: Arc<Semaphore>,
 }
 
 impl Door {
     pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
-        let inner = builder(&config, &namespace, &accounts).build();
+        let inner = Arc::new(builder(&config, &namespace, &accounts).build());
         let mut outer = builder(&config, &namespace, &accounts);
-        outer.set_route(Lenient::new(inner));
-        Self { s3: outer.build(), places: Arc::new(Semaphore::new(config.max_requests)), config }
+        outer.set_route(Lenient::new(inner.clone()));
+        let long = LongKeys::new(inner, accounts);
+        let domains = Domains::new(&config.domains);
+        Self { s3: outer.build(), long, domains, places: Arc::new(Semaphore::new(config.max_requests)), config }
     }
 
     /// Answers one request.
@@ -95,7 +101,8 @@ impl Door {
 
     async fn serve(self: Arc<Self>, request: Request<Incoming>, scope: Arc<Scope>) -> HttpResponse {
         let (head, body) = request.into_parts();
-        if let Err(refused) = guard::check(&head, &self.config) {
+        let address = Address::read(&head, self.domains.as_ref());
+        if let Err(refused) = self.guard(&head, address.as_ref()) {
             scope.leave(body, false);
             return respond::error(refused);
         }
@@ -113,8 +120,16 @@ impl Door {
         }
         request.extensions_mut().insert(scope);
         let patience = self.config.keepalive_after;
-        let answer: BoxFuture<'static, HttpResponse> = self.call(request).boxed();
+        let long = address.filter(|address| longkey::is_long(request.method(), address));
+        let answer: BoxFuture<'static, HttpResponse> = self.call(request, long).boxed();
         if slow { keepalive::answer(answer, patience).await } else { answer.await }
+    }
+
+    /// What is refused before s3s sees it.
+    fn guard(&self, head: &Parts, address: Option<&Address>) -> S3Result<()> {
+        guard::check(head, &self.config)?;
+        let query = head.uri.query().unwrap_or_default();
+        address.map_or(Ok(()), |address| subresource::check(&head.method, address, query))
     }
 
     /// The body as s3s gets it.
@@ -130,8 +145,17 @@ impl Door {
         Ok(received)
     }
 
-    async fn call(self: Arc<Self>, request: Request<Body>) -> HttpResponse {
-        match AssertUnwindSafe(self.s3.call(request)).catch_unwind().await {
+    async fn call(self: Arc<Self>, request: Request<Body>, long: Option<Address>) -> HttpResponse {
+        let call = async {
+            match long {
+                None => self.s3.call(request).await,
+                Some(address) => match self.long.prepare(request, address) {
+                    Ok(request) => self.long.call(request).await,
+                    Err(refused) => Ok(respond::error(refused)),
+                },
+            }
+        };
+        match AssertUnwindSafe(call).catch_unwind().await {
             Ok(Ok(answer)) => answer,
             Ok(Err(e)) => {
                 error!(error = ?e, "an answer could not be built");
@@ -197,13 +221,8 @@ fn digests(head: &Parts) -> S3Result<Digests> {
     if head.method == Method::POST && has_query(head, "uploadId") {
         return Ok(digests);
     }
-    for (name, value) in &head.headers {
-        let Some(algorithm) = name.as_str().strip_prefix("x-amz-checksum-").and_then(Algorithm::parse) else {
-            continue;
-        };
-        let value = value.to_str().ok().and_then(|v| algorithm.decode(v));
-        let invalid = || -> S3Error { invalid_request(format!("Value for {} header is invalid.", algorithm.header())) };
-        digests.expect_checksum(algorithm, value.ok_or_else(invalid)?);
+    if let Some((algorithm, value)) = checksum::in_header(&head.headers)? {
+        digests.expect_checksum(algorithm, value);
     }
     Ok(digests)
 }
@@ -236,5 +255,13 @@ mod tests {
         assert!(digests(&parts).is_ok());
         parts.headers.insert("x-amz-checksum-crc32", "AAA=".parse().unwrap());
         assert!(digests(&parts).is_err());
+        parts.headers.insert("x-amz-checksum-crc32", "AAAAAA==".parse().unwrap());
+        assert!(digests(&parts).is_ok());
+        parts.headers.insert("x-amz-checksum-crc32c", "AAAAAA==".parse().unwrap());
+        assert!(digests(&parts).is_err(), "two of them");
+        parts.headers.remove("x-amz-checksum-crc32");
+        parts.headers.remove("x-amz-checksum-crc32c");
+        parts.headers.insert("x-amz-checksum-sha512", "AAAAAA==".parse().unwrap());
+        assert!(digests(&parts).is_err(), "one that nobody would verify");
     }
 }

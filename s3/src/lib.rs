@@ -1,7 +1,7 @@
 //! Pinfold's S3 door: an HTTP endpoint that speaks the S3 API over [`pinfold_store::namespace::Namespace`].
 //!
 //! The way of one request: [`server`] accepts a connection → `door` gives the request an id, refuses what `guard` does
-//! not let through (SigV2, foreign regions, unsigned headers), bounds its body → s3s checks the signature with the
+//! not let through (SigV2, foreign regions, unsigned headers) or `subresource` does not know, bounds its body → s3s checks the signature with the
 //! secrets of [`auth`] → `access` decides whether the account may → `service` calls one function of `ops`, which
 //! translates (`convert`), streams bytes (`body`) and calls the namespace → `error` words what went wrong → `door`
 //! finishes the answer (ids, `Resource`, metrics).
@@ -15,6 +15,7 @@ pub mod server;
 pub mod tls;
 
 mod access;
+mod address;
 mod body;
 mod checksum;
 mod convert;
@@ -24,11 +25,14 @@ mod error;
 mod guard;
 mod host;
 mod keepalive;
+mod longkey;
 mod ops;
 mod respond;
 mod route;
 mod scope;
 mod service;
+mod sigv4;
+mod subresource;
 
 pub use auth::{AccountSource, Credentials};
 pub use config::S3Config;

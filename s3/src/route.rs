@@ -1,7 +1,10 @@
 //! Requests that S3 serves and s3s refuses because of a header: several byte ranges or a `Range` that is none (S3
 //! answers with the whole object), dates of conditions that are none (HTTP says to ignore them), tags in a list
-//! without quotes, metadata in several headers. s3s verifies the signature, then hands such a request here; it goes on without the header, or with
-//! it put right, to a second s3s service that takes our word for who signed.
+//! without quotes, metadata in several headers, copies from long keys. s3s verifies the signature, then hands such a
+//! request here; it goes on without the header, or with it put right, to a second s3s service that takes our word for
+//! who signed.
+
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,6 +18,7 @@ use s3s::{Body, S3ErrorCode, S3Request, S3Response, S3Result};
 use crate::access::Verified;
 use crate::convert::{condition, time};
 use crate::error::{internal, plain};
+use crate::longkey;
 
 const DATES: [&str; 4] = [
     "if-modified-since",
@@ -26,18 +30,18 @@ const TAGS: [&str; 4] = ["if-match", "if-none-match", "x-amz-copy-source-if-matc
 
 /// The route for such requests.
 pub(crate) struct Lenient {
-    inner: S3Service,
+    inner: Arc<S3Service>,
 }
 
 impl Lenient {
     /// `inner` must know no route, so that a request comes by at most once.
-    pub(crate) fn new(inner: S3Service) -> Self {
+    pub(crate) fn new(inner: Arc<S3Service>) -> Self {
         Self { inner }
     }
 }
 
 /// Puts headers right that s3s would stumble over; whether there were any.
-fn mend(headers: &mut HeaderMap) -> bool {
+pub(crate) fn mend(headers: &mut HeaderMap) -> bool {
     let mut mended = false;
     let bad_range = |value: &http::HeaderValue| value.to_str().is_ok_and(|v| Range::parse(v).is_err());
     if headers.get(RANGE).is_some_and(bad_range) {
@@ -86,8 +90,9 @@ impl S3Route for Lenient {
     fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
         let suspect = headers.len() != headers.keys_len()
             || headers.contains_key(RANGE)
+            || longkey::source(headers).is_some()
             || DATES.iter().chain(&TAGS).any(|name| headers.contains_key(*name));
-        suspect && mend(&mut headers.clone())
+        suspect && (longkey::source(headers).is_some() || mend(&mut headers.clone()))
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
@@ -106,6 +111,10 @@ impl S3Route for Lenient {
         *inner.extensions_mut() = request.extensions;
         mend(inner.headers_mut());
         inner.headers_mut().remove(AUTHORIZATION);
+        if let Some((short, key)) = longkey::source(inner.headers()) {
+            inner.headers_mut().insert("x-amz-copy-source", short);
+            inner.extensions_mut().insert(key);
+        }
         inner.extensions_mut().insert(Verified(signer.access_key));
         if let Some(trailers) = request.trailing_headers {
             inner.extensions_mut().insert(trailers);
@@ -120,7 +129,7 @@ impl S3Route for Lenient {
 }
 
 /// The URI without a presigned URL's parameters: the inner service would ask for a signature it cannot check.
-fn without_signature(uri: &Uri) -> S3Result<Uri> {
+pub(crate) fn without_signature(uri: &Uri) -> S3Result<Uri> {
     let Some(query) = uri.query().filter(|q| q.contains("X-Amz-")) else { return Ok(uri.clone()) };
     let kept: Vec<&str> = query
         .split('&')

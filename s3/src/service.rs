@@ -19,6 +19,7 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use crate::longkey::LongKey;
 use crate::ops::{attributes, bucket, complete, copy, delete, get, head, list, multipart, put, tagging};
 
 /// s3s's view of the door.
@@ -30,13 +31,26 @@ pub(crate) struct Service {
     pub(crate) region: String,
 }
 
-/// One method a line: `name, function, input, output`.
+/// One method a line: `name, function, input, output`. Those of the second group know keys of any length (`longkey`).
 macro_rules! operations {
-    ($($name:ident => $function:path, $input:ty, $output:ty;)+) => {
+    (
+        $($name:ident => $function:path, $input:ty, $output:ty;)+
+        [any length of key]
+        $($long_name:ident => $long_function:path, $long_input:ty, $long_output:ty;)+
+    ) => {
         #[async_trait::async_trait]
         impl S3 for Service {
             $(async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 $function(self, request).await
+            })+
+            $(async fn $long_name(
+                &self,
+                mut request: S3Request<$long_input>,
+            ) -> S3Result<S3Response<$long_output>> {
+                if let Some(LongKey(key)) = request.extensions.remove() {
+                    request.input.key = key;
+                }
+                $long_function(self, request).await
             })+
         }
     };
@@ -58,21 +72,22 @@ operations! {
     list_objects => list::v1, ListObjectsInput, ListObjectsOutput;
     list_objects_v2 => list::v2, ListObjectsV2Input, ListObjectsV2Output;
     put_object => put::put, PutObjectInput, PutObjectOutput;
+    delete_objects => delete::many, DeleteObjectsInput, DeleteObjectsOutput;
+    copy_object => copy::copy, CopyObjectInput, CopyObjectOutput;
+    put_object_tagging => tagging::put, PutObjectTaggingInput, PutObjectTaggingOutput;
+    create_multipart_upload => multipart::create, CreateMultipartUploadInput, CreateMultipartUploadOutput;
+    upload_part => multipart::upload, UploadPartInput, UploadPartOutput;
+    upload_part_copy => multipart::copy, UploadPartCopyInput, UploadPartCopyOutput;
+    list_multipart_uploads => multipart::list, ListMultipartUploadsInput, ListMultipartUploadsOutput;
+    complete_multipart_upload => complete::complete, CompleteMultipartUploadInput, CompleteMultipartUploadOutput;
+    [any length of key]
     get_object => get::get, GetObjectInput, GetObjectOutput;
     head_object => head::head, HeadObjectInput, HeadObjectOutput;
     get_object_acl => head::acl, GetObjectAclInput, GetObjectAclOutput;
     get_object_attributes => attributes::get, GetObjectAttributesInput, GetObjectAttributesOutput;
     delete_object => delete::one, DeleteObjectInput, DeleteObjectOutput;
-    delete_objects => delete::many, DeleteObjectsInput, DeleteObjectsOutput;
-    copy_object => copy::copy, CopyObjectInput, CopyObjectOutput;
     get_object_tagging => tagging::get, GetObjectTaggingInput, GetObjectTaggingOutput;
-    put_object_tagging => tagging::put, PutObjectTaggingInput, PutObjectTaggingOutput;
     delete_object_tagging => tagging::delete, DeleteObjectTaggingInput, DeleteObjectTaggingOutput;
-    create_multipart_upload => multipart::create, CreateMultipartUploadInput, CreateMultipartUploadOutput;
-    upload_part => multipart::upload, UploadPartInput, UploadPartOutput;
-    upload_part_copy => multipart::copy, UploadPartCopyInput, UploadPartCopyOutput;
     list_parts => multipart::list_parts, ListPartsInput, ListPartsOutput;
-    list_multipart_uploads => multipart::list, ListMultipartUploadsInput, ListMultipartUploadsOutput;
-    complete_multipart_upload => complete::complete, CompleteMultipartUploadInput, CompleteMultipartUploadOutput;
     abort_multipart_upload => multipart::abort, AbortMultipartUploadInput, AbortMultipartUploadOutput;
 }

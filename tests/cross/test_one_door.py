@@ -83,7 +83,6 @@ def test_s10_special_files_and_writes_over_s3(both):
     assert read_file(both.dir / "fifo") == b"an object now"
 
 
-@pytest.mark.xfail(strict=False, reason="known gap: the S3 library refuses keys over 1,024 bytes before we see a GET")
 def test_s10_paths_over_1024_bytes(both):
     """They exist on the mount; S3 lists and reads them, and refuses to create them."""
     path, key = both.dir, ""

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 
 import pytest
 
@@ -113,6 +114,28 @@ def test_s8_mtime_does_not_move_after_close(place, fs):
     if place.s3:
         place.s3.head_object(Bucket=place.bucket, Key=f"{fs.name}/f")
     assert os.stat(fs / "f").st_mtime_ns == mtime
+
+
+@pytest.mark.pinfold
+def test_s8_times_set_while_a_file_is_published_hold(place, fs, prefix, rng):
+    """Setting times, looking, and publishing (which S3 asks for) at once: the time that was set is what both doors show."""
+    for turn in range(150):
+        name = f"f{turn % 3}"
+        data = rng.randbytes(rng.choice([10, 5000, 70_000, 300_000]))
+        wanted = rng.randrange(10**9, 2 * 10**18)
+        write_file(fs / name, data)
+        head = threading.Thread(target=place.s3.head_object, kwargs={"Bucket": place.bucket, "Key": prefix + name})
+        head.start()
+        try:
+            os.utime(fs / name, ns=(wanted, wanted))
+            for _ in range(3):
+                found = os.stat(fs / name)
+                assert (found.st_mtime_ns, found.st_size) == (wanted, len(data))
+        finally:
+            head.join()
+        seconds, _, fraction = place.s3.head_object(Bucket=place.bucket, Key=prefix + name)["Metadata"]["mtime"].partition(".")
+        assert int(seconds) * 10**9 + int(fraction.ljust(9, "0")) == wanted
+        assert os.stat(fs / name).st_mtime_ns == wanted
 
 
 def test_changing_a_directory_moves_its_times(fs):

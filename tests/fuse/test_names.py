@@ -201,6 +201,17 @@ def test_many_hard_links(fs):
     assert read_file(fs / "99") == b"x"
 
 
+@pytest.mark.slow
+@pytest.mark.pinfold
+def test_as_many_hard_links_as_ext4_has(fs):
+    write_file(fs / "0", b"x")
+    for i in range(1, 65_000):
+        os.link(fs / "0", fs / str(i))
+    assert os.stat(fs / "0").st_nlink == 65_000
+    with fails(errno.EMLINK):
+        os.link(fs / "0", fs / "more")
+
+
 def test_symlinks(fs):
     os.symlink("target/with space", fs / "l")
     assert os.readlink(fs / "l") == "target/with space"

@@ -144,7 +144,6 @@ def test_s13_a_read_only_mount(place, fs, extra):
     assert read_file(fs / "f") == b"changed at the other mount"
 
 
-@pytest.mark.xfail(strict=False, reason="failed under load; not yet understood")
 def test_ruling21_two_mounts_see_each_other(place, fs, extra):
     """Several mounts of one namespace: names at once (TTL 0), attributes within a stated bound."""
     other = extra("--bucket", place.bucket) / fs.name

@@ -8,7 +8,9 @@ import pytest
 from harness import cid, settings
 from harness import s3 as s3c
 from harness.data import md5, noise
-from harness.syscalls import fails, opened, write_file
+from harness.syscalls import as_user, fails, opened, write_file
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -83,6 +85,8 @@ def test_they_move_with_the_file(fs, f):
 def test_trusted(f):
     os.setxattr(f, "trusted.a", b"1")
     assert os.getxattr(f, "trusted.a") == b"1"
+    assert "trusted.a" in os.listxattr(f)
+    assert "trusted.a" not in as_user(NOBODY, NOBODY, lambda: os.listxattr(f))
 
 
 # ---- what Pinfold shows
@@ -146,6 +150,25 @@ def test_s11_read_only_attributes(place, put):
             os.removexattr(path, "user.pinfold." + name)
     with fails(errno.ENODATA):
         os.getxattr(path, "user.pinfold.nonsense")
+
+
+@pytest.mark.pinfold
+def test_s11_what_is_listed_can_be_copied(place, fs, put):
+    """Programs copy what is listed (`rsync -X`, `cp --preserve=xattr`): each can be read, and set on the copy."""
+    long = "n" * 300  # S3 has longer names than Linux
+    metadata = {long: "x", "ok": "y"}
+    place.s3.put_object(Bucket=place.bucket, Key=f"{fs.name}/long", Body=b"", ContentType="a/b", Metadata=metadata)
+    assert settings.XATTR_META + "ok" in os.listxattr(fs / "long")
+    write_file(fs / "made", b"")
+    os.setxattr(fs / "made", "user.mine", b"1")
+    os.mkdir(fs / "d")
+    os.setxattr(fs / "d", "user.mine", b"1")
+    os.symlink("made", fs / "l")
+    os.mkfifo(fs / "p")
+    for path in (put[0], fs / "long", fs / "made", fs / "d", fs / "l", fs / "p"):
+        for name in os.listxattr(path, follow_symlinks=False):
+            value = os.getxattr(path, name, follow_symlinks=False)
+            os.setxattr(path, name, value, follow_symlinks=False)
 
 
 @pytest.mark.pinfold

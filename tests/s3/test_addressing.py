@@ -2,9 +2,11 @@
 
 import datetime
 import ipaddress
+import shutil
 import signal
 import socket
 import ssl
+import subprocess
 
 import pytest
 from cryptography import x509
@@ -100,6 +102,45 @@ def test_sighup_reads_the_certificate_again(tls_node):
     write_certificate(tls_node.certificates, before + 2)
     tls_node.process.send_signal(signal.SIGHUP)
     until(lambda: serial_of(tls_node) == before + 2, "and a good one is taken again")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ["-newkey", "rsa:2048"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["-newkey", "ed25519"],
+        "sec1", "pkcs1",
+    ],
+    ids=["rsa", "ec", "ed25519", "ec in SEC1", "rsa in PKCS#1"],
+)
+def test_certificates_as_openssl_makes_them(tmp_path, kind):
+    """Self-signed, with each kind of key and each form of key file, from the start and after a SIGHUP."""
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=tmp_path, check=True, capture_output=True)
+
+    request = ["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=pinfold", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", "key.pem", "-out", "cert.pem"]
+    if kind == "sec1":
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem")
+        assert "BEGIN EC PRIVATE KEY" in (tmp_path / "key.pem").read_text()
+        openssl(*request, "-key", "key.pem", "-out", "cert.pem")
+    elif kind == "pkcs1":
+        openssl(*request, "-newkey", "rsa:2048", *files)
+        openssl("rsa", "-in", "key.pem", "-traditional", "-out", "key.pem")
+        assert "BEGIN RSA PRIVATE KEY" in (tmp_path / "key.pem").read_text()
+    else:
+        openssl(*request, *kind, *files)
+    env = {settings.ENV_TLS_CERT: str(tmp_path / "cert.pem"), settings.ENV_TLS_KEY: str(tmp_path / "key.pem")}
+    with Node("openssl", mount=False, env=env) as node:
+        s3 = s3c.client(node.endpoint, verify=str(tmp_path / "cert.pem"))
+        s3.create_bucket(Bucket="bkt")
+        s3.put_object(Bucket="bkt", Key="k", Body=b"secured")
+        first = serial_of(node)
+        openssl(*request, "-key", "key.pem", "-out", "cert.pem")
+        node.process.send_signal(signal.SIGHUP)
+        until(lambda: serial_of(node) != first, "new connections get the new certificate")
+        again = s3c.client(node.endpoint, verify=str(tmp_path / "cert.pem"))
+        assert s3c.body(again, "bkt", "k") == b"secured"
 
 
 def test_virtual_host_and_path_are_the_same_bucket(tls_node):

@@ -79,6 +79,41 @@ def test_a_new_bucket_of_the_same_name_is_empty(s3, bucket):
     assert s3c.keys(s3, bucket) == []
 
 
+def test_buckets_in_pages(s3):
+    prefix = s3c.fresh_name("page")
+    names = [f"{prefix}-{i}" for i in range(5)]
+    for name in names:
+        s3.create_bucket(Bucket=name)
+    seen, token = [], {}
+    while True:
+        page = s3.list_buckets(Prefix=prefix, MaxBuckets=2, **token)
+        assert len(page["Buckets"]) <= 2 and page["Owner"]["ID"]
+        seen += [b["Name"] for b in page["Buckets"]]
+        if "ContinuationToken" not in page:
+            break
+        token = {"ContinuationToken": page["ContinuationToken"]}
+    assert seen == names
+    assert s3.list_buckets(Prefix=prefix, BucketRegion="us-east-1")["Buckets"][0]["BucketRegion"] == "us-east-1"
+    assert s3.list_buckets(Prefix=prefix, BucketRegion="eu-west-1")["Buckets"] == []
+
+
+@pytest.mark.pinfold
+def test_expected_owners(s3, bucket):
+    """A guard against somebody else's bucket: the owner is the access key."""
+    owner = s3.get_bucket_acl(Bucket=bucket)["Owner"]["ID"]
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", ExpectedBucketOwner=owner)
+    source = {"Bucket": bucket, "Key": "k"}
+    s3.copy_object(Bucket=bucket, Key="l", CopySource=source, ExpectedSourceBucketOwner=owner)
+    for call in (
+        lambda: s3.put_object(Bucket=bucket, Key="m", Body=b"x", ExpectedBucketOwner="somebody"),
+        lambda: s3.get_object(Bucket=bucket, Key="k", ExpectedBucketOwner="somebody"),
+        lambda: s3.copy_object(Bucket=bucket, Key="m", CopySource=source, ExpectedSourceBucketOwner="somebody"),
+    ):
+        with refused("AccessDenied", status=403):
+            call()
+    assert s3c.keys(s3, bucket) == ["k", "l"]
+
+
 def test_bucket_location(s3, bucket):
     assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] in (None, "us-east-1")
 

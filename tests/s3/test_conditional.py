@@ -65,6 +65,24 @@ def test_etags_win_over_times_on_reads(s3, bucket, put):
     assert reads(s3, bucket, IfNoneMatch=etag, IfModifiedSince=before) == 304
 
 
+def test_if_range(raw, s3, bucket, put):
+    """A part of the same state, or all of the new one: never a part of another."""
+    etag, at = put
+    date = at.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    earlier = (at - datetime.timedelta(seconds=5)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    for value, status, body in [
+        (etag, 206, b"ne"), (date, 206, b"ne"), (WRONG, 200, b"one"), (earlier, 200, b"one"), (f"W/{etag}", 200, b"one"),
+        ("nonsense", 200, b"one"),
+    ]:
+        headers = {"range": "bytes=1-2", "if-range": value}
+        got = raw.request("GET", f"/{bucket}/k", headers=headers)
+        assert (got.status, got.body) == (status, body), value
+        head = raw.request("HEAD", f"/{bucket}/k", headers=headers)
+        assert (head.status, head.headers["content-length"]) == (status, str(len(body))), value
+    beyond = raw.request("GET", f"/{bucket}/k", headers={"range": "bytes=9-", "if-range": WRONG})
+    assert beyond.status == 200, "a range that does not count cannot be wrong"
+
+
 def test_304_has_the_etag_and_no_body(raw, bucket, put):
     answer = raw.request("GET", f"/{bucket}/k", headers={"if-none-match": put[0]})
     assert (answer.status, answer.body) == (304, b"")

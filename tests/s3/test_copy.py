@@ -3,7 +3,7 @@
 import pytest
 
 from harness import s3 as s3c
-from harness import settings
+from harness import settings, sums
 from harness.data import composite_etag, md5, noise
 from harness.s3 import refused
 
@@ -95,6 +95,37 @@ def test_conditional_writes_on_copies(s3, bucket, source):
     with refused("PreconditionFailed", status=412):
         s3.copy_object(Bucket=bucket, Key="to", CopySource=source, IfNoneMatch="*")
     assert s3c.body(s3, bucket, "to") == b"old"
+
+
+@pytest.mark.parametrize("algorithm", sorted(sums.RAW))
+def test_a_copy_with_another_checksum(s3, bucket, source, upload, algorithm):
+    """Of a plain object and of one made of parts with composite checksums: value, type and ETag are of the bytes."""
+    parts = [noise(settings.MIN_PART, 1), noise(5, 2)]
+    other = "SHA1" if algorithm != "SHA1" else "CRC32"
+    up = upload("parts", ChecksumAlgorithm=other)
+    for number, part in enumerate(parts, 1):
+        up.part(number, part, ChecksumAlgorithm=other)
+    up.complete(up.listed(with_sums=True))
+    for key, data in (("from", DATA), ("parts", b"".join(parts))):
+        at = {"Bucket": bucket, "Key": key}
+        expected = {sums.parameter(algorithm): sums.value(algorithm, data), "ChecksumType": "FULL_OBJECT"}
+        answer = s3.copy_object(Bucket=bucket, Key="to", CopySource=at, ChecksumAlgorithm=algorithm)["CopyObjectResult"]
+        assert s3c.etag(answer) == md5(data)
+        assert {k: v for k, v in answer.items() if k.startswith("Checksum")} == expected
+        got = s3.get_object(Bucket=bucket, Key="to", ChecksumMode="ENABLED")
+        assert {k: v for k, v in got.items() if k.startswith("Checksum")} == expected
+        assert got["Body"].read() == data and got.get("ContentType") and s3c.etag(got) == md5(data)
+    assert tags(s3, bucket, "to") == {} and tags(s3, bucket, "from") == {"t": "1"}
+
+
+def test_a_copy_with_another_checksum_keeps_the_rest(s3, bucket, source):
+    s3.copy_object(Bucket=bucket, Key="to", CopySource=source, ChecksumAlgorithm="SHA256")
+    head = s3.head_object(Bucket=bucket, Key="to")
+    assert (head["ContentType"], head["CacheControl"], head["Metadata"]) == ("text/plain", "no-cache", {"a": "1"})
+    assert tags(s3, bucket, "to") == {"t": "1"}
+    for condition, value in (("CopySourceIfMatch", '"else"'), ("CopySourceIfNoneMatch", head["ETag"]), ("IfNoneMatch", "*")):
+        with refused("PreconditionFailed", status=412):
+            s3.copy_object(Bucket=bucket, Key="to", CopySource=source, ChecksumAlgorithm="SHA1", **{condition: value})
 
 
 def test_a_copy_of_a_multipart_object(s3, bucket, upload):

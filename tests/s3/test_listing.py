@@ -148,6 +148,40 @@ def test_encoding_type(raw, s3, bucket):
     assert "<Prefix>caf%C3%A9/</Prefix>" in text or "<Prefix>caf%C3%A9%2F</Prefix>" in text
 
 
+def test_encoding_type_of_all_that_is_shown(raw, s3, bucket):
+    """V1 and V2: keys, prefixes, delimiter and markers, encoded alike; what the SDK decodes is what was put."""
+    names = ["a b+/x y", "a b+/x+y", "a b+/z/1", "\u00e9+ ", "%41", "ctrl\x01/x"]
+    fill(s3, bucket, names)
+    shared = [("encoding-type", "url"), ("prefix", "a b+"), ("delimiter", "/z"), ("max-keys", "1")]
+    v1 = raw.request("GET", f"/{bucket}", [*shared, ("marker", "a +")]).body.decode()
+    v2 = raw.request("GET", f"/{bucket}", [*shared, ("list-type", "2"), ("start-after", "a +")]).body.decode()
+    for text in (v1, v2):
+        for piece in ("<Prefix>a%20b%2B</Prefix>", "<Delimiter>/z</Delimiter>", "<Key>a%20b%2B/x%20y</Key>"):
+            assert piece in text, text
+    assert "<Marker>a%20%2B</Marker>" in v1 and "<NextMarker>a%20b%2B/x%20y</NextMarker>" in v1
+    assert "<StartAfter>a%20%2B</StartAfter>" in v2
+    assert raw.request("GET", f"/{bucket}", [("encoding-type", "base64")]).code == "InvalidArgument"
+    for call in (s3.list_objects, s3.list_objects_v2):
+        assert [r["Key"] for r in call(Bucket=bucket)["Contents"]] == sorted(names, key=str.encode), "decoded by the SDK"
+        page = call(Bucket=bucket, Delimiter="+", Prefix="a b")
+        assert page["CommonPrefixes"] == [{"Prefix": "a b+"}] and page["Delimiter"] == "+"
+
+
+def test_start_after_is_of_keys(s3, bucket):
+    """A prefix that sorts before start-after is shown as long as a key below it comes after."""
+    fill(s3, bucket, ["a/1", "a/2", "b", "c/1"])
+    page = s3.list_objects_v2(Bucket=bucket, StartAfter="a/1", Delimiter="/")
+    assert [p["Prefix"] for p in page["CommonPrefixes"]] == ["a/", "c/"] and page["StartAfter"] == "a/1"
+    page = s3.list_objects_v2(Bucket=bucket, StartAfter="a/2", Delimiter="/")
+    assert [p["Prefix"] for p in page["CommonPrefixes"]] == ["c/"]
+    assert s3c.keys(s3, bucket, StartAfter="zz") == []
+    first = s3.list_objects_v2(Bucket=bucket, StartAfter="a/1", MaxKeys=1)
+    more = s3.list_objects_v2(
+        Bucket=bucket, StartAfter="a/1", MaxKeys=9, ContinuationToken=first["NextContinuationToken"]
+    )
+    assert [r["Key"] for r in more["Contents"]] == ["b", "c/1"], "a token wins over start-after"
+
+
 def test_keys_in_xml_are_escaped(s3, bucket):
     keys = ["<a>&amp;", "]]>", "'\"", " lead", "trail ", "tab\tx"]
     fill(s3, bucket, keys)

@@ -240,6 +240,68 @@ def test_list_uploads(s3, bucket, upload):
     assert len(set(seen)) == len(ups)
 
 
+def test_list_uploads_agrees_with_a_sorted_list(s3, bucket, rng):
+    """Every prefix, delimiter and page size: each upload and each common prefix once, in order."""
+    made = []
+    for _ in range(50):
+        key = "".join(rng.choice(["a", "b", "/", "-", "\u00e9", "a/b", "%"]) for _ in range(rng.randint(1, 5)))
+        made.append((key, s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]))
+    made.sort(key=lambda pair: (pair[0].encode(), pair[1]))
+    for _ in range(60):
+        prefix, delimiter = rng.choice(["", "a", "b", "a/", "/", "\u00e9"]), rng.choice(["", "/", "a", "-", "b/", "\u00e9"])
+        size = rng.randint(1, 7)
+        ask = {"Bucket": bucket, "Prefix": prefix, "MaxUploads": size} | ({"Delimiter": delimiter} if delimiter else {})
+        uploads, prefixes, markers = [], [], {}
+        while True:
+            page = s3.list_multipart_uploads(**ask, **markers)
+            found, rolled = page.get("Uploads", []), page.get("CommonPrefixes", [])
+            assert len(found) + len(rolled) <= size
+            uploads += [(u["Key"], u["UploadId"]) for u in found]
+            prefixes += [p["Prefix"] for p in rolled]
+            if not page["IsTruncated"]:
+                break
+            assert len(found) + len(rolled) == size, "a page that is not the last is full"
+            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+        plain, common = [], []
+        for key, upload in made:
+            if key.startswith(prefix):
+                at = key.find(delimiter, len(prefix)) if delimiter else -1
+                if at < 0:
+                    plain.append((key, upload))
+                elif key[: at + len(delimiter)] not in common:
+                    common.append(key[: at + len(delimiter)])
+        assert (uploads, prefixes) == (plain, common), ask
+
+
+def test_list_uploads_shows_what_was_asked(raw, s3, bucket, upload):
+    upload("caf\u00e9/a b+")
+    upload("z")
+    ask = [("uploads", ""), ("encoding-type", "url"), ("delimiter", "/"), ("key-marker", "A b"), ("max-uploads", "1")]
+    text = raw.request("GET", f"/{bucket}", ask).body.decode()
+    for piece in (
+        "<EncodingType>url</EncodingType>", "<KeyMarker>A%20b</KeyMarker>", "<Prefix>caf%C3%A9/</Prefix>",
+        "<NextKeyMarker>caf%C3%A9/</NextKeyMarker>", "<IsTruncated>true</IsTruncated>", "<MaxUploads>1</MaxUploads>",
+    ):
+        assert piece in text, text
+    for name, value in (("encoding-type", "base64"), ("max-uploads", "-1")):
+        assert raw.request("GET", f"/{bucket}", [("uploads", ""), (name, value)]).code == "InvalidArgument"
+    wrong = [("uploads", ""), ("key-marker", "a"), ("upload-id-marker", "nonsense")]
+    assert raw.request("GET", f"/{bucket}", wrong).code == "InvalidArgument"
+
+
+def test_list_parts_at_the_bounds(raw, s3, bucket, upload):
+    up = upload()
+    up.part(1, b"x")
+    up.part(10000, b"y")
+    path, at = f"/{bucket}/k", ("uploadId", up.id)
+    assert b"<PartNumber>" not in raw.request("GET", path, [at, ("max-parts", "0")]).body
+    assert raw.request("GET", path, [at, ("part-number-marker", "10000")]).body.count(b"<PartNumber>") == 0
+    assert raw.request("GET", path, [at, ("part-number-marker", "2147483647")]).status == 200
+    assert raw.request("GET", path, [at, ("max-parts", "5000")]).body.count(b"<PartNumber>") == 2
+    for name, value in (("max-parts", "-1"), ("part-number-marker", "-1"), ("max-parts", "x")):
+        assert raw.request("GET", path, [at, (name, value)]).code == "InvalidArgument", (name, value)
+
+
 def test_part_number_reads(s3, bucket, upload):
     parts = [noise(PART, 1), noise(PART + 7, 2), noise(9, 3)]
     up = upload()

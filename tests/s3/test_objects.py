@@ -1,6 +1,7 @@
 """Objects: put, get, head, delete; keys as S3 has them; headers and user metadata; DeleteObjects."""
 
 import datetime
+from email.header import decode_header, make_header
 
 import pytest
 
@@ -141,6 +142,21 @@ def test_headers_and_metadata_travel(s3, bucket):
         assert {k: " ".join(v.split()) for k, v in answer["Metadata"].items()} == {
             "one": "1", "two-words": "a b c", "mixed": "Case Kept",
         }
+
+
+def test_metadata_that_is_not_ascii(raw, s3, bucket):
+    """Bytes of UTF-8, or RFC 2047's two forms: all are the same text, and come back in the form that SDKs decode."""
+    path, text = f"/{bucket}/k", "gr\u00fcn \u2603"
+    encoded = "=?UTF-8?B?Z3LDvG4g4piD?="
+    for value in (text, encoded, "=?UTF-8?Q?gr=C3=BCn_=E2=98=83?="):
+        signed = raw.signer().headers("PUT", raw.authority, path, headers={"x-amz-meta-colour": value})
+        answer = raw.send("PUT", path, {k: v.encode() for k, v in signed.items()})
+        assert answer.status == 200, answer.body
+        for call in (s3.head_object, s3.get_object):
+            shown = call(Bucket=bucket, Key="k")["Metadata"]["colour"]
+            assert str(make_header(decode_header(shown))) == text, (value, shown)
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "k"})
+    assert s3.head_object(Bucket=bucket, Key="copy")["Metadata"]["colour"] == encoded
 
 
 def test_aws_chunked_is_not_part_of_the_content_encoding(s3, bucket):

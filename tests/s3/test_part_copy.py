@@ -3,7 +3,7 @@
 import pytest
 
 from harness import s3 as s3c
-from harness import settings
+from harness import settings, sums
 from harness.data import composite_etag, md5, noise
 from harness.s3 import refused
 
@@ -28,6 +28,21 @@ def test_whole_and_ranges(s3, bucket, upload, source):
     parts = [data, data[100 : 100 + PART], b"and bytes of its own"]
     assert s3c.body(s3, bucket, "k") == b"".join(parts)
     assert s3c.etag(s3.head_object(Bucket=bucket, Key="k")) == composite_etag(parts)
+
+
+@pytest.mark.parametrize("algorithm", sorted(sums.RAW))
+def test_checksums_of_copied_parts(s3, bucket, upload, source, algorithm):
+    """A part that is copied has the checksum that the upload asked for, computed here."""
+    at, data = source
+    kind = "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
+    up = upload(ChecksumAlgorithm=algorithm, ChecksumType=kind)
+    parts = [data[:PART], data[PART : PART + 99]]
+    for number, (first, part) in enumerate(zip((0, PART), parts, strict=True), 1):
+        answer = up.copy(number, at, CopySourceRange=f"bytes={first}-{first + len(part) - 1}")
+        assert answer[sums.parameter(algorithm)] == sums.value(algorithm, part)
+    done = up.complete(up.listed(with_sums=True))
+    whole = sums.value(algorithm, b"".join(parts)) if kind == "FULL_OBJECT" else sums.composite(algorithm, parts) + "-2"
+    assert (done[sums.parameter(algorithm)], done["ChecksumType"]) == (whole, kind)
 
 
 def test_copying_an_object_in_aligned_parts(s3, bucket, upload, source):

@@ -143,6 +143,17 @@ def test_ruling28_presigned_expiry(raw, there):
     assert raw.presigned("GET", there, expires=7200, signer=raw.signer(now=utc(-HOUR))).status == 200
 
 
+def test_ruling28_another_region(raw, s3, bucket, there):
+    """One endpoint, one region: in the header and in a presigned URL."""
+    header = raw.request("GET", there, signer=raw.signer(region="eu-west-1"))
+    assert (header.status, header.code) == (400, "AuthorizationHeaderMalformed"), header.body
+    assert b"<Region>us-east-1</Region>" in header.body, "SDKs read the right one from here"
+    url = raw.presigned("GET", there, signer=raw.signer(region="eu-west-1"))
+    assert (url.status, url.code) == (400, "AuthorizationQueryParametersError"), url.body
+    for service in ("sts", "s3express"):
+        assert raw.presigned("GET", there, signer=raw.signer(service=service)).status == 400
+
+
 @pytest.mark.parametrize("expires", [604801, -1, 0])
 def test_ruling28_presigned_for_too_long(raw, there, expires):
     answer = raw.presigned("GET", there, expires=expires)
@@ -234,6 +245,42 @@ def test_chunks_in_another_order_are_refused(raw, s3, bucket):
 def test_broken_framing_is_refused(raw, s3, bucket, spoil):
     answer = chunked_put(raw, f"/{bucket}/c", CHUNKS, spoil=spoil)
     assert 400 <= answer.status < 500, (answer.status, answer.body)
+    assert s3c.absent(s3, bucket, "c")
+
+
+ENDS = {
+    "no last chunk": lambda body: body[: body.rindex(b"\r\n0") + 2],
+    "no line after the last chunk": lambda body: body[: body.rindex(b"\r\n0") + 3],
+    "half a line end": lambda body: body[:-1],
+    "bytes after the end": lambda body: body + b"EXTRA",
+    "an empty line more": lambda body: body + b"\r\n",
+    "a second body": lambda body: body + body,
+}
+CRC = ("x-amz-checksum-crc32", sums.value("CRC32", BODY))
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    ("payload", "trailers", "names"),
+    [
+        (sigv4.STREAMING, None, None), (sigv4.STREAMING_TRAILER, [CRC], None), (sigv4.UNSIGNED_TRAILER, [CRC], None),
+        (sigv4.UNSIGNED_TRAILER, [], ""),
+    ],
+    ids=["signed", "signed with trailer", "unsigned with trailer", "unsigned"],
+)
+def test_a_chunked_body_ends_where_it_says(raw, s3, bucket, payload, trailers, names, end):
+    """All bytes of the object are there, and yet: whoever sends such an end did not mean this body."""
+    if names == "":
+        signer = raw.signer()
+        extra = {"content-encoding": "aws-chunked", "x-amz-decoded-content-length": str(len(BODY))}
+        headers = signer.headers("PUT", raw.authority, f"/{bucket}/c", headers=extra, payload=payload)
+        body = sigv4.unsigned_chunked(CHUNKS, [])
+        assert raw.send("PUT", f"/{bucket}/good", signer.headers(
+            "PUT", raw.authority, f"/{bucket}/good", headers=extra, payload=payload), body).status == 200
+        answer = raw.send("PUT", f"/{bucket}/c", headers, ENDS[end](body))
+    else:
+        answer = chunked_put(raw, f"/{bucket}/c", CHUNKS, payload, trailers, spoil=ENDS[end])
+    assert answer.status == 400 and answer.code in ("IncompleteBody", "MalformedTrailerError"), answer.body
     assert s3c.absent(s3, bucket, "c")
 
 

@@ -5,9 +5,10 @@ import threading
 import pytest
 
 from harness import s3 as s3c
-from harness import settings
+from harness import settings, sigv4
 from harness.data import md5, noise
-from harness.rawhttp import encode
+from harness.node import Node
+from harness.rawhttp import Raw, encode
 from harness.wait import until
 
 MIB = settings.MIB
@@ -79,6 +80,44 @@ def test_big_bodies_stream_in_bounded_memory(server, s3, bucket):
 
 
 @pytest.mark.pinfold
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["plain", "aws-chunked", "parts"])
+def test_two_gib_in_bounded_memory(server, s3, bucket, how):
+    """The same with 2 GiB each way, as a plain body, as aws-chunked with a trailer, and in parts."""
+    node, size = server.node, 2 * settings.GIB
+    before = node.memory()
+    peaks, stop = [], threading.Event()
+
+    def watch():
+        while not stop.wait(0.02):
+            peaks.append(node.memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        if how == "parts":
+            up = s3.create_multipart_upload(Bucket=bucket, Key="big")["UploadId"]
+            at, part, parts = {"Bucket": bucket, "Key": "big", "UploadId": up}, 256 * MIB, []
+            whole = Pattern(size)
+            for number in range(1, size // part + 1):
+                data = whole.read(part)
+                etag = s3.upload_part(**at, PartNumber=number, Body=data)["ETag"]
+                parts.append({"PartNumber": number, "ETag": etag})
+            s3.complete_multipart_upload(**at, MultipartUpload={"Parts": parts})
+        else:
+            extra = {"ChecksumAlgorithm": "CRC32"} if how == "aws-chunked" else {}
+            s3.put_object(Bucket=bucket, Key="big", Body=Pattern(size), **extra)
+        check(s3.get_object(Bucket=bucket, Key="big")["Body"], size)
+    finally:
+        stop.set()
+        watcher.join()
+    grown = max(peaks) - before
+    print(f"{how}: {grown >> 20} MiB more at most for a body of {size >> 20} MiB")
+    assert grown < BOUND
+    s3.delete_object(Bucket=bucket, Key="big")
+
+
+@pytest.mark.pinfold
 def test_a_slow_reader_does_not_fill_memory(server, s3, bucket):
     """A client that asks for much and reads little: the daemon waits, it does not buffer."""
     node, size = server.node, 256 * MIB
@@ -110,6 +149,77 @@ def test_a_client_that_disappears_leaves_nothing(server, raw, s3, bucket, size):
     until(lambda: node.disk_use() <= before + size + MIB, "its bytes are given back")
     assert s3c.keys(s3, bucket) == []
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def cut(raw, method, path, headers, body, params=()):
+    """Sends a request whose body stops in the middle, and goes away."""
+    with raw.connect() as connection:
+        connection.sendall(raw.head_bytes(method, path, headers, params) + body)
+
+
+@pytest.mark.pinfold
+@pytest.mark.parametrize("size", [1000, 3 * MIB, 24 * MIB])
+def test_a_client_that_disappears_mid_part(server, raw, s3, bucket, size):
+    """Of a part, a chunk-signed body and a part that replaces another: no row, no byte, and the upload goes on."""
+    node, path = server.node, f"/{bucket}/k"
+    up = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    at = {"Bucket": bucket, "Key": "k", "UploadId": up}
+    kept = s3.upload_part(**at, PartNumber=1, Body=b"first")["ETag"]
+    s3.put_object(Bucket=bucket, Key="warm", Body=noise(size))
+    s3.delete_object(Bucket=bucket, Key="warm")
+    files, before, data = node.open_files(), node.disk_use(), noise(size)
+    for turn in range(6):
+        params = [("partNumber", str(1 + turn % 2)), ("uploadId", up)]
+        signer = raw.signer()
+        if turn < 3:
+            headers = signer.headers("PUT", raw.authority, path, params, payload="UNSIGNED-PAYLOAD")
+            body = data
+            headers["content-length"] = str(size)
+        else:
+            extra = {"content-encoding": "aws-chunked", "x-amz-decoded-content-length": str(size)}
+            headers = signer.headers("PUT", raw.authority, path, params, extra, payload=sigv4.STREAMING)
+            chunks = [data[i : i + 65536] for i in range(0, size, 65536)]
+            body = signer.chunked(sigv4.signature_of(headers), chunks)
+            headers["content-length"] = str(len(body))
+        cut(raw, "PUT", path, headers, body[: len(body) * 3 // 4], params)
+    until(lambda: node.open_files() <= files + 4, "its descriptors are closed")
+    until(lambda: node.disk_use() <= before + size + MIB, "its bytes are given back")
+    parts = s3.list_parts(**at)["Parts"]
+    assert [(p["PartNumber"], p["ETag"]) for p in parts] == [(1, kept)]
+    s3.complete_multipart_upload(**at, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": kept}]})
+    assert s3c.keys(s3, bucket) == ["k"] and s3c.body(s3, bucket, "k") == b"first"
+
+
+@pytest.mark.pinfold
+def test_a_client_that_disappears_leaves_no_row(tmp_path):
+    """Looked at from below: after such clients `fsck` finds a node as if they had never been there."""
+    with Node("gone", mount=False) as node:
+        s3, raw = s3c.client(node.endpoint), Raw("127.0.0.1", node.s3_port)
+        s3.create_bucket(Bucket="gone")
+        up = s3.create_multipart_upload(Bucket="gone", Key="k")["UploadId"]
+        files = node.open_files()
+        for size in (1000, 200_000, 3 * MIB):
+            for method, path, params in [
+                ("PUT", "/gone/k", []), ("PUT", "/gone/k", [("partNumber", "1"), ("uploadId", up)]),
+                ("POST", "/gone/k", [("uploadId", up)]), ("POST", "/gone", [("delete", "")]),
+            ]:
+                headers = raw.signer().headers(method, raw.authority, path, params, payload="UNSIGNED-PAYLOAD")
+                headers["content-length"] = str(size)
+                cut(raw, method, path, headers, noise(size // 2), params)
+        until(lambda: node.open_files() <= files, "its descriptors are closed")
+        assert s3c.keys(s3, "gone") == []
+        assert "Parts" not in s3.list_parts(Bucket="gone", Key="k", UploadId=up)
+        s3.abort_multipart_upload(Bucket="gone", Key="k", UploadId=up)
+        s3.delete_bucket(Bucket="gone")
+        node.stop()
+        node.fsck()
+
+
+def test_a_refusal_is_seen_by_a_client_that_still_sends(raw, bucket):
+    """A body of some MiB is read to its end though nobody wants it: else the client would see a reset connection."""
+    for size in (MIB, 6 * MIB):
+        answer = raw.request("PUT", f"/{bucket}-none/k", body=noise(size), payload="UNSIGNED-PAYLOAD")
+        assert (answer.status, answer.code) == (404, "NoSuchBucket")
 
 
 @pytest.mark.pinfold

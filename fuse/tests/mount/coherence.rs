@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 
-use crate::rig::{contents, each, errno, eventually, names, pattern, read_write, same, shared};
+use crate::rig::{contents, each, errno, eventually, names, pattern, read_write, same};
 
 #[test]
 fn s6_a_put_over_a_file_that_the_kernel_knows() {
@@ -78,30 +78,81 @@ fn s7_a_file_that_s3_replaces_stays_what_it_was_to_who_has_it_open() {
 }
 
 #[test]
-fn two_mounts_of_one_namespace() {
+fn ruling21_two_mounts_of_one_namespace() {
     each(|rig| {
-        let other = rig.second("other", shared);
+        // The first is alone when it starts, so its kernel keeps what it meets: names, and that a name is not there.
+        for name in ["kept", "replaced", "removed"] {
+            fs::write(rig.at(name), "first").unwrap();
+            assert_eq!(fs::read(rig.at(name)).unwrap(), b"first");
+        }
+        assert!(!rig.at("absent").exists());
+        let other = rig.second("other", |_| {});
         let there = |path: &str| other.path().join(path);
-        // The first has long times, as it was alone when it was made: it is told, a moment later.
-        fs::write(there("f"), "from the other").unwrap();
-        eventually("the first sees it", || fs::read(rig.at("f")).is_ok_and(|body| body == b"from the other"));
-        fs::write(rig.at("f"), "from the first").unwrap();
-        assert_eq!(fs::read(there("f")).unwrap(), b"from the first");
-        fs::rename(there("f"), there("g")).unwrap();
-        eventually("the name is gone", || !rig.at("f").exists());
-        eventually("the new one is there", || rig.at("g").exists());
-        fs::remove_file(rig.at("g")).unwrap();
-        assert!(!there("g").exists());
+
+        // Names are asked for from now on, also those that were kept.
+        fs::rename(there("kept"), there("moved")).unwrap();
+        fs::remove_file(there("removed")).unwrap();
+        fs::write(there("absent"), "other").unwrap();
+        fs::write(there("new"), "other").unwrap();
+        fs::rename(there("new"), there("replaced")).unwrap();
+        if names_are_dropped_at_once() {
+            assert!(!rig.at("kept").exists() && rig.at("moved").exists() && !rig.at("removed").exists());
+            assert_eq!(fs::read(rig.at("absent")).unwrap(), b"other");
+            assert_eq!(fs::read(rig.at("replaced")).unwrap(), b"other");
+        } else {
+            eventually("names", || !rig.at("kept").exists() && !rig.at("removed").exists() && rig.at("moved").exists());
+            eventually("new ones", || rig.at("absent").exists());
+            eventually("replaced ones", || fs::read(rig.at("replaced")).is_ok_and(|body| body == b"other"));
+        }
+        for n in 0..200 {
+            let (here, there) =
+                if n % 2 == 0 { (rig.at("turn"), there("turn")) } else { (there("turn"), rig.at("turn")) };
+            assert!(!there.exists());
+            fs::write(&here, "x").unwrap();
+            assert!(there.exists());
+            fs::remove_file(&there).unwrap();
+            assert!(!here.exists());
+        }
+
+        // Bytes are those of the last close before the open (of the same number: the size gives nothing away);
+        // attributes are a second old at most.
+        for n in 0..50 {
+            let (here, there) =
+                if n % 2 == 0 { (rig.at("moved"), there("moved")) } else { (there("moved"), rig.at("moved")) };
+            let file = read_write(&here);
+            file.write_all_at(format!("{n:05}").as_bytes(), 0).unwrap();
+            drop(file);
+            assert_eq!(fs::read(&there).unwrap(), format!("{n:05}").as_bytes());
+        }
+        fs::write(there("moved"), "longer than it was").unwrap();
+        eventually("its size", || fs::metadata(rig.at("moved")).unwrap().size() == 18);
+        assert_eq!(fs::read(rig.at("moved")).unwrap(), b"longer than it was");
+
         // One file open at both, whoever serves it.
         let (one, two) = (read_write(rig.at("h")), read_write(there("h")));
         one.write_all_at(b"one", 0).unwrap();
         two.write_all_at(b"two", 3).unwrap();
         drop((one, two));
         assert_eq!(rig.get("h").unwrap(), b"onetwo");
+
+        // Alone again: what the other wrote over pages that the first has kept is seen.
+        let held = read_write(rig.at("h"));
+        assert_eq!(contents(&held), b"onetwo");
+        fs::write(there("h"), "twoone").unwrap();
         other.stop().unwrap();
         assert!(!other.is_alive());
+        drop(held);
+        assert_eq!(fs::read(rig.at("h")).unwrap(), b"twoone");
         fs::write(rig.at("f"), "alone again").unwrap();
+        assert_eq!(rig.get("f").unwrap(), b"alone again");
     });
+}
+
+/// Linux 6.16 can drop all names that it has kept; before, each goes when something happens to it.
+fn names_are_dropped_at_once() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(16))
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_mount_can_be_read_only() {
 }
 
 #[test]
-fn a_stop_with_files_open_cuts_them_off_and_publishes_them() {
+fn ruling29_a_stop_with_files_open_cuts_them_off_and_publishes_them() {
     each(|rig| {
         let body = pattern(100_000, 1);
         let file = read_write(rig.at("f"));
@@ -98,7 +98,7 @@ fn a_stop_waits_for_files_that_are_about_to_be_closed() {
 }
 
 #[test]
-fn somebody_else_s_unmount_ends_it_and_what_comes_after_is_left_alone() {
+fn ruling29_somebody_else_s_unmount_ends_it_and_what_comes_after_is_left_alone() {
     each(|rig| {
         let path = rig.mount.path().to_owned();
         fs::write(rig.at("f"), "x").unwrap();
@@ -113,7 +113,7 @@ fn somebody_else_s_unmount_ends_it_and_what_comes_after_is_left_alone() {
 }
 
 #[test]
-fn what_is_mounted_over_it_is_not_unmounted() {
+fn ruling29_what_is_mounted_over_it_is_not_unmounted() {
     if !can_mount() {
         return;
     }

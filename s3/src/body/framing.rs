@@ -41,9 +41,12 @@ enum State {
     Data(u64),
     /// Before the line end that closes a chunk: so many of its two bytes are seen.
     DataEnd(usize),
-    /// After the last chunk: trailers, which s3s bounds.
-    Rest,
+    /// After the last chunk: trailers, which s3s bounds, and an empty line. The last bytes seen.
+    Rest(Vec<u8>),
 }
+
+/// Bytes of the end that are looked at.
+const TAIL: usize = 6;
 
 /// The state of one body.
 pub(crate) struct Framing {
@@ -101,15 +104,29 @@ impl Framing {
                         self.state = State::Line(Vec::new());
                     }
                 }
-                State::Rest => out.push_back(std::mem::take(&mut bytes)),
+                State::Rest(tail) => {
+                    tail.extend_from_slice(&bytes);
+                    tail.drain(..tail.len().saturating_sub(TAIL));
+                    out.push_back(std::mem::take(&mut bytes));
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether the last chunk was seen: a body that ends before it was cut.
+    /// Whether the last chunk was seen.
     pub(crate) fn ended(&self) -> bool {
-        self.state == State::Rest
+        matches!(self.state, State::Rest(_))
+    }
+
+    /// The body has ended: not before its last chunk nor within a line, and with one empty line at most. (Some clients
+    /// leave out the empty line after trailers; nobody has two.)
+    pub(crate) fn finish(&self) -> Result<(), BodyFailure> {
+        match &self.state {
+            State::Rest(tail) if tail.ends_with(b"\r\n\r\n\r\n") || tail == b"\r\n\r\n" => Err(BodyFailure::Framing),
+            State::Rest(tail) if tail.ends_with(b"\r\n") => Ok(()),
+            _ => Err(BodyFailure::Incomplete),
+        }
     }
 
     fn begin(&self, line: Vec<u8>, out: &mut VecDeque<Bytes>) -> Result<State, BodyFailure> {
@@ -127,7 +144,7 @@ impl Framing {
             (_, Kind::Signed) => out.push_back(Bytes::from(line)),
             (_, Kind::Unsigned) => {}
         }
-        Ok(if size == 0 { State::Rest } else { State::Data(size) })
+        Ok(if size == 0 { State::Rest(Vec::new()) } else { State::Data(size) })
     }
 }
 
@@ -191,14 +208,31 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_its_last_chunk_is_cut() {
-        let body = b"5\r\nhello\r\n0\r\n\r\n";
-        for (end, whole) in
-            [(body.len(), true), (body.len() - 2, true), (body.len() - 4, false), (10, false), (0, false)]
-        {
-            let mut framing = Framing::new(Kind::Unsigned);
-            framing.push(Bytes::from_static(&body[..end]), &mut VecDeque::new()).unwrap();
-            assert_eq!(framing.ended(), whole, "{end}");
+    fn a_body_ends_where_it_says() {
+        let finish = |kind: Kind, body: &str, cut: usize| {
+            let mut framing = Framing::new(kind);
+            for piece in body.as_bytes().chunks(cut) {
+                framing.push(Bytes::copy_from_slice(piece), &mut VecDeque::new()).unwrap();
+            }
+            framing.finish()
+        };
+        let signed = "5;chunk-signature=00\r\nhello\r\n0;chunk-signature=11\r\n";
+        let unsigned = "5\r\nhello\r\n0\r\n";
+        for cut in [1, 3, 1000] {
+            for (kind, body) in [(Kind::Signed, signed), (Kind::Unsigned, unsigned)] {
+                for rest in ["\r\n", "a:b\r\n", "a:b\r\n\r\n", "a:b\r\nc:d\r\n\r\n"] {
+                    assert_eq!(finish(kind, &format!("{body}{rest}"), cut), Ok(()), "{rest:?}");
+                }
+                for rest in ["", "\r", "a:b", "a:b\r", "a:b\r\n\r\n\r"] {
+                    assert_eq!(finish(kind, &format!("{body}{rest}"), cut), Err(BodyFailure::Incomplete), "{rest:?}");
+                }
+                for rest in ["\r\n\r\n", "a:b\r\n\r\n\r\n"] {
+                    assert_eq!(finish(kind, &format!("{body}{rest}"), cut), Err(BodyFailure::Framing), "{rest:?}");
+                }
+            }
+            for body in ["", "5\r\nhe", "5\r\nhello\r\n", "5\r\nhello\r\n0"] {
+                assert_eq!(finish(Kind::Unsigned, body, cut), Err(BodyFailure::Incomplete), "{body:?}");
+            }
         }
     }
 

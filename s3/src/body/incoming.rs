@@ -148,8 +148,8 @@ impl Body for Received {
                 None => {
                     this.ended = true;
                     this.inner = None;
-                    if this.framing.as_ref().is_some_and(|f| !f.ended()) {
-                        return this.fail(BodyFailure::Incomplete);
+                    if let Some(Err(failure)) = this.framing.as_ref().map(Framing::finish) {
+                        return this.fail(failure);
                     }
                     if let Err(failure) = this.digests.finish() {
                         return this.fail(failure);
@@ -191,14 +191,16 @@ impl Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        if let (Some(inner), None) = (self.inner.take(), self.scope.failure()) {
+        // Of a body that ended early or stopped there is no rest.
+        let gone = matches!(self.scope.failure(), Some(BodyFailure::Incomplete | BodyFailure::Timeout));
+        if let Some(inner) = self.inner.take().filter(|_| !gone) {
             self.scope.leave(inner, self.begun);
         }
     }
 }
 
 /// How much of an unwanted body is read so that the client sees why it was refused instead of a reset connection.
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// How long.
 const LINGER_TIME: Duration = Duration::from_secs(5);
 

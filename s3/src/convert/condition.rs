@@ -42,6 +42,17 @@ pub(crate) fn of_copy_source(headers: &HeaderMap) -> Precondition {
     }
 }
 
+/// `If-Range`: whether a `Range` beside it holds. The tag must be this one, a date exactly the object's; what is neither
+/// holds for nothing, and the answer is the whole object.
+pub(crate) fn range_holds(headers: &HeaderMap, etag: &str, modified: Timestamp) -> bool {
+    let Some(value) = headers.get("if-range") else { return true };
+    let Ok(text) = value.to_str() else { return false };
+    match parse_http_date(text) {
+        Some(date) => date.secs == modified.secs,
+        None => !text.trim().starts_with("W/") && bare(text) == etag,
+    }
+}
+
 /// Whether there is any condition.
 pub(crate) fn is_any(precondition: &Precondition) -> bool {
     *precondition != Precondition::default()
@@ -102,6 +113,15 @@ mod tests {
         assert_eq!(of("W/\"abc\", \"def\" ,ghi"), list(&["abc", "def", "ghi"]));
         assert_eq!(of("\"a\", *"), Some(ETagMatch::Any));
         assert_eq!(of(" "), None);
+    }
+
+    #[test]
+    fn a_range_holds_for_one_state_of_an_object() {
+        let modified = Timestamp { secs: 784_111_777, nanos: 5 };
+        let holds = |v: &str| range_holds(&headers(&[("if-range", v)]), "abc", modified);
+        assert!(range_holds(&HeaderMap::new(), "abc", modified));
+        assert!(holds("\"abc\"") && holds("abc") && holds("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert!(!holds("\"abd\"") && !holds("W/\"abc\"") && !holds("Sun, 06 Nov 1994 08:49:38 GMT") && !holds(""));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
         if lock && headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"false")) {
             continue;
         }
-        if encryption || lock || name == "x-amz-write-offset-bytes" {
+        if encryption || lock || matches!(name, "x-amz-write-offset-bytes" | "x-amz-rename-source") {
             return Err(plain(S3ErrorCode::NotImplemented));
         }
         if name.starts_with("x-amz-grant-") {

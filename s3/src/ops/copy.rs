@@ -15,6 +15,7 @@ use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
 use crate::convert::{condition, headers, key, output, posix, tags, time};
 use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
+use crate::longkey::LongSource;
 use crate::service::Service;
 
 /// A copy's source or target.
@@ -30,18 +31,20 @@ pub(crate) fn source(
     service: &Service,
     access: &Access,
     source: CopySource,
+    long: Option<LongSource>,
     expected_owner: Option<&str>,
 ) -> S3Result<Source> {
     let CopySource::Bucket { bucket, key, version_id } = source else {
         return Err(plain(S3ErrorCode::NotImplemented));
     };
     headers::check_version(version_id.as_deref())?;
+    let key = long.map_or_else(|| key.into(), |LongSource(key)| key);
     key::check(&key)?;
     let info = bucket::source(service, access, &bucket)?;
     if expected_owner.is_some_and(|owner| owner != info.owner) {
         return Err(plain(S3ErrorCode::AccessDenied));
     }
-    Ok(Source { bucket: bucket.into(), key: key.into() })
+    Ok(Source { bucket: bucket.into(), key })
 }
 
 /// `COPY` or `REPLACE`.
@@ -59,10 +62,10 @@ pub(crate) async fn copy(
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let access = access::of(&request)?;
-    let (input, sent) = (request.input, request.headers);
+    let (input, sent, long) = (request.input, request.headers, request.extensions.get().cloned());
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
-    let source = source(service, &access, input.copy_source, input.expected_source_bucket_owner.as_deref())?;
+    let source = source(service, &access, input.copy_source, long, input.expected_source_bucket_owner.as_deref())?;
     let replace_meta =
         replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "x-amz-metadata-directive", "metadata")?;
     let replace_tags =

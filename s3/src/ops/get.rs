@@ -28,7 +28,9 @@ pub(crate) async fn get(
     input.part_number.map(range::check_part_number).transpose()?;
     let (info, reader) = service.namespace.get(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
     check(&info, &precondition)?;
-    let slice = range::resolve(info.size, &info.meta.parts, input.range, input.part_number)?;
+    let range =
+        input.range.filter(|_| condition::range_holds(&request.headers, &info.meta.etag.0, info.meta.last_modified));
+    let slice = range::resolve(info.size, &info.meta.parts, range, input.part_number)?;
     let with_checksum = input.checksum_mode.is_some_and(|m| m.as_str().eq_ignore_ascii_case("ENABLED"));
     let body = download::body(reader, slice.start, slice.end).await?;
     let (metadata, missing) = output::metadata(&info);

@@ -130,12 +130,12 @@ pub(crate) async fn copy(
     request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let access = access::of(&request)?;
-    let (input, sent) = (request.input, request.headers);
+    let (input, sent, long) = (request.input, request.headers, request.extensions.get().cloned());
     headers::refuse_unsupported(&sent)?;
     let number = range::check_part_number(input.part_number)?;
     let id = upload_id(&input.upload_id)?;
     let expected_owner = input.expected_source_bucket_owner.as_deref();
-    let source = copying::source(service, &access, input.copy_source, expected_owner)?;
+    let source = copying::source(service, &access, input.copy_source, long, expected_owner)?;
     let sums = Sums::of(&service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?);
     let (from, reader) =
         service.namespace.get(&access.caller(), &source.bucket, source.key.as_bytes()).await.or_s3()?;

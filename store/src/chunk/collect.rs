@@ -343,6 +343,12 @@ impl Inner {
         self.health.step("collect: flushed, not destroyed")?;
         let mut steps = self.index.steps();
         for row in &doomed.objects {
+            if let Some(slice) = &row.slice
+                && self.is_slice_read(row, slice)?
+            {
+                // It stays among the dying.
+                continue;
+            }
             self.content.forget(row.id);
             for path in [self.layout.content_file(row.id, &row.root), self.layout.sidecar(row.id, &row.root)] {
                 match fs::remove_file(path) {

@@ -98,6 +98,11 @@ impl Handle {
         self.verified.iter().for_each(|w| w.store(u64::MAX, Ordering::Relaxed));
     }
 
+    /// For a file that was found damaged: each chunk is checked again.
+    pub(super) fn clear_verified(&self) {
+        self.verified.iter().for_each(|w| w.store(0, Ordering::Relaxed));
+    }
+
     /// Reads from the content file, unchecked.
     pub(super) fn read_raw(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let file = self.file.read();

@@ -262,14 +262,15 @@ impl Index {
         self.get(&dying_key(id))
     }
 
-    /// Ids of the parts that are said to lie in an upload file: at most 10,000.
-    pub(super) fn slices(&self, file: u64) -> Result<Vec<u64>> {
-        let mut ids = Vec::new();
-        self.scan(&key(b"fp", &[&file.to_be_bytes()]), b"", &mut |key, _| {
-            ids.push(id_of(key)?);
-            Ok(())
-        })?;
-        Ok(ids)
+    /// Ids, from `from` on, of parts that are said to lie in an upload file: at most `most`.
+    pub(super) fn slices(&self, file: u64, from: u64, most: usize) -> Result<Vec<u64>> {
+        let rows = self.0.range(&slice_key(file, from), &prefix_end(&key(b"fp", &[&file.to_be_bytes()])), most)?;
+        rows.iter().map(|(k, _)| id_of(k)).collect()
+    }
+
+    /// Whether the part `id` is said to lie in an upload file.
+    pub(super) fn has_slice(&self, file: u64, id: u64) -> Result<bool> {
+        Ok(self.0.get(&slice_key(file, id))?.is_some())
     }
 
     pub(super) fn upload(&self, upload: &Id) -> Result<Option<UploadRow>> {

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::chunk::index::Kind;
+use crate::chunk::index::{Kind, ObjectRow};
 use crate::chunk::layout::TmpFile;
 use crate::chunk::live::next_data;
+use crate::chunk::pins::TempPin;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
 use crate::chunk::sidecar::Run;
@@ -16,9 +17,6 @@ use crate::chunk::writer::{LeafSink, ObjectWriter, Stored, WriteOptions};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Cid, MAX_OBJECT_SIZE};
 use crate::unixfs::{self, Profile};
-
-/// Bytes read at a time where the kernel cannot copy.
-const PIECE: usize = 1 << 20;
 
 impl Inner {
     /// Stores the concatenation of stored objects under its canonical CID (S18).
@@ -31,37 +29,37 @@ impl Inner {
         if size > MAX_OBJECT_SIZE {
             return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("size", size));
         }
-        let readers =
-            parts.iter().map(|(root, size)| ObjectReader::open(self, root, *size)).collect::<Result<Vec<_>>>()?;
-        // What lies in the parts is about to go: it is no reason to share chunks instead of having a file.
-        let own: HashSet<u64> = readers.iter().filter_map(|r| Some(r.handle()?.row.id)).collect();
         let chunk = profile.chunk_size() as u64;
-        let (last, others) = readers.split_last().unzip();
-        let aligned = others.unwrap_or_default().iter().all(|r| r.size().is_multiple_of(chunk))
-            && readers.iter().all(|r| same_chunks(r, chunk));
-        if aligned && last.is_some() && size > self.config.slab_object_max as u64 {
-            return self.join_chunks(&readers, size, profile, own);
+        let mut aligned = size > self.config.slab_object_max as u64;
+        let mut held = Vec::with_capacity(parts.len());
+        for (k, (root, size)) in parts.iter().enumerate() {
+            // Held before it is opened: what is found stays. It is opened again when it is needed, so that 10,000 parts do
+            // not take as many descriptors.
+            let pin = self.pins.pin(&unixfs::digest_of(root)?).quiet();
+            let reader = ObjectReader::open(self, root, *size)?;
+            aligned &= same_chunks(&reader, chunk) && (size.is_multiple_of(chunk) || k + 1 == parts.len());
+            held.push(Part { root: *root, size: *size, row: reader.handle().map(|h| h.row), _pin: pin });
+        }
+        // What lies in the parts is about to go: it is no reason to share chunks instead of having a file.
+        let own: HashSet<u64> = held.iter().filter_map(|part| Some(part.row?.id)).collect();
+        if aligned {
+            return self.join_chunks(&held, size, profile, own);
         }
         let options = WriteOptions { md5: false, size_hint: Some(size) };
         let mut writer = ObjectWriter::new(self.clone(), profile, options)?;
         writer.do_not_share_with(own);
-        for reader in &readers {
-            let mut offset = 0;
-            while offset < reader.size() {
-                let piece = reader.read_at(offset, PIECE)?;
-                writer.write(&piece)?;
-                offset += piece.len() as u64;
-            }
+        for part in &held {
+            part.open(self)?.for_each_piece(&mut |_, piece| writer.write(piece))?;
         }
         writer.finish()
     }
 
-    fn join_chunks(&self, readers: &[ObjectReader], size: u64, profile: Profile, own: HashSet<u64>) -> Result<Stored> {
+    fn join_chunks(self: &Arc<Self>, parts: &[Part], size: u64, profile: Profile, own: HashSet<u64>) -> Result<Stored> {
         self.health.check()?;
         let mut leaves = LeafSink::new(profile);
         leaves.do_not_share_with(own);
-        for reader in readers {
-            self.join_leaves(reader, &mut leaves)?;
+        for part in parts {
+            self.join_leaves(&part.open(self)?, &mut leaves)?;
         }
         let object = leaves.finish(self)?;
         let root = object.root;
@@ -71,14 +69,14 @@ impl Inner {
             return Ok(stored(guard));
         }
         let shares = object.is_mostly_stored() && self.index.object(&object.digest)?.is_none();
-        let object = if shares { Some(object) } else { self.join_in_place(readers, object, &guard)? };
+        let object = if shares { Some(object) } else { self.join_in_place(parts, object, &guard)? };
         let Some(mut object) = object else { return Ok(stored(guard)) };
         self.space.admit(size)?;
         let tmp = self.layout.tmp_file()?;
         let mut at = 0;
-        for reader in readers {
-            self.join_bytes(reader, &tmp, at)?;
-            at += reader.size();
+        for part in parts {
+            join_bytes(&part.open(self)?, &tmp, at)?;
+            at += part.size;
         }
         tmp.file.set_len(size).at("setting a content file's length")?;
         // The copies are checked when they are read first.
@@ -96,30 +94,42 @@ impl Inner {
         if reader.size() == 0 {
             return Ok(());
         }
+        if reader.size() > u64::from(leaves.chunk_size()) {
+            return Err(Error::corrupt("a part's files went while it was joined").with("cid", reader.root()));
+        }
         let digest = unixfs::digest_of(reader.root())?;
         match self.zeros.len_of(&digest) {
             Some(len) if u64::from(len) == reader.size() && len == leaves.chunk_size() => leaves.zeros(self, 1),
             _ => leaves.leaf(self, &digest, reader.size() as u32),
         }
     }
+}
 
-    /// Copies a part to its place.
-    fn join_bytes(&self, reader: &ObjectReader, to: &TmpFile, at: u64) -> Result<()> {
-        if let Some(handle) = reader.handle()
-            && let Some(from) = handle.file()
-        {
-            return copy_in_kernel((&from, handle.base()), reader.size(), &to.file, at);
-        }
-        let mut offset = 0;
-        while offset < reader.size() {
-            let piece = reader.read_at(offset, PIECE)?;
-            if !is_zero(&piece) {
-                to.file.write_all_at(&piece, at + offset).at("writing a joined part")?;
-            }
-            offset += piece.len() as u64;
-        }
-        Ok(())
+/// A part of an object that is being joined. It stays while this lives.
+pub(super) struct Part {
+    root: Cid,
+    pub(super) size: u64,
+    /// The object that it is, if it has files of its own.
+    pub(super) row: Option<ObjectRow>,
+    _pin: TempPin,
+}
+
+impl Part {
+    pub(super) fn open(&self, inner: &Arc<Inner>) -> Result<ObjectReader> {
+        ObjectReader::open(inner, &self.root, self.size)
     }
+}
+
+/// Copies a part to its place.
+fn join_bytes(reader: &ObjectReader, to: &TmpFile, at: u64) -> Result<()> {
+    if let Some(handle) = reader.handle()
+        && let Some(from) = handle.file()
+    {
+        return copy_in_kernel((&from, handle.base()), reader.size(), &to.file, at);
+    }
+    reader.for_each_piece(&mut |offset, piece| {
+        if is_zero(piece) { Ok(()) } else { to.file.write_all_at(piece, at + offset).at("writing a joined part") }
+    })
 }
 
 /// Whether an object's leaves are chunks of this size, as far as it has several.

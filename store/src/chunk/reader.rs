@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::types::Cid;
 use crate::unixfs::{self, FileReader, RAW};
 
+/// Bytes of a piece.
+const PIECE: usize = 1 << 20;
+
 /// An object that is open for reading. While it lives, collection spares what it needs.
 pub struct ObjectReader {
     inner: Arc<Inner>,
@@ -120,6 +123,17 @@ impl ObjectReader {
         let len = self.clip(offset, out.len());
         self.read_exact(offset, &mut out[..len])?;
         Ok(len)
+    }
+
+    /// All bytes in order, a piece and its offset at a time.
+    pub(super) fn for_each_piece(&self, sink: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        let mut offset = 0;
+        while offset < self.size {
+            let piece = self.read_at(offset, PIECE)?;
+            sink(offset, &piece)?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
     }
 
     fn clip(&self, offset: u64, len: usize) -> usize {

@@ -127,9 +127,7 @@ impl Inner {
                 }
                 guard
             }
-            None if object.sidecar.is_none()
-                || self.has_object(&object, &[Kind::Whole, Kind::Scattered, Kind::Slice])? =>
-            {
+            None if object.sidecar.is_none() || self.has_object(&object, &[Kind::Whole, Kind::Scattered])? => {
                 if let Some(sidecar) = &object.sidecar {
                     let file = sidecar.file.try_clone().at("keeping a file open")?;
                     self.unneed(id, &Sidecar::open(file, &|size| self.zeros.of(size))?);

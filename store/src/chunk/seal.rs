@@ -137,6 +137,11 @@ impl Inner {
             file.read_exact_at(&mut buffer.bytes, leaf.offset).at("reading a content file")?;
             if !matches(&buffer.bytes, &leaf.digest) {
                 tracing::error!(root = hex::encode(row.root), offset = leaf.offset, "a content file is damaged");
+                // Readers have checked it before it was damaged, maybe: they check again (ruling 13).
+                if let Some(handle) = self.content.open(row)? {
+                    handle.clear_verified();
+                }
+                self.distrust(row)?;
                 return Ok(false);
             }
         }

@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn five_tebibytes_of_zeros_are_a_small_file() {
+    fn ruling19_five_tebibytes_of_zeros_are_a_small_file() {
         let profile = Profile::V1_2025;
         let leaves = 5u64 << 20;
         let mut writer = SidecarWriter::new(tempfile::tempfile().unwrap(), Kind::Whole, 1 << 20, zero_of(1 << 20));

@@ -57,7 +57,7 @@ mod tests {
     use std::fs::OpenOptions;
 
     #[test]
-    fn lease_sees_descriptors_and_mappings_that_can_write() {
+    fn ruling10_a_lease_sees_descriptors_and_mappings_that_can_write() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, vec![7u8; 4096]).unwrap();

@@ -16,19 +16,21 @@ use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::append::NewBlock;
-use crate::chunk::index::{Kind, ObjectRow, Slice, Stamp, decode, encode, id_of, joined_key, slice_key, upload_key};
+use crate::chunk::index::{
+    Kind, ObjectRow, PAGE, Slice, Stamp, decode, encode, id_of, joined_key, slice_key, upload_key,
+};
+use crate::chunk::join::Part;
 use crate::chunk::layout::parse_hex_name;
 use crate::chunk::link::NewObject;
 use crate::chunk::pins::TempPin;
-use crate::chunk::reader::ObjectReader;
 use crate::chunk::store::Inner;
 use crate::chunk::sys;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Id, MAX_OBJECT_SIZE};
 use crate::unixfs::Profile;
 
-/// Bytes copied at a time.
-const PIECE: usize = 1 << 20;
+/// Parts looked up at a time.
+const SLICES: usize = 64;
 
 /// The upload files that parts are written to.
 #[derive(Default)]
@@ -42,6 +44,8 @@ struct Upload {
     writers: usize,
     /// Whether the file's name is durable.
     named: bool,
+    /// A part could not be named although its files may be in place: the next start looks, nobody gets its place before.
+    failed: bool,
 }
 
 /// What the index keeps of an upload that is not completed.
@@ -109,6 +113,9 @@ impl Inner {
             return Ok(None);
         }
         let mut all = self.uploads.0.lock();
+        if !all.contains_key(&upload) {
+            self.close_idle_uploads(&mut all)?;
+        }
         let entry = match all.entry(upload) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(vacant) => {
@@ -128,7 +135,7 @@ impl Inner {
         let place = u64::from(number) - 1;
         let base = place.saturating_mul(entry.row.slot);
         let fits = size <= entry.row.slot && base.saturating_add(size) <= MAX_OBJECT_SIZE;
-        if !fits || entry.row.chunk_size != chunk_size || entry.taken.contains(&place) {
+        if !fits || entry.failed || entry.row.chunk_size != chunk_size || entry.taken.contains(&place) {
             return Ok(None);
         }
         // Chunks of zeros are not written: what an earlier try left must go.
@@ -149,23 +156,54 @@ impl Inner {
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
         let file = Arc::new(options.at("making an upload file")?);
         self.index.apply(&[(upload_key(&upload), Some(encode(&row)?))])?;
-        Ok(Upload { row, file, taken: BTreeSet::new(), writers: 0, named: false })
+        Ok(Upload { row, file, taken: BTreeSet::new(), writers: 0, named: false, failed: false })
     }
 
-    /// Takes up an upload of an earlier start; `None` if its file is gone.
+    /// Of the uploads that nobody writes to, no more are kept open than of other files: the index says where they are.
+    fn close_idle_uploads(&self, all: &mut HashMap<Id, Upload>) -> Result<()> {
+        if all.len() < self.config.open_files {
+            return Ok(());
+        }
+        let mut idle = Vec::new();
+        for (upload, entry) in all.iter().filter(|(_, u)| u.writers == 0 && u.named && !u.failed) {
+            // Without a part it is the collector's: nothing else remembers it.
+            if self.has_slices(entry.row.file, None)? {
+                idle.push(*upload);
+            }
+        }
+        idle.iter().for_each(|upload| drop(all.remove(upload)));
+        Ok(())
+    }
+
+    /// Takes up an upload that is not open; `None` if its file cannot be written to any more.
     fn reopen_upload(&self, row: UploadRow) -> Result<Option<Upload>> {
-        let file = match OpenOptions::new().read(true).write(true).open(self.layout.upload_file(row.file)) {
-            Ok(file) => Arc::new(file),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e).at("opening an upload file"),
-        };
+        let Some(file) = self.open_upload(row.file)? else { return Ok(None) };
+        let file = Arc::new(file);
         let mut taken = BTreeSet::new();
         for id in self.slices_of(row.file)? {
             if let Some(slice) = self.row_of(id)?.and_then(|row| row.slice) {
                 taken.insert(slice.base / row.slot);
             }
         }
-        Ok(Some(Upload { row, file, taken, writers: 0, named: true }))
+        Ok(Some(Upload { row, file, taken, writers: 0, named: true, failed: false }))
+    }
+
+    /// An upload file to be written to; `None` if it is gone or an object's content file as well.
+    fn open_upload(&self, id: u64) -> Result<Option<File>> {
+        let path = self.layout.upload_file(id);
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).at("looking at an upload file"),
+        };
+        if meta.nlink() > 1 {
+            return Ok(None);
+        }
+        if meta.mode() & 0o200 == 0 {
+            // A crash came before it was an object's.
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).at("opening an upload file for writing")?;
+        }
+        OpenOptions::new().read(true).write(true).open(path).map(Some).at("opening an upload file")
     }
 
     fn row_of(&self, id: u64) -> Result<Option<ObjectRow>> {
@@ -176,21 +214,43 @@ impl Inner {
         if named.is_some() { Ok(named) } else { self.index.dying(id) }
     }
 
-    /// Ids of the parts that lie in an upload file.
+    fn is_slice(&self, id: u64) -> Result<bool> {
+        Ok(self.ids.is_active(id) || self.row_of(id)?.is_some())
+    }
+
+    /// Ids of the parts that lie in an upload file: at most 10,000.
     fn slices_of(&self, file: u64) -> Result<Vec<u64>> {
-        let mut slices = self.index.slices(file)?;
-        let mut error = None;
-        slices.retain(|id| {
-            self.ids.is_active(*id)
-                || self.row_of(*id).map_or_else(
-                    |e| {
-                        error = Some(e);
-                        true
-                    },
-                    |row| row.is_some(),
-                )
-        });
-        error.map_or(Ok(slices), Err)
+        let mut slices = Vec::new();
+        let mut from = 0;
+        loop {
+            let page = self.index.slices(file, from, PAGE)?;
+            for id in &page {
+                if self.is_slice(*id)? {
+                    slices.push(*id);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => from = last + 1,
+                _ => return Ok(slices),
+            }
+        }
+    }
+
+    /// Whether parts, other than `but`, lie in an upload file.
+    fn has_slices(&self, file: u64, but: Option<u64>) -> Result<bool> {
+        let mut from = 0;
+        loop {
+            let page = self.index.slices(file, from, SLICES)?;
+            for id in page.iter().filter(|id| Some(**id) != but) {
+                if self.is_slice(*id)? {
+                    return Ok(true);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == SLICES => from = last + 1,
+                _ => return Ok(false),
+            }
+        }
     }
 
     /// Makes a part that was written to its place an object, or finds that its bytes are here already.
@@ -214,7 +274,13 @@ impl Inner {
         let id = self.ids.allocate()?;
         self.index.apply(&[(slice_key(slot.slice.file, id.id), Some(Vec::new()))])?;
         slot.kept = true;
-        self.link_slice(id, object, slot.slice, pin)
+        let linked = self.link_slice(id, object, slot.slice, pin);
+        if linked.is_err()
+            && let Some(upload) = self.uploads.0.lock().get_mut(&slot.slice.upload)
+        {
+            upload.failed = true;
+        }
+        linked
     }
 
     fn name_upload(&self, slot: &Slot) -> Result<()> {
@@ -230,36 +296,39 @@ impl Inner {
     }
 
     /// Makes an upload file the content file of the parts in it, if they lie one behind the other and nothing else is in
-    /// it; of the last part the bytes may be elsewhere. Gives the object back if it cannot be done.
+    /// it; of the last part the bytes may be elsewhere. Gives the object back if it cannot be done. The parts stay as
+    /// they are: whether they go is decided by the commit that follows.
     pub(super) fn join_in_place(
-        &self,
-        readers: &[ObjectReader],
+        self: &Arc<Self>,
+        parts: &[Part],
         mut object: NewObject,
         pin: &TempPin,
     ) -> Result<Option<NewObject>> {
-        let Some((first, tail)) = in_place(readers) else { return Ok(Some(object)) };
-        {
+        let Some((first, tail)) = in_place(parts) else { return Ok(Some(object)) };
+        let file = {
             let mut all = self.uploads.0.lock();
             if all.get(&first.upload).is_some_and(|u| u.row.file == first.file && u.writers > 0) {
                 return Ok(Some(object));
             }
-            // Nobody gets a place in this file any more; and no other descriptor can write to it.
-            if all.get(&first.upload).is_some_and(|u| u.row.file == first.file) {
-                all.remove(&first.upload);
-            }
-            let ours: BTreeSet<u64> = readers.iter().filter_map(|r| Some(r.handle()?.row.id)).collect();
+            let ours: BTreeSet<u64> = parts.iter().filter_map(|part| Some(part.row?.id)).collect();
             if self.slices_of(first.file)?.iter().any(|id| !ours.contains(id))
                 || self.index.joined(first.file)?.is_some()
             {
                 return Ok(Some(object));
             }
+            let Some(file) = self.open_upload(first.file)? else { return Ok(Some(object)) };
+            // Nobody gets a place in this file any more; and no other descriptor can write to it.
+            if all.get(&first.upload).is_some_and(|u| u.row.file == first.file) {
+                all.remove(&first.upload);
+            }
             self.index
                 .apply(&[(upload_key(&first.upload), None), (joined_key(first.file), Some(encode(&object.digest)?))])?;
-        }
+            file
+        };
         let path = self.layout.upload_file(first.file);
-        let file = OpenOptions::new().read(true).write(true).open(&path).at("opening an upload file")?;
-        if let Some((reader, base)) = tail {
-            copy_part(reader, &file, base)?;
+        if let Some((part, base)) = tail {
+            let write = |offset, piece: &[u8]| file.write_all_at(piece, base + offset).at("writing the last part");
+            part.open(self)?.for_each_piece(&mut { write })?;
         }
         file.set_len(object.root.size).at("setting a content file's length")?;
         file.set_permissions(Permissions::from_mode(0o400)).at("sealing an upload file")?;
@@ -270,18 +339,29 @@ impl Inner {
             return Ok(Some(object));
         }
         self.health.step("upload: not yet the object's")?;
-        object.checked = readers.iter().all(|r| r.handle().is_none_or(|h| h.is_all_verified()));
+        for row in parts.iter().filter_map(|part| part.row) {
+            object.checked = self.content.open(&row)?.is_some_and(|handle| handle.is_all_verified());
+            if !object.checked {
+                break;
+            }
+        }
         self.link_whole(object, pin.clone(), |to| fs::hard_link(&path, to).at("naming a joined upload"))?.committed();
         Ok(None)
+    }
+
+    /// Whether somebody reads a part whose bytes would go with it. (Another file has only its name taken away.)
+    pub(super) fn is_slice_read(&self, row: &ObjectRow, slice: &Slice) -> Result<bool> {
+        let one_name = fs::metadata(self.layout.upload_file(slice.file)).is_ok_and(|meta| meta.nlink() == 1);
+        Ok(one_name && self.index.joined(slice.file)?.is_none() && self.pins.lock(&row.root).is_pinned())
     }
 
     /// A part is gone: its space is given back, and the upload file with the last part.
     pub(super) fn release_slice(&self, row: &ObjectRow, slice: &Slice) -> Result<()> {
         let mut all = self.uploads.0.lock();
         let written_to = all.get(&slice.upload).is_some_and(|u| u.row.file == slice.file && u.writers > 0);
-        if self.slices_of(slice.file)?.iter().any(|id| *id != row.id) || written_to {
+        if self.has_slices(slice.file, Some(row.id))? || written_to {
             // Punched once only: afterwards the place may be another part's.
-            let listed = self.index.slices(slice.file)?.contains(&row.id);
+            let listed = self.index.has_slice(slice.file, row.id)?;
             // The row that says so may be lost, the joined object's own link is not.
             let joined = self.index.joined(slice.file)?.is_some();
             if !joined
@@ -331,7 +411,7 @@ impl Inner {
                 tracing::warn!(name = ?name, "a foreign file lies among the uploads");
                 continue;
             };
-            if self.slices_of(id)?.is_empty() {
+            if !self.has_slices(id, None)? {
                 self.remove_upload(id)?;
                 removed += 1;
             }
@@ -363,7 +443,7 @@ impl Inner {
         let mut all = self.uploads.0.lock();
         let mut idle = Vec::new();
         for (upload, entry) in all.iter() {
-            if entry.writers == 0 && self.slices_of(entry.row.file)?.is_empty() {
+            if entry.writers == 0 && !self.has_slices(entry.row.file, None)? {
                 idle.push((*upload, entry.row.file));
             }
         }
@@ -377,31 +457,23 @@ impl Inner {
 }
 
 /// The first part's slice, if all lie one behind the other in one file, and the last part if it does not.
-fn in_place(readers: &[ObjectReader]) -> Option<(Slice, Option<(&ObjectReader, u64)>)> {
-    let slice = |r: &ObjectReader| r.handle().and_then(|h| h.row.slice);
-    let first = slice(readers.first()?)?;
+fn in_place(parts: &[Part]) -> Option<(Slice, Option<(&Part, u64)>)> {
+    let slice = |part: &Part| part.row.and_then(|row| row.slice);
+    let first = slice(parts.first()?)?;
     let mut at = 0;
     let mut tail = None;
-    for (k, reader) in readers.iter().enumerate() {
-        if slice(reader) != Some(Slice { base: at, ..first }) {
-            if k + 1 < readers.len() {
+    for (k, part) in parts.iter().enumerate() {
+        let lies = slice(part);
+        if lies != Some(Slice { base: at, ..first }) {
+            // Further behind in the same file it would be cut off, although the upload may be completed in vain.
+            if k + 1 < parts.len() || lies.is_some_and(|slice| slice.file == first.file) {
                 return None;
             }
-            tail = Some((reader, at));
+            tail = Some((part, at));
         }
-        at += reader.size();
+        at += part.size;
     }
     Some((first, tail))
-}
-
-fn copy_part(reader: &ObjectReader, to: &File, base: u64) -> Result<()> {
-    let mut offset = 0;
-    while offset < reader.size() {
-        let piece = reader.read_at(offset, PIECE)?;
-        to.write_all_at(&piece, base + offset).at("writing the last part")?;
-        offset += piece.len() as u64;
-    }
-    Ok(())
 }
 
 fn punch(file: &File, offset: u64, len: u64) -> rustix::io::Result<()> {

@@ -13,7 +13,7 @@
 //! | `U` | bucket id (16), key, NUL, upload id (16) | [`crate::meta::rows::UploadRow`] |
 //! | `V` | upload id (16), part number (4) | [`crate::meta::rows::PartRow`] |
 //! | `K` | access key | account (JSON of the IAM module) |
-//! | `S` | name | settings of the namespace: next inode number, identity |
+//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list |
 //! | `a` | | applied position |
 //! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
 
@@ -126,6 +126,27 @@ pub fn account(access_key: &str) -> Vec<u8> {
 /// Key of a setting of the namespace.
 pub fn setting(name: &str) -> Vec<u8> {
     [b"S", name.as_bytes()].concat()
+}
+
+/// Key of the last sequence number of a bucket's stream.
+pub fn stream_position(stream: Id) -> Vec<u8> {
+    setting(&format!("stream/{stream}"))
+}
+
+/// Prefix of the ids of uploads that ended and still have parts.
+pub fn ended_uploads() -> Vec<u8> {
+    setting("ended/")
+}
+
+/// Key of an upload that ended and still has parts.
+pub fn ended_upload(upload: Id) -> Vec<u8> {
+    [ended_uploads().as_slice(), upload.as_bytes()].concat()
+}
+
+/// Key of the row that says that a bucket has, or once had, FIFOs, sockets or device nodes, which S3 does not list: only
+/// there can a directory be without a key.
+pub fn unlisted(bucket: Id) -> Vec<u8> {
+    setting(&format!("unlisted/{bucket}"))
 }
 
 /// The smallest key that is greater than every key with this prefix (prefixes here never end in 0xff throughout).

@@ -84,10 +84,11 @@ impl Engine {
                 if !txn.is_empty_dir(row.id)? {
                     return Err(Error::new(ErrorKind::NotEmpty, "the bucket is not empty").with("bucket", name));
                 }
-                txn.drop_uploads(row.id)?;
+                txn.end_uploads(row.id)?;
                 txn.delete(schema::bucket(name));
                 txn.delete(schema::dir(row.id));
-                txn.delete(schema::setting(&format!("stream/{}", row.id)));
+                txn.delete(schema::stream_position(row.id));
+                txn.delete(schema::unlisted(row.id));
                 txn.stale_entry(Ino::ROOT, name.as_bytes());
                 txn.moved(root.attr.ino, Place::OrphanDir { row: Box::new(root) });
                 Ok(())

@@ -301,6 +301,10 @@ impl Namespace {
         if kind != FileKind::File {
             return Err(not_a_file(kind));
         }
+        if mode.write && !mode.truncate {
+            // What a kernel writes by itself cannot be refused later (ruling 18).
+            self.0.chunks.check_room(0)?;
+        }
         let mut open = inode.open.lock();
         if mode.write || mode.truncate {
             self.0.make_live(caller, &inode, &mut open, mode.truncate)?;

@@ -42,6 +42,7 @@ impl Engine {
         let first = first_key(request);
         let mut walk = KeyWalk::new(self, bucket.id, bucket.profile, &first)?;
         let ListRequest { prefix, delimiter, max, .. } = request;
+        let may_be_hollow = !delimiter.is_empty() && self.meta.get(&schema::unlisted(bucket.id))?.is_some();
         while let Some(step) = walk.next()? {
             match step {
                 Step::Directory { path, id } => {
@@ -56,6 +57,7 @@ impl Engine {
                         continue;
                     }
                     match roll_up(&path, prefix, delimiter) {
+                        Some(_) if may_be_hollow && self.is_hollow(bucket, &path)? => {}
                         // All keys below roll up to the same prefix; there is at least one.
                         Some(common) => {
                             if page.items.len() == *max {
@@ -106,6 +108,22 @@ impl Engine {
         }
         tracing::trace!(bucket = name, items = page.items.len(), truncated = page.truncated, "listed");
         Ok(page)
+    }
+}
+
+impl Engine {
+    /// Whether no key begins with a directory's path (ruling 27): S3 deleted the directory's own key, and what is below
+    /// is nothing that it lists.
+    fn is_hollow(&self, bucket: &BucketRow, path: &[u8]) -> Result<bool> {
+        let mut walk = KeyWalk::new(self, bucket.id, bucket.profile, path)?;
+        while let Some(step) = walk.next()? {
+            match step {
+                Step::Object { key, .. } => return Ok(!key.starts_with(path)),
+                Step::Directory { path: below, id } if below.starts_with(path) => walk.descend(id, below),
+                Step::Directory { .. } => return Ok(true),
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -9,6 +9,7 @@ mod bucket;
 mod condition;
 pub mod config;
 mod copy;
+mod ended;
 mod engine;
 mod handle;
 mod inode;

@@ -213,4 +213,9 @@ pub trait Invalidate: Send + Sync {
     /// Queues `stale` and, with `wait`, waits boundedly until the kernel has been told. Without it (the change came by
     /// another mount, whose threads must not wait) it only queues.
     fn invalidate(&self, stale: &[Stale], wait: bool);
+
+    /// Another mount of the namespace came beside this one (`true`), or the last other one has gone. Called on the
+    /// thread that starts or stops that mount, before it serves its first request and after its last: when this returns,
+    /// nothing that a kernel kept so far may hide what the other mount does.
+    fn company(&self, others: bool);
 }

@@ -47,41 +47,31 @@ fn part_summary(number: u32, row: PartRow) -> PartSummary {
     }
 }
 
+/// What `key` (which begins with `prefix`) rolls up to: all of it up to the first delimiter after the prefix.
+fn roll_up<'a>(key: &'a [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'a [u8]> {
+    if delimiter.is_empty() {
+        return None;
+    }
+    let at = key[prefix.len()..].windows(delimiter.len()).position(|window| window == delimiter)?;
+    Some(&key[..prefix.len() + at + delimiter.len()])
+}
+
 impl Txn<'_> {
     fn upload_row(&self, key: &[u8], upload: Id) -> Result<UploadRow> {
         self.row(&schema::upload(self.bucket, key, upload))?.ok_or_else(|| no_such_upload(upload))
     }
 
-    fn drop_part(&mut self, key: Vec<u8>, part: &PartRow) -> Result<()> {
+    pub(super) fn drop_part(&mut self, key: Vec<u8>, part: &PartRow) -> Result<()> {
         let digest = digest_of(&part.content.root)?;
         self.delete(schema::held(&digest, &key));
         self.released(digest);
         self.delete(key);
         Ok(())
     }
-
-    /// Removes an upload and its parts.
-    fn drop_upload(&mut self, key: &[u8], upload: Id) -> Result<()> {
-        for (part_key, row) in self.engine.part_rows(upload, 0, usize::MAX)? {
-            self.drop_part(part_key, &row)?;
-        }
-        self.delete(schema::upload(self.bucket, key, upload));
-        Ok(())
-    }
-
-    /// Removes all uploads of a bucket that goes.
-    pub(super) fn drop_uploads(&mut self, bucket: Id) -> Result<()> {
-        let prefix = schema::upload_prefix(bucket);
-        for (row_key, _) in self.engine.meta.range(&prefix, &schema::prefix_end(&prefix), usize::MAX)? {
-            let (key, upload) = schema::parse_upload(&row_key)?;
-            self.drop_upload(key, upload)?;
-        }
-        Ok(())
-    }
 }
 
 impl Engine {
-    fn part_rows(&self, upload: Id, after: u32, max: usize) -> Result<Vec<(Vec<u8>, PartRow)>> {
+    pub(super) fn part_rows(&self, upload: Id, after: u32, max: usize) -> Result<Vec<(Vec<u8>, PartRow)>> {
         let start = schema::part(upload, after.saturating_add(1));
         let end = schema::part(upload, u32::MAX);
         let rows = self.meta.range(&start, &end, max)?;
@@ -252,8 +242,12 @@ impl Namespace {
             Some((key, Some(upload))) => {
                 start = start.max([schema::upload(id, &key, upload).as_slice(), b"\0"].concat())
             }
-            // Without an upload id: everything after that key.
-            Some((key, None)) => start = start.max([all.as_slice(), &key, b"\x01"].concat()),
+            // Without an upload id: everything after that key, or after all that rolled up to it.
+            Some((key, None)) => {
+                let rolled = key.starts_with(prefix) && roll_up(&key, prefix, delimiter) == Some(key.as_slice());
+                let next = if rolled { schema::prefix_end(&key) } else { [key.as_slice(), b"\x01"].concat() };
+                start = start.max([all.as_slice(), &next].concat());
+            }
             None => {}
         }
         let mut page = UploadPage::default();
@@ -270,16 +264,9 @@ impl Namespace {
                     page.truncated = true;
                     return Ok(page);
                 }
-                let rest = &key[prefix.len()..];
-                let at = if delimiter.is_empty() {
-                    None
-                } else {
-                    rest.windows(delimiter.len()).position(|window| window == delimiter)
-                };
-                if let Some(at) = at {
-                    let common = key[..prefix.len() + at + delimiter.len()].to_vec();
-                    start = [all.as_slice(), &schema::prefix_end(&common)].concat();
-                    page.prefixes.push(common);
+                if let Some(common) = roll_up(key, prefix, delimiter) {
+                    start = [all.as_slice(), &schema::prefix_end(common)].concat();
+                    page.prefixes.push(common.to_vec());
                     continue 'pages;
                 }
                 page.uploads.push(upload_info(key, upload, UploadRow::decode(value)?));
@@ -351,7 +338,7 @@ impl Namespace {
             }
             txn.carry(inline);
             let node = txn.put_object(key, object, &request.precondition)?;
-            txn.drop_upload(key, upload)?;
+            txn.end_upload(key, upload)?;
             Ok(node)
         })?;
         stored.guard.committed();
@@ -364,7 +351,7 @@ impl Namespace {
         let id = self.0.bucket_row(bucket)?.id;
         let aborted = self.0.commit(caller, id, Op::Multipart, |txn| {
             txn.upload_row(key, upload)?;
-            txn.drop_upload(key, upload)
+            txn.end_upload(key, upload)
         })?;
         self.0.acknowledged(caller, aborted).await
     }

@@ -75,7 +75,11 @@ impl Txn<'_> {
         if let (true, Some(empty)) = (marker, read_node(self, &holder)?) {
             self.unname(&holder, empty, None)?;
         }
-        let parent = self.touch_dir(dir, 0, marker || node.file().is_none())?;
+        let unlisted = node.file().is_none();
+        if unlisted {
+            self.mark(schema::unlisted(self.bucket));
+        }
+        let parent = self.touch_dir(dir, 0, marker || unlisted)?;
         self.put_node(&holder, None, node)?;
         self.stale_entry(parent.attr.ino, name.bytes);
         let bucket = self.bucket;

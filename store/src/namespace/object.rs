@@ -118,7 +118,13 @@ impl Txn<'_> {
             Some(mode) if self.caller.admin => mode & 0o7777,
             // Nobody but an administrator makes a set-user-id program over S3 (ruling 22).
             Some(mode) => mode & 0o777,
-            None => old.map_or(if marker { 0o755 } else { OBJECT_MODE }, |old| old.attr.mode),
+            None => match old {
+                // New bytes in somebody's set-user-id program: as write(2), it takes the bits off.
+                Some(old) if !self.caller.admin && !marker => old.attr.mode & 0o777,
+                Some(old) => old.attr.mode,
+                None if marker => 0o755,
+                None => OBJECT_MODE,
+            },
         };
         let mut attr = fresh_attr(
             ino,

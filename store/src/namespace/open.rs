@@ -62,6 +62,8 @@ impl Namespace {
         let engine = Arc::clone(&self.0);
         self.0.workers.every("discard", self.0.config.commit_interval, move || engine.discard_durable(false))?;
         let engine = Arc::clone(&self.0);
+        self.0.workers.every("uploads", self.0.config.commit_interval, move || engine.sweep_uploads())?;
+        let engine = Arc::clone(&self.0);
         self.0.workers.every("collect", self.0.config.collect_every, move || {
             let report = engine.chunks.collect(&*engine, &CollectBudget::default())?;
             if report.objects_removed + report.blocks_removed + report.slabs_removed > 0 {
@@ -96,6 +98,7 @@ impl Namespace {
 
     /// Collects unreachable content now, within one budget.
     pub fn collect(&self) -> Result<CollectReport> {
+        self.0.sweep_uploads()?;
         self.0.chunks.collect(&*self.0, &CollectBudget::default())
     }
 

@@ -208,7 +208,7 @@ impl Engine {
         let seq = if rows.is_empty() {
             self.meta.head()
         } else {
-            let stream_key = schema::setting(&format!("stream/{stream}"));
+            let stream_key = schema::stream_position(stream);
             let last = match state.0.seq {
                 Some(seq) => seq,
                 None => self.meta.get(&stream_key)?.map_or(0, |v| decode_seq(&v)),
@@ -216,8 +216,12 @@ impl Engine {
             let mut record = Record::new(stream, caller, now, op);
             record.stream_seq = last + 1;
             record.replaced = replaced;
+            // A commit that ends its stream has deleted the position.
+            let ended = rows.contains_key(&stream_key);
             record.rows = rows.into_iter().collect();
-            record.rows.push((stream_key, Some((last + 1).to_be_bytes().to_vec())));
+            if !ended {
+                record.rows.push((stream_key, Some((last + 1).to_be_bytes().to_vec())));
+            }
             record.blocks = blocks;
             self.keep_orphans(&places)?;
             let seq = self.meta.commit(record).inspect_err(|_| self.unkeep_orphans(&places))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::mount_types::{Invalidate, Stale};
 use crate::types::{Caller, Door};
@@ -12,19 +12,31 @@ use crate::types::{Caller, Door};
 #[derive(Default)]
 pub(super) struct Mounts {
     next: AtomicU64,
+    /// Held while mounts are told who is there, so that they hear it in order.
+    changing: Mutex<()>,
     list: RwLock<Vec<(u64, Arc<dyn Invalidate>)>>,
 }
 
 impl Mounts {
     /// Registers a mount; ids begin at 1, 0 means "no mount".
     pub(super) fn add(&self, mount: Arc<dyn Invalidate>) -> u64 {
+        let _changing = self.changing.lock();
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         self.list.write().push((id, mount));
+        let mounts = self.list.read().clone();
+        if mounts.len() > 1 {
+            mounts.iter().for_each(|(_, mount)| mount.company(true));
+        }
         id
     }
 
     pub(super) fn remove(&self, id: u64) {
+        let _changing = self.changing.lock();
         self.list.write().retain(|(other, _)| *other != id);
+        let mounts = self.list.read().clone();
+        if let [(_, last)] = mounts.as_slice() {
+            last.company(false);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -8,7 +8,7 @@ use super::mount_types::XattrMode;
 use super::node::dir_row;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{FileRow, NodeRow, Xattrs};
+use crate::meta::rows::{FileRow, NodeKind, NodeRow, Xattrs};
 use crate::meta::schema;
 use crate::types::{Caller, Ino};
 
@@ -16,9 +16,6 @@ const META: &[u8] = b"user.s3.meta.";
 const TAG: &[u8] = b"user.s3.tag.";
 const CONTENT_TYPE: &[u8] = b"user.s3.content-type";
 const READ_ONLY: &[u8] = b"user.pinfold.";
-/// Names of the read-only attributes, in the order listed.
-const READ_ONLY_NAMES: [&[u8]; 5] =
-    [b"user.pinfold.cid", b"user.pinfold.etag", b"user.pinfold.version", b"user.pinfold.pins", b"user.pinfold.local"];
 /// Linux's limits.
 const MAX_NAME: usize = 255;
 const MAX_VALUE: usize = 64 << 10;
@@ -190,7 +187,8 @@ impl Namespace {
         }
     }
 
-    /// Names of the extended attributes.
+    /// Names of the extended attributes. Those of `user.pinfold.*` are not among them: who copies a file copies the
+    /// attributes that are listed (`rsync -X`, `cp --preserve=xattr`, `mv`), and would fail to set what is read-only.
     pub fn listxattr(&self, ino: Ino) -> Result<Vec<Vec<u8>>> {
         let inode = self.0.inode(ino)?;
         let node = match self.0.load(&inode)? {
@@ -198,13 +196,15 @@ impl Namespace {
             Loaded::Node(node) => node,
         };
         let mut names: Vec<Vec<u8>> = node.xattrs.iter().map(|(name, _)| name.clone()).collect();
-        if let Some(file) = node.file() {
+        // A symbolic link has none of class `user` for a kernel, though it is an object.
+        if let NodeKind::File(file) = &node.kind {
             let prefixed = |prefix: &[u8], name: &str| [prefix, name.as_bytes()].concat();
             names.extend(file.meta.headers.user.iter().map(|(name, _)| prefixed(META, name)));
             names.extend(file.meta.tags.iter().map(|(name, _)| prefixed(TAG, name)));
             names.extend(file.meta.headers.content_type.iter().map(|_| CONTENT_TYPE.to_vec()));
-            names.extend(READ_ONLY_NAMES.iter().map(|name| name.to_vec()));
         }
+        // S3 takes longer names than Linux.
+        names.retain(|name| name.len() <= MAX_NAME);
         Ok(names)
     }
 

@@ -9,7 +9,7 @@ use crate::unixfs::Profile;
 
 const MIB: usize = 1 << 20;
 
-pub(super) fn live_files_are_sealed_without_a_copy(rig: Rig) {
+pub(super) fn ruling8_live_files_are_sealed_without_a_copy(rig: Rig) {
     let ino = Ino(42);
     let live = rig.store.create_live(ino).unwrap();
     assert_eq!(rig.store.create_live(ino).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -39,7 +39,7 @@ pub(super) fn live_files_are_sealed_without_a_copy(rig: Rig) {
     assert_eq!(rig.read(&root, bytes.len() as u64), bytes);
 }
 
-pub(super) fn small_live_files_go_inline_and_back_to_the_pool(rig: Rig) {
+pub(super) fn ruling8_small_live_files_go_inline_and_back_to_the_pool(rig: Rig) {
     for (ino, len) in [(1, 0), (2, 100), (3, 60_000), (4, 65_536)] {
         let live = rig.store.create_live(Ino(ino)).unwrap();
         let bytes = noise(ino, len);
@@ -62,7 +62,7 @@ pub(super) fn small_live_files_go_inline_and_back_to_the_pool(rig: Rig) {
     drop(reader);
 }
 
-pub(super) fn a_sparse_gibibyte_is_sealed_quickly_and_stays_sparse(rig: Rig) {
+pub(super) fn ruling19_a_sparse_gibibyte_is_sealed_and_stays_sparse(rig: Rig) {
     let live = rig.store.create_live(Ino(1)).unwrap();
     live.file().set_len(1 << 30).unwrap();
     live.file().write_all_at(b"in the middle", 600 << 20).unwrap();
@@ -87,7 +87,7 @@ pub(super) fn a_sparse_gibibyte_is_sealed_quickly_and_stays_sparse(rig: Rig) {
     assert_eq!(&out, b"IN t");
 }
 
-pub(super) fn open_files_are_published_by_copy(rig: Rig) {
+pub(super) fn ruling8_open_files_are_published_by_copy(rig: Rig) {
     let live = rig.store.create_live(Ino(1)).unwrap();
     let mut bytes = noise(1, 6 * MIB + 5);
     live.file().write_all_at(&bytes, 0).unwrap();
@@ -118,7 +118,7 @@ pub(super) fn open_files_are_published_by_copy(rig: Rig) {
     assert_eq!((usage.objects, usage.slab_live_bytes), (1, 0), "{usage:?}");
 }
 
-pub(super) fn a_sealed_file_becomes_live_again_and_the_object_keeps_its_content(rig: Rig) {
+pub(super) fn ruling11_a_sealed_file_becomes_live_again_and_the_object_keeps_its_content(rig: Rig) {
     let bytes = noise(1, 4 * MIB + 3);
     let size = bytes.len() as u64;
     let root = rig.commit(rig.put(&bytes));
@@ -162,7 +162,7 @@ pub(super) fn a_sealed_file_becomes_live_again_and_the_object_keeps_its_content(
     assert_eq!(out, small);
 }
 
-pub(super) fn what_touches_a_sealed_file_is_looked_into(rig: Rig) {
+pub(super) fn ruling13_what_touches_a_sealed_file_is_looked_into(rig: Rig) {
     let bytes = noise(1, 2 * MIB);
     let root = rig.commit(rig.put(&bytes));
     let path = rig.store.sealed_file(&root).unwrap().unwrap().path;

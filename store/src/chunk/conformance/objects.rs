@@ -61,7 +61,7 @@ pub(super) fn a_dropped_writer_leaves_nothing(rig: Rig) {
     assert_eq!(rig.rows_with(b"b").len() + rig.rows_with(b"c").len(), 0);
 }
 
-pub(super) fn equal_objects_share_a_file(rig: Rig) {
+pub(super) fn ruling14_equal_objects_share_a_file(rig: Rig) {
     let bytes = noise(1, 3 * MIB);
     let first = rig.put(&bytes);
     let before = disk_use(&rig.dir);
@@ -75,7 +75,7 @@ pub(super) fn equal_objects_share_a_file(rig: Rig) {
     assert_eq!(disk_use(&rig.dir), before);
 }
 
-pub(super) fn an_object_that_shares_half_its_chunks_stores_the_others_only(rig: Rig) {
+pub(super) fn ruling14_an_object_that_shares_half_its_chunks_stores_the_others_only(rig: Rig) {
     let first = noise(1, 8 * MIB);
     let a = rig.commit(rig.put(&first));
     let mut second = first.clone();
@@ -103,7 +103,7 @@ pub(super) fn an_object_that_shares_half_its_chunks_stores_the_others_only(rig: 
     assert_eq!(rig.rows_with(b"r").len() + rig.rows_with(b"c").len() + rig.rows_with(b"b").len(), 0);
 }
 
-pub(super) fn zeros_are_holes(rig: Rig) {
+pub(super) fn ruling19_zeros_are_holes(rig: Rig) {
     let mut bytes = vec![0; 20 * MIB];
     bytes[7 * MIB] = 1;
     let stored = rig.put(&bytes);
@@ -246,7 +246,7 @@ pub(super) fn an_object_of_repeated_chunks_is_moved_once(rig: Rig) {
     assert_eq!(rig.store.usage().unwrap().slab_live_bytes, (1 << 20) + 48);
 }
 
-pub(super) fn parts_become_one_object_with_a_file_of_its_own(rig: Rig) {
+pub(super) fn ruling15_parts_become_one_object_with_a_file_of_its_own(rig: Rig) {
     let sizes: [&[usize]; 6] = [
         &[5 * MIB, 8 * MIB, 3 * MIB + 7],
         &[5 * MIB, 5 * MIB + 1, 2 * MIB],

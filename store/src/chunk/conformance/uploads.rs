@@ -1,6 +1,6 @@
 //! Multipart uploads: parts written to their places in one file.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::{Rig, cid_of, disk_use, files, noise};
 use crate::chunk::WriteOptions;
@@ -50,7 +50,7 @@ impl Rig {
     }
 }
 
-pub(super) fn an_upload_becomes_an_object_without_a_copy(rig: Rig) {
+pub(super) fn ruling15_an_upload_becomes_an_object_without_a_copy(rig: Rig) {
     for (case, tail) in [3 * MIB + 5, 40_000, 100, 2 * MIB].into_iter().enumerate() {
         let mut whole = noise(case as u64 + 1, 16 * MIB + tail);
         whole[6 * MIB..9 * MIB].fill(0);
@@ -83,7 +83,7 @@ pub(super) fn an_upload_becomes_an_object_without_a_copy(rig: Rig) {
     }
 }
 
-pub(super) fn parts_that_do_not_fit_their_places_are_copied(rig: Rig) {
+pub(super) fn ruling15_parts_that_do_not_fit_their_places_are_copied(rig: Rig) {
     let whole = noise(1, 9 * MIB);
     let part =
         |upload, number, range: std::ops::Range<usize>| rig.part(upload, number, &whole[range], Profile::V1_2025);
@@ -136,7 +136,7 @@ pub(super) fn parts_that_do_not_fit_their_places_are_copied(rig: Rig) {
     rig.nothing_left();
 }
 
-pub(super) fn an_aborted_upload_leaves_nothing(rig: Rig) {
+pub(super) fn ruling15_an_aborted_upload_leaves_nothing(rig: Rig) {
     let upload = Id::random();
     let bytes = noise(1, 6 * MIB);
     let options = WriteOptions { md5: false, size_hint: Some(2 << 20) };
@@ -159,7 +159,7 @@ pub(super) fn an_aborted_upload_leaves_nothing(rig: Rig) {
     assert_eq!(files(&rig.dir.join("uploads")), Vec::<std::path::PathBuf>::new());
 }
 
-pub(super) fn an_upload_goes_on_after_a_restart(mut rig: Rig) {
+pub(super) fn ruling15_an_upload_goes_on_after_a_restart(mut rig: Rig) {
     for rebuild in [false, true] {
         let whole = noise(u64::from(rebuild) + 1, 8 * MIB);
         let upload = Id::random();
@@ -174,4 +174,77 @@ pub(super) fn an_upload_goes_on_after_a_restart(mut rig: Rig) {
         rig.release(&root);
         rig.nothing_left();
     }
+}
+
+pub(super) fn ruling15_a_completion_in_vain_spoils_no_part(rig: Rig) {
+    let whole = noise(1, 10 * MIB);
+    let upload = Id::random();
+    let slice = |k: usize| &whole[k * 2 * MIB..(k + 1) * 2 * MIB];
+    let mut parts: Vec<_> = (0..4).map(|k| rig.part(upload, k as u32 + 1, slice(k), Profile::V1_2025)).collect();
+    // Some parts, all parts, a gap before the last: none of it is committed.
+    for chosen in [&[0, 2][..], &[0, 3], &[0, 1], &[1, 2, 3], &[0], &[0, 1, 2, 3], &[0, 1, 3]] {
+        let list: Vec<_> = chosen.iter().map(|k| parts[*k]).collect();
+        let expected: Vec<u8> = chosen.iter().flat_map(|k| slice(*k)).copied().collect();
+        let stored = rig.store.concat(&list, Profile::V1_2025).unwrap();
+        assert_eq!(stored.root, cid_of(&expected, Profile::V1_2025), "{chosen:?}");
+        assert!(rig.read(&stored.root, stored.size) == expected, "{chosen:?}");
+        drop(stored);
+        rig.collect();
+        for (k, (root, size)) in parts.iter().enumerate() {
+            assert!(rig.read(root, *size) == slice(k), "part {k} after {chosen:?}");
+        }
+        assert_eq!(rig.store.verify_all(&|_| {}).unwrap().damaged, 0, "{chosen:?}");
+    }
+    // It goes on, after a restart as well.
+    let rig = rig.reopen(false);
+    parts.push(rig.part(upload, 5, slice(4), Profile::V1_2025));
+    let root = rig.complete(&parts, &whole);
+    rig.release(&root);
+    rig.nothing_left();
+}
+
+pub(super) fn ruling15_a_part_keeps_its_bytes_while_it_is_read(rig: Rig) {
+    let whole = noise(1, 6 * MIB);
+    let upload = Id::random();
+    let slice = |k: usize| &whole[k * 2 * MIB..(k + 1) * 2 * MIB];
+    let parts: Vec<_> = (0..3).map(|k| rig.part(upload, k as u32 + 1, slice(k), Profile::V1_2025)).collect();
+    let reader = rig.store.reader(&parts[1].0, 2 << 20).unwrap();
+    assert!(reader.read_at(0, 2 * MIB).unwrap() == slice(1));
+    // An equal object with a file of its own takes the part's place in the index.
+    let same = rig.commit(rig.put(slice(1)));
+    rig.collect();
+    assert!(rig.store.sealed_file(&same).unwrap().is_some());
+    assert!(reader.read_at(0, 2 * MIB).unwrap() == slice(1), "while it is read");
+    drop(reader);
+    let before = disk_use(&rig.dir.join("uploads"));
+    rig.collect();
+    assert!(disk_use(&rig.dir.join("uploads")) < before - 2 * MIB as u64 + 10_000, "given back afterwards");
+    let root = rig.complete(&parts, &whole);
+    assert!(rig.read(&same, 2 << 20) == slice(1));
+    [same, root].iter().for_each(|root| rig.release(root));
+    rig.nothing_left();
+}
+
+pub(super) fn ruling15_damage_in_a_part_is_not_made_an_object_unseen(rig: Rig) {
+    let whole = noise(1, 6 * MIB);
+    let upload = Id::random();
+    let parts: Vec<_> = (0..3)
+        .map(|k| rig.part(upload, k as u32 + 1, &whole[k * 2 * MIB..(k + 1) * 2 * MIB], Profile::V1_2025))
+        .collect();
+    let rig = rig.reopen(false);
+    let file = std::fs::File::options().write(true).open(&files(&rig.dir.join("uploads"))[0]).unwrap();
+    file.write_all_at(b"rot", 3 << 20).unwrap();
+    drop(file);
+    let scrub = rig.store.verify_all(&|_| {}).unwrap();
+    let bad = crate::unixfs::raw_cid(&whole[3 * MIB..4 * MIB]);
+    assert_eq!(scrub.damage.iter().map(|d| d.cid).collect::<Vec<_>>(), [bad]);
+    assert_eq!(
+        rig.store.reader(&parts[1].0, 2 << 20).unwrap().read_at(MIB as u64, 9).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    let stored = rig.store.concat(&parts, Profile::V1_2025).unwrap();
+    let reader = rig.store.reader(&stored.root, stored.size).unwrap();
+    assert!(reader.read_at(0, 3 * MIB).unwrap() == whole[..3 * MIB]);
+    assert_eq!(reader.read_at(3 << 20, MIB).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(reader.read_at(4 << 20, 2 * MIB).unwrap() == whole[4 * MIB..]);
 }

@@ -6,7 +6,7 @@ use crate::chunk::conformance::{Rig, chunk_store, config, files, noise};
 use crate::chunk::index::{self, ObjectRow, Stamp};
 use crate::chunk::{ChunkConfig, ChunkStore, WriteOptions};
 use crate::error::ErrorKind;
-use crate::meta::{EngineKind, MetaConfig, MetaStore, Prepared, Quiet};
+use crate::meta::{EngineKind, MetaConfig, Prepared, Quiet};
 use crate::types::Ino;
 use crate::unixfs::Profile;
 
@@ -19,16 +19,6 @@ fn conforms(engine: EngineKind) {
         let dir = dir.path().join(number.replace(number.get() + 1).to_string());
         let meta = MetaConfig { engine, cache_bytes: 16 << 20, ..MetaConfig::new(&dir) };
         (dir.join("chunks"), Arc::clone(Prepared::open(meta, &Quiet).unwrap().store()))
-    });
-}
-
-#[test]
-fn conforms_over_memory() {
-    let dir = tempfile::tempdir().unwrap();
-    let number = std::cell::Cell::new(0);
-    chunk_store(|| {
-        let dir = dir.path().join(number.replace(number.get() + 1).to_string());
-        (dir, Arc::new(IndexDouble::default()) as Arc<dyn MetaStore>)
     });
 }
 
@@ -57,7 +47,7 @@ fn the_reserve_refuses_writes_before_the_disk_is_full() {
 }
 
 #[test]
-fn rot_that_no_attribute_shows_is_found_and_healed() {
+fn ruling13_rot_that_no_attribute_shows_is_found_and_healed() {
     use std::os::unix::fs::{FileExt, PermissionsExt};
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::new(dir.path().to_owned(), Arc::new(IndexDouble::default()));

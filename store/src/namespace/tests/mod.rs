@@ -1,5 +1,6 @@
 //! The namespace's conformance suite: both doors' rules without a door.
 
+mod ended;
 mod files;
 mod listing;
 mod multipart;

@@ -1,9 +1,19 @@
 //! Multipart uploads.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use futures::StreamExt;
+
 use super::{Fixture, pattern, s3_caller};
 use crate::ErrorKind;
-use crate::chunk::WriteOptions;
-use crate::namespace::s3_types::{CompletePart, CompleteRequest, CreateUpload, UploadInfo};
+use crate::chunk::{Stored, WriteOptions};
+use crate::namespace::s3_types::{
+    CompletePart, CompleteRequest, CreateUpload, ETagMatch, ObjectInfo, Precondition, UploadInfo,
+};
+use crate::unixfs::{DagBuilder, Profile, digest_of};
+
+const MIB: usize = 1 << 20;
 
 impl Fixture {
     fn start(&self, key: &str) -> UploadInfo {
@@ -11,7 +21,9 @@ impl Fixture {
     }
 
     fn part(&self, upload: &UploadInfo, number: u32, body: &[u8]) -> CompletePart {
-        let mut writer = self.ns.writer("pics", WriteOptions { md5: true, ..WriteOptions::default() }).unwrap();
+        let options = WriteOptions { md5: true, size_hint: Some(body.len() as u64) };
+        let mut writer = self.ns.writer("pics", options).unwrap();
+        writer.as_part(upload.id, number);
         writer.write(body).unwrap();
         let stored = writer.finish().unwrap();
         let caller = s3_caller();
@@ -19,13 +31,47 @@ impl Fixture {
         CompletePart { number, etag: self.run(put).unwrap().etag.0, checksum: None }
     }
 
-    fn complete(
+    fn complete(&self, upload: &UploadInfo, parts: Vec<CompletePart>) -> crate::Result<ObjectInfo> {
+        self.complete_if(upload, parts, Precondition::default())
+    }
+
+    fn complete_if(
         &self,
         upload: &UploadInfo,
         parts: Vec<CompletePart>,
-    ) -> crate::Result<crate::namespace::s3_types::ObjectInfo> {
-        let request = CompleteRequest { parts, ..CompleteRequest::default() };
+        precondition: Precondition,
+    ) -> crate::Result<ObjectInfo> {
+        let request = CompleteRequest { parts, precondition, ..CompleteRequest::default() };
         self.run(self.ns.complete_upload(&s3_caller(), "pics", &upload.key, upload.id, request))
+    }
+
+    /// The files of uploads that are not completed.
+    fn upload_files(&self) -> Vec<PathBuf> {
+        let mut all = Vec::new();
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|e| e == "parts") {
+                    all.push(path);
+                }
+            }
+        }
+        all
+    }
+
+    /// Collects until there is nothing more to do, and answers the bytes of objects.
+    fn collected(&self) -> u64 {
+        while self.ns.collect().unwrap().more {}
+        let usage = self.ns.chunks().usage().unwrap();
+        usage.object_bytes + usage.slab_live_bytes
+    }
+
+    /// The kernel's own file of an object.
+    fn sealed(&self, info: &ObjectInfo) -> Option<std::fs::Metadata> {
+        self.ns.chunks().sealed_file(&info.cid).unwrap().map(|sealed| sealed.file.metadata().unwrap())
     }
 }
 
@@ -76,4 +122,161 @@ fn an_aborted_upload_leaves_nothing() {
     assert!(f.ns.uploads("pics", b"", b"", None, 10).unwrap().uploads.is_empty());
     f.ns.collect().unwrap();
     assert_eq!(f.ns.chunks().usage().unwrap().object_bytes, 0);
+}
+
+#[test]
+fn ruling15_equal_parts_become_an_object_without_a_copy() {
+    let f = Fixture::new();
+    for (case, tail) in [1000, MIB, 3 * MIB + 7, 5 * MIB].into_iter().enumerate() {
+        let key = format!("joined/{case}");
+        let upload = f.start(&key);
+        let seed = case as u64 * 10;
+        let bodies = [pattern(5 * MIB, seed + 1), pattern(5 * MIB, seed + 2), pattern(tail, seed + 3)];
+        // Any order.
+        let mut parts: Vec<_> = [2, 1, 3].map(|n| f.part(&upload, n, &bodies[n as usize - 1])).into();
+        parts.sort_by_key(|part| part.number);
+        let [file] = &f.upload_files()[..] else { panic!("one file for all parts: {:?}", f.upload_files()) };
+        let inode = std::fs::metadata(file).unwrap().ino();
+        let info = f.complete(&upload, parts).unwrap();
+        let whole = bodies.concat();
+        assert_eq!(f.get(&key).unwrap(), whole);
+        f.collected();
+        assert_eq!(f.upload_files(), Vec::<PathBuf>::new());
+        let sealed = f.sealed(&info).expect("the kernel may read it by itself");
+        assert_eq!((sealed.ino(), sealed.len()), (inode, whole.len() as u64), "the upload's file is the object's");
+        assert_eq!(f.get(&key).unwrap(), whole);
+        assert_eq!(f.put(&format!("plain/{case}"), &whole).cid, info.cid);
+        f.delete(&key);
+        f.delete(&format!("plain/{case}"));
+        assert_eq!(f.collected(), 0);
+    }
+}
+
+#[test]
+fn ruling15_any_choice_of_parts_gives_the_canonical_cid() {
+    let f = Fixture::new();
+    let five = 5 * MIB;
+    let odd = five + 4321;
+    // Sizes as they are uploaded (number, size), and the numbers that Complete lists.
+    type Case<'a> = (&'a str, &'a [(u32, usize)], &'a [u32]);
+    let cases: &[Case<'_>] = &[
+        ("the last is left out", &[(1, five), (2, five), (3, five)], &[1, 2]),
+        ("the first is left out", &[(1, five), (2, five), (3, five)], &[2, 3]),
+        ("one between is left out", &[(1, five), (2, five), (3, five)], &[1, 3]),
+        ("gaps", &[(1, five), (3, five), (5, MIB + 3)], &[1, 3, 5]),
+        ("it begins with a high number", &[(9_999, five), (10_000, 70_000)], &[9_999, 10_000]),
+        ("the last came first", &[(3, 2 * MIB), (1, five), (2, five)], &[1, 2, 3]),
+        ("one comes again", &[(1, five), (2, five), (2, five), (3, 99)], &[1, 2, 3]),
+        ("one comes again, longer", &[(1, five), (2, five), (2, six(five)), (3, five)], &[1, 2, 3]),
+        ("odd sizes", &[(1, odd), (2, odd), (3, odd)], &[1, 2, 3]),
+        ("different sizes", &[(1, five), (2, odd), (3, six(five)), (4, five)], &[1, 2, 3, 4]),
+        ("larger ones later", &[(1, five), (2, 2 * five), (3, five)], &[1, 2, 3]),
+        ("one part", &[(1, 2 * five)], &[1]),
+        ("one odd part", &[(4, odd)], &[4]),
+        ("one small part", &[(1, 10)], &[1]),
+        ("one empty part", &[(1, 0)], &[1]),
+        ("an empty one at the end", &[(1, five), (2, 0)], &[1, 2]),
+    ];
+    for (case, (what, uploaded, listed)) in cases.iter().enumerate() {
+        let upload = f.start(what);
+        let mut bodies = std::collections::BTreeMap::new();
+        for (k, (number, size)) in uploaded.iter().enumerate() {
+            let body = pattern(*size, (case * 100 + k + 1) as u64);
+            let part = f.part(&upload, *number, &body);
+            bodies.insert(*number, (body, part));
+        }
+        let whole: Vec<u8> = listed.iter().flat_map(|n| bodies[n].0.clone()).collect();
+        let list: Vec<_> = listed.iter().map(|n| bodies[n].1.clone()).collect();
+        // In vain at first: nothing may be lost by that.
+        f.put(what, b"in the way");
+        let absent = Precondition { if_none_match: Some(ETagMatch::Any), ..Precondition::default() };
+        let refused = f.complete_if(&upload, list.clone(), absent).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PreconditionFailed, "{what}");
+        f.collected();
+        let info = f.complete(&upload, list).unwrap();
+        assert_eq!(info.size, whole.len() as u64, "{what}");
+        assert!(f.get(what).unwrap() == whole, "{what}");
+        f.collected();
+        assert!(f.get(what).unwrap() == whole, "{what}, after collection");
+        assert_eq!(f.put("plain", &whole).cid, info.cid, "{what}");
+        f.delete(what);
+        f.delete("plain");
+        assert_eq!(f.collected(), 0, "{what}: the parts that were left out are gone as well");
+        assert_eq!(f.upload_files(), Vec::<PathBuf>::new(), "{what}");
+    }
+}
+
+fn six(five: usize) -> usize {
+    five / 5 * 6
+}
+
+#[test]
+fn ruling15_an_upload_goes_on_after_a_restart() {
+    let mut f = Fixture::new();
+    let upload = f.start("k");
+    let bodies = [pattern(5 * MIB, 1), pattern(5 * MIB, 2), pattern(6000, 3)];
+    let mut parts = vec![f.part(&upload, 1, &bodies[0])];
+    let inode = std::fs::metadata(&f.upload_files()[0]).unwrap().ino();
+    f.reopen();
+    parts.push(f.part(&upload, 2, &bodies[1]));
+    f.reopen();
+    parts.push(f.part(&upload, 3, &bodies[2]));
+    let info = f.complete(&upload, parts).unwrap();
+    f.reopen();
+    f.collected();
+    assert!(f.get("k").unwrap() == bodies.concat());
+    assert_eq!(f.sealed(&info).unwrap().ino(), inode);
+}
+
+#[test]
+fn ruling15_an_abort_gives_the_space_back() {
+    let f = Fixture::new();
+    f.put("kept", &pattern(3 * MIB, 9));
+    let before = f.collected();
+    let upload = f.start("k");
+    for number in 1..=4 {
+        f.part(&upload, number, &pattern(5 * MIB, u64::from(number)));
+    }
+    // One is replaced: the space of the first comes back before the upload ends.
+    let file = &f.upload_files()[0];
+    let on_disk = || std::fs::metadata(file).map_or(0, |meta| meta.blocks() * 512);
+    let full = on_disk();
+    f.part(&upload, 2, &pattern(5 * MIB, 22));
+    f.collected();
+    assert!(on_disk() <= full - 5 * MIB as u64 + 8192, "{} of {full}", on_disk());
+    f.run(f.ns.abort_upload(&s3_caller(), "pics", b"k", upload.id)).unwrap();
+    assert_eq!(f.collected(), before);
+    assert_eq!(f.upload_files(), Vec::<PathBuf>::new());
+    assert!(f.get("kept").unwrap() == pattern(3 * MIB, 9));
+}
+
+#[test]
+fn ten_thousand_parts_are_completed() {
+    let f = Fixture::new();
+    let upload = f.start("huge");
+    let zeros = vec![0; 5 * MIB];
+    let first = f.part(&upload, 1, &zeros);
+    let md5: [u8; 16] = hex::decode(&first.etag).unwrap().try_into().unwrap();
+    let root = f.put("zeros", &zeros).cid;
+    let caller = s3_caller();
+    let puts = (2..=10_000).map(|number| {
+        let guard = f.ns.chunks().pin(&digest_of(&root).unwrap());
+        let stored = Stored { root, size: 5 << 20, leaves: 5, md5: Some(md5), inline: None, guard };
+        f.ns.put_part(&caller, "pics", b"huge", upload.id, number, stored, None)
+    });
+    let put = f.run(futures::stream::iter(puts).buffer_unordered(500).collect::<Vec<_>>());
+    assert!(put.iter().all(|part| part.as_ref().is_ok_and(|part| part.etag.0 == first.etag)));
+    let parts = (1..=10_000).map(|number| CompletePart { number, ..first.clone() }).collect();
+    let info = f.complete(&upload, parts).unwrap();
+    let mut dag = DagBuilder::new(Profile::V1_2025);
+    dag.push_zeros(50_000, &mut |_| Ok(())).unwrap();
+    assert_eq!(info.cid, dag.finish(&mut |_| Ok(())).unwrap().cid);
+    assert_eq!(info.size, 10_000 * (5 << 20));
+    assert!(info.meta.etag.0.ends_with("-10000"));
+    let (info, reader) = f.run(f.ns.get(&caller, "pics", b"huge")).unwrap();
+    assert!(reader.read_at(info.size - 100, 200).unwrap() == [0; 100][..]);
+    drop(reader);
+    f.delete("huge");
+    f.delete("zeros");
+    assert_eq!(f.collected(), 0);
 }

@@ -1,0 +1,178 @@
+"""What this node does not serve is refused before anything happens: ruling 28's open ends, and S3's other actions."""
+
+import gzip
+import json
+from pathlib import Path
+
+import botocore
+import pytest
+
+from harness import s3 as s3c
+from harness import sums
+from harness.data import md5
+from harness.s3 import refused
+
+#: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
+SERVED = set(
+    "AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket "
+    "DeleteBucketTagging DeleteObject DeleteObjectTagging DeleteObjects GetBucketAcl GetBucketLocation "
+    "GetBucketTagging GetBucketVersioning GetObject GetObjectAcl GetObjectAttributes GetObjectTagging HeadBucket "
+    "HeadObject ListBuckets ListMultipartUploads ListObjects ListObjectsV2 ListParts PutBucketAcl PutBucketTagging "
+    "PutObject PutObjectAcl PutObjectTagging UploadPart UploadPartCopy".split()
+)
+#: Actions that are the same request as a served one, or of another endpoint.
+SAME_AS = {"ListDirectoryBuckets", "WriteGetObjectResponse"}
+
+
+def actions():
+    """Every action that the SDK knows: (name, method, path and query)."""
+    folder = Path(botocore.__file__).parent / "data/s3/2006-03-01"
+    model = json.loads(gzip.decompress((folder / "service-2.json.gz").read_bytes()))
+    return [(n, o["http"]["method"], o["http"]["requestUri"]) for n, o in sorted(model["operations"].items())]
+
+
+OTHERS = [action for action in actions() if action[0] not in SERVED | SAME_AS]
+
+
+def test_the_sdk_knows_the_served_actions():
+    assert {name for name, _, _ in actions()} >= SERVED
+
+
+@pytest.mark.parametrize(("name", "method", "target"), OTHERS, ids=[name for name, _, _ in OTHERS])
+def test_ruling28_other_actions_do_nothing(raw, s3, bucket, name, method, target):
+    """Each action that is not served is 501 whatever its body says, and never taken for one that is."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"mine")
+    path, _, query = target.replace("{Bucket}", bucket).replace("{Key+}", "k").partition("?")
+    params = [tuple((pair + "=").split("=")[:2]) for pair in query.split("&")]
+    bodies = [b"", b"<x/>"] if method in ("PUT", "POST") else [b""]
+    for body in bodies:
+        answer = raw.request(method, path, params, body=body)
+        assert (answer.status, answer.code) == (501, "NotImplemented"), (name, answer.body)
+    assert s3c.keys(s3, bucket) == ["k"] and s3c.body(s3, bucket, "k") == b"mine"
+
+
+@pytest.mark.parametrize("query", ["of-tomorrow", "acl", "uploads", "versioning"])
+def test_ruling28_deletes_of_what_is_not_known(raw, s3, bucket, query):
+    """`DELETE ?name` of an unknown subresource must not delete the thing itself."""
+    assert raw.request("DELETE", f"/{bucket}", [(query, "")]).code == "NotImplemented"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"mine")
+    assert raw.request("DELETE", f"/{bucket}/k", [(query, "")]).code == "NotImplemented"
+    assert s3c.body(s3, bucket, "k") == b"mine"
+
+
+def test_ruling28_rename_object(raw, s3, bucket):
+    """A client that asks for a rename and got 200 would find an empty object."""
+    s3.put_object(Bucket=bucket, Key="from", Body=b"mine")
+    headers = {"x-amz-rename-source": f"/{bucket}/from"}
+    for params in ([("renameObject", "")], []):
+        assert raw.request("PUT", f"/{bucket}/to", params, headers).code == "NotImplemented"
+    with refused("NotImplemented", status=501):
+        s3.rename_object(Bucket=bucket, Key="to", RenameSource=f"{bucket}/from")
+    assert s3c.keys(s3, bucket) == ["from"]
+
+
+def test_half_a_part_is_no_object(raw, s3, bucket):
+    for params in ([("partNumber", "1")], [("uploadId", "x")]):
+        answer = raw.request("PUT", f"/{bucket}/k", params, body=b"part")
+        assert (answer.status, answer.code) == (400, "InvalidArgument"), answer.body
+    assert s3c.keys(s3, bucket) == []
+
+
+def test_parameters_that_mean_nothing_are_ignored(raw, s3, bucket):
+    assert raw.request("PUT", f"/{bucket}/k", [("x-mine", "1"), ("x-id", "PutObject")], body=b"x").status == 200
+    assert raw.request("GET", f"/{bucket}/k", [("1700000000", "")]).body == b"x"
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "Multipart/Form-Data; boundary=x"])
+def test_ruling28_forms_are_not_buffered(raw, s3, bucket, kind):
+    """A POST form is refused by its head, however much of it there is, signed or not."""
+    file = b'--x\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--x\r\n'
+    for send in (
+        lambda: raw.request("POST", f"/{bucket}", headers={"content-type": kind}, body=file),
+        lambda: raw.send("POST", f"/{bucket}", {"host": raw.authority, "content-type": kind}, file + bytes(6 << 20)),
+    ):
+        answer = send()
+        assert (answer.status, answer.code) == (501, "NotImplemented"), answer.body
+    assert s3c.keys(s3, bucket) == []
+
+
+@pytest.mark.parametrize("algorithm", ["SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128", "CRC16"])
+def test_ruling28_newer_checksums(raw, s3, bucket, algorithm):
+    """A checksum that nobody verifies is never accepted, on any request that can bring one."""
+    path, name = f"/{bucket}/k", f"x-amz-checksum-{algorithm.lower()}"
+    s3.put_object(Bucket=bucket, Key="from", Body=b"x")
+    up = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="k", UploadId=up, PartNumber=1, Body=b"x")
+    listed = f"<Part><PartNumber>1</PartNumber><ETag>{md5(b'x')}</ETag></Part>".encode()
+    assert part["ETag"] == f'"{md5(b"x")}"'
+    keys = b"<Delete><Object><Key>from</Key></Object></Delete>"
+    value = {name: "AAAAAAAAAAA="}
+    for method, params, headers, body in [
+        ("PUT", [], value, b"x"),
+        ("PUT", [], {"x-amz-sdk-checksum-algorithm": algorithm}, b"x"),
+        ("PUT", [("partNumber", "1"), ("uploadId", up)], value, b"x"),
+        ("PUT", [("tagging", "")], value, b"<Tagging><TagSet></TagSet></Tagging>"),
+        ("PUT", [], {"x-amz-copy-source": f"{bucket}/from", "x-amz-checksum-algorithm": algorithm}, b""),
+        ("POST", [("uploads", "")], {"x-amz-checksum-algorithm": algorithm}, b""),
+        ("POST", [("uploadId", up)], value, b"<CompleteMultipartUpload>" + listed + b"</CompleteMultipartUpload>"),
+    ]:
+        answer = raw.request(method, path, params, headers, body)
+        assert (answer.status, answer.code) == (400, "InvalidRequest"), (method, params, headers, answer.body)
+    answer = raw.request("POST", f"/{bucket}", [("delete", "")], value, keys)
+    assert (answer.status, answer.code) == (400, "InvalidRequest"), answer.body
+    assert s3c.keys(s3, bucket) == ["from"]
+
+
+def test_ruling28_newer_checksums_of_the_sdk(s3, bucket):
+    with refused("InvalidRequest", status=400):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ChecksumAlgorithm="SHA512")
+    assert s3c.keys(s3, bucket) == []
+
+
+def test_checksums_of_xml_bodies(raw, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    keys = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    delete = [("delete", "")]
+    for headers, code in [
+        ({}, "InvalidRequest"),
+        ({"x-amz-checksum-crc32": sums.value("CRC32", b"else")}, "BadDigest"),
+        ({"x-amz-checksum-crc32": "AAAA"}, "InvalidRequest"),
+        ({sums.header(a): sums.value(a, keys) for a in ("CRC32", "SHA1")}, "InvalidRequest"),
+    ]:
+        answer = raw.request("POST", f"/{bucket}", delete, headers, keys)
+        assert (answer.status, answer.code) == (400, code), (headers, answer.body)
+    assert s3c.keys(s3, bucket) == ["k"]
+    for algorithm in sums.RAW:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+        answer = raw.request("POST", f"/{bucket}", delete, {sums.header(algorithm): sums.value(algorithm, keys)}, keys)
+        assert answer.status == 200 and s3c.keys(s3, bucket) == [], answer.body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-amz-server-side-encryption": "AES256"}, {"x-amz-server-side-encryption-customer-algorithm": "AES256"},
+        {"x-amz-object-lock-mode": "GOVERNANCE"}, {"x-amz-object-lock-legal-hold": "ON"},
+        {"x-amz-write-offset-bytes": "1"},
+    ],
+)
+def test_headers_that_promise_more_than_is_kept(raw, s3, bucket, headers):
+    answer = raw.request("PUT", f"/{bucket}/k", headers=headers, body=b"x")
+    assert (answer.status, answer.code) == (501, "NotImplemented"), answer.body
+    assert s3c.keys(s3, bucket) == []
+
+
+def test_acls_are_off(raw, s3, bucket):
+    """As in an AWS bucket whose owner owns everything in it: reads say so, writes are refused."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="bucket-owner-full-control")
+    for answer in (s3.get_bucket_acl(Bucket=bucket), s3.get_object_acl(Bucket=bucket, Key="k")):
+        assert [g["Permission"] for g in answer["Grants"]] == ["FULL_CONTROL"]
+    for call in (
+        lambda: s3.put_bucket_acl(Bucket=bucket, ACL="public-read"),
+        lambda: s3.put_object_acl(Bucket=bucket, Key="k", ACL="public-read"),
+        lambda: s3.put_object(Bucket=bucket, Key="l", Body=b"", ACL="public-read"),
+    ):
+        with refused("AccessControlListNotSupported", status=400):
+            call()
+    assert s3c.keys(s3, bucket) == ["k"]
+    assert raw.request("PUT", f"/{bucket}/l", headers={"x-amz-acl": "nobody-knows"}).code == "InvalidArgument"
