@@ -27,7 +27,7 @@ operations! {
     Write "write" Flush "flush" Release "release" Fsync "fsync" Opendir "opendir" Readdir "readdir"
     Readdirplus "readdirplus" Releasedir "releasedir" Fsyncdir "fsyncdir" Statfs "statfs" Setxattr "setxattr"
     Getxattr "getxattr" Listxattr "listxattr" Removexattr "removexattr" Fallocate "fallocate" Lseek "lseek"
-    CopyRange "copy_file_range"
+    CopyRange "copy_file_range" Ioctl "ioctl"
 }
 
 /// The mount's meters.

@@ -52,6 +52,7 @@ pub fn open_namespace(config: &NodeConfig, progress: &Progress<'_>) -> Result<Na
     store.publish_at_most = config.store.publish_at_most;
     store.inline_max = usize::try_from(config.store.inline_max).unwrap_or(usize::MAX);
     store.reserve_bytes = config.store.reserve;
+    store.scrub_rate = config.store.scrub_rate;
     let namespace = Namespace::open(store, &Reports(progress))?;
     give_root(&namespace, RootOwner::of_process())?;
     Ok(namespace)

@@ -79,6 +79,11 @@ impl Workers {
         })
     }
 
+    /// What a worker with long rounds looks at, to end one early.
+    pub fn stop_signal(&self) -> Stop {
+        self.stop.clone()
+    }
+
     /// Starts a worker that runs until `body` returns by itself (its own source of work ends).
     pub fn run(&self, name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<()> {
         self.start(name, move |_| body())

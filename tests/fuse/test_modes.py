@@ -1,11 +1,13 @@
 """That the two modes are what they say: passthrough reads and writes without the daemon, the other through it."""
 
+import errno
+import fcntl
 import os
 
 import pytest
 
 from harness.data import noise
-from harness.syscalls import opened
+from harness.syscalls import fails, opened
 
 pytestmark = pytest.mark.pinfold
 
@@ -37,3 +39,16 @@ def test_the_mount_table_names_it(place):
     source, _, kind, options = line.split()[:4]
     assert source == "pinfold" and kind.startswith("fuse")
     assert {"rw", "default_permissions", "allow_other"} <= set(options.split(",")) or os.geteuid() != 0
+
+
+def test_what_is_not_there_makes_no_noise(place, fs):
+    """`isatty`, which many programs ask of each file that they open, is an ioctl."""
+    with opened(fs / "f", os.O_RDWR | os.O_CREAT) as fd:
+        for _ in range(50):
+            assert not os.isatty(fd)
+        with fails(errno.ENOTTY, errno.EINVAL):
+            fcntl.ioctl(fd, 0x5413, b"0" * 8)  # TIOCGWINSZ
+        with fails(errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY):
+            fcntl.ioctl(fd, 0x40049409, fd)  # FICLONE
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+    assert "Not Implemented" not in place.node.log_text()

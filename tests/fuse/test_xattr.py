@@ -72,6 +72,12 @@ def test_sizes(f):
         os.setxattr(f, "user.toobig", bytes(65537))
 
 
+def test_a_class_is_no_name(f):
+    for call in (lambda: os.setxattr(f, "user.", b"x"), lambda: os.getxattr(f, "user."), lambda: os.removexattr(f, "user.")):
+        with fails(errno.EINVAL):
+            call()
+
+
 def test_they_move_with_the_file(fs, f):
     os.setxattr(f, "user.a", b"1")
     os.rename(f, fs / "g")

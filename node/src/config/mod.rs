@@ -120,6 +120,8 @@ pub struct StoreSettings {
     pub inline_max: u64,
     /// Bytes of the disk to leave free.
     pub reserve: u64,
+    /// Bytes a second that the scrub reads; 0 is never.
+    pub scrub_rate: u64,
 }
 
 /// Logs.
@@ -308,6 +310,7 @@ impl Build<'_> {
             publish_at_most: self.parsed("publish_at_most", value::duration)?,
             inline_max: self.parsed("inline_max", value::size)?,
             reserve: self.parsed("reserve", value::size)?,
+            scrub_rate: self.parsed("scrub_rate", value::size)?,
         };
         if store.cache < 1 << 20 {
             self.refuse("cache", "at least 1MiB is needed");

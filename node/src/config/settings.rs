@@ -331,6 +331,15 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "scrub_rate",
+        group: Group::Storage,
+        kind: Kind::Size,
+        default: Some("8MiB"),
+        help: "Bytes a second at which resting content is read and compared with its CIDs; 0 is never.",
+        details: "Damage is logged with CID, file and place, and counted as a failed round of the worker `scrub`.",
+        reload: false,
+    },
+    Setting {
         name: "log_level",
         group: Group::Log,
         kind: Kind::LogFilter,

@@ -65,7 +65,7 @@ pub use recover::{Progress, ProgressFn};
 pub use space::{DiskSpace, Usage};
 pub use store::InlineLookup;
 pub use unseal::SealedFile;
-pub use verify::{Damage, VerifyReport};
+pub use verify::{Damage, PaceFn, VerifyReport};
 pub use writer::{ObjectWriter, Stored, WriteOptions};
 
 /// The store. Clones are the same store; when the last is dropped, and every reader and writer of it, its threads end
@@ -225,7 +225,13 @@ impl ChunkStore {
     /// thread fails: damage is in the report. A damaged content file is no longer a [`SealedFile`], and is replaced when its
     /// bytes are stored again.
     pub fn verify_all(&self, progress: &ProgressFn<'_>) -> Result<VerifyReport> {
-        self.0.verify_all(progress)
+        self.0.verify_all(&[0; 32], progress, &|_| Ok(()))
+    }
+
+    /// As [`Self::verify_all`], beginning with the first object whose digest is not smaller than `first` (then round to
+    /// it), at the pace that `pace` sets.
+    pub fn scrub(&self, first: &[u8; 32], pace: &PaceFn<'_>) -> Result<VerifyReport> {
+        self.0.verify_all(first, &|_| {}, pace)
     }
 
     /// How full the disk is; cheap.

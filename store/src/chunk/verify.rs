@@ -50,67 +50,96 @@ pub struct VerifyReport {
     pub damage: Vec<Damage>,
 }
 
-impl VerifyReport {
+/// What sets a scrub's pace: told of the bytes of each block before they are read; its error ends the scrub.
+pub type PaceFn<'a> = dyn Fn(u64) -> Result<()> + 'a;
+
+/// A scrub on its way.
+struct Scrub<'a> {
+    report: VerifyReport,
+    pace: &'a PaceFn<'a>,
+}
+
+impl Scrub<'_> {
     fn add(&mut self, cid: Cid, path: PathBuf, offset: u64, error: Error) {
         tracing::error!(%cid, path = %path.display(), offset, %error, "stored bytes are damaged");
-        self.damaged += 1;
-        if self.damage.len() < MOST_LISTED {
-            self.damage.push(Damage { cid, path, offset, error });
+        let report = &mut self.report;
+        report.damaged += 1;
+        if report.damage.len() < MOST_LISTED {
+            report.damage.push(Damage { cid, path, offset, error });
         }
     }
 
-    fn count(&mut self, bytes: u64) {
-        self.blocks += 1;
-        self.bytes += bytes;
+    fn count(&mut self, bytes: u64) -> Result<()> {
+        (self.pace)(bytes)?;
+        self.report.blocks += 1;
+        self.report.bytes += bytes;
+        Ok(())
     }
 }
 
 impl Inner {
-    /// Reads and checks everything.
-    pub(super) fn verify_all(&self, progress: &ProgressFn<'_>) -> Result<VerifyReport> {
-        let mut report = VerifyReport::default();
-        let total = self.totals.get().objects;
-        let mut start = b"c".to_vec();
-        loop {
-            let rows = self.index.0.range(&start, &prefix_end(b"c"), PAGE)?;
-            for (_, value) in &rows {
-                progress(Progress { what: "objects", done: report.objects, total });
-                let row: ObjectRow = decode(value)?;
-                // Collection spares it; if it went before, there is nothing to check.
-                let _pin = self.pins.pin(&row.root).quiet();
-                let Some(row) = self.index.object(&row.root)? else { continue };
-                report.objects += 1;
-                self.verify_object(&row, &mut report)?;
-            }
-            match rows.last() {
-                Some((last, _)) if rows.len() == PAGE => start = [last.as_slice(), &[0]].concat(),
-                _ => break,
-            }
+    /// Reads and checks everything, objects from the digest `first` on and round to it, then slabs.
+    pub(super) fn verify_all(
+        &self,
+        first: &[u8; 32],
+        progress: &ProgressFn<'_>,
+        pace: &PaceFn<'_>,
+    ) -> Result<VerifyReport> {
+        let mut scrub = Scrub { report: VerifyReport::default(), pace };
+        let middle = [b"c", first.as_slice()].concat();
+        for (start, end) in [(middle.clone(), prefix_end(b"c")), (b"c".to_vec(), middle)] {
+            self.verify_objects(start, &end, progress, &mut scrub)?;
         }
         let slabs = self.slabs.rows();
         for (done, (id, row)) in slabs.iter().enumerate() {
             progress(Progress { what: "slabs", done: done as u64, total: slabs.len() as u64 });
-            self.verify_slab(*id, row.len, &mut report)?;
+            self.verify_slab(*id, row.len, &mut scrub)?;
         }
-        Ok(report)
+        Ok(scrub.report)
     }
 
-    fn verify_object(&self, row: &ObjectRow, report: &mut VerifyReport) -> Result<()> {
+    fn verify_objects(
+        &self,
+        mut start: Vec<u8>,
+        end: &[u8],
+        progress: &ProgressFn<'_>,
+        scrub: &mut Scrub<'_>,
+    ) -> Result<()> {
+        let total = self.totals.get().objects;
+        loop {
+            let rows = self.index.0.range(&start, end, PAGE)?;
+            for (_, value) in &rows {
+                progress(Progress { what: "objects", done: scrub.report.objects, total });
+                let row: ObjectRow = decode(value)?;
+                // Collection spares it; if it went before, there is nothing to check.
+                let _pin = self.pins.pin(&row.root).quiet();
+                let Some(row) = self.index.object(&row.root)? else { continue };
+                scrub.report.objects += 1;
+                self.verify_object(&row, scrub)?;
+            }
+            match rows.last() {
+                Some((last, _)) if rows.len() == PAGE => start = [last.as_slice(), &[0]].concat(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn verify_object(&self, row: &ObjectRow, scrub: &mut Scrub<'_>) -> Result<()> {
         let cid = cid_of_digest(row.codec, row.root);
         let path = self.content.file_path(row);
         let handle = match self.content.open(row) {
             Ok(Some(handle)) => handle,
             Ok(None) => {
-                report.add(cid, path, 0, Error::corrupt("an object's file is gone"));
+                scrub.add(cid, path, 0, Error::corrupt("an object's file is gone"));
                 return Ok(());
             }
             Err(error) => {
-                report.add(cid, path, 0, error);
+                scrub.add(cid, path, 0, error);
                 return Ok(());
             }
         };
-        let before = report.damaged;
-        let mut reading = Reading { inner: self, handle: &handle, path: &path, report, in_flight: VecDeque::new() };
+        let before = scrub.report.damaged;
+        let mut reading = Reading { inner: self, handle: &handle, path: &path, scrub, in_flight: VecDeque::new() };
         let leaves = match handle.sidecar() {
             None => handle.leaf(0).and_then(|leaf| reading.leaf(leaf)),
             Some(sidecar) => sidecar.for_each_leaf(&mut |run| match (run, row.kind) {
@@ -121,32 +150,32 @@ impl Inner {
             }),
         };
         let leaves = leaves.and_then(|()| reading.settle(0));
-        if report.damaged > before && row.kind == Kind::Whole {
+        if scrub.report.damaged > before && row.kind == Kind::Whole {
             self.distrust(row)?;
         }
-        let nodes = leaves.and_then(|()| self.verify_nodes(&handle, row, report));
+        let nodes = leaves.and_then(|()| self.verify_nodes(&handle, row, scrub));
         match nodes {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                report.add(cid, self.layout.sidecar(row.id, &row.root), 0, error);
+                scrub.add(cid, self.layout.sidecar(row.id, &row.root), 0, error);
                 Ok(())
             }
             result => result,
         }
     }
 
-    fn verify_nodes(&self, handle: &Handle, row: &ObjectRow, report: &mut VerifyReport) -> Result<()> {
+    fn verify_nodes(&self, handle: &Handle, row: &ObjectRow, scrub: &mut Scrub<'_>) -> Result<()> {
         let Some(sidecar) = handle.sidecar() else { return Ok(()) };
         sidecar.for_each_node(&mut |node| {
-            report.count(u64::from(node.len));
+            scrub.count(u64::from(node.len))?;
             let checked = sidecar.bytes(node.offset, node.len).and_then(|bytes| unixfs::verify(&node.cid, &bytes));
             if let Err(error) = checked {
-                report.add(node.cid, self.layout.sidecar(row.id, &row.root), node.offset, error);
+                scrub.add(node.cid, self.layout.sidecar(row.id, &row.root), node.offset, error);
             }
             Ok(())
         })
     }
 
-    fn verify_slab(&self, id: u64, len: u64, report: &mut VerifyReport) -> Result<()> {
+    fn verify_slab(&self, id: u64, len: u64, scrub: &mut Scrub<'_>) -> Result<()> {
         // Gone since it was listed: what was live in it lies in another one now, checked when it was moved.
         let Some(file) = self.slabs.file(id)? else { return Ok(()) };
         let path = self.layout.slab(id);
@@ -154,7 +183,7 @@ impl Inner {
         while at < len {
             let Ok(Some(header)) = read_header(&file, at, len) else {
                 let cid = unixfs::raw_cid(b"");
-                report.add(
+                scrub.add(
                     cid,
                     path,
                     at,
@@ -168,9 +197,9 @@ impl Inner {
             if self.index.place(&header.digest, id)? != Some(Place::Slab { offset, len: header.len }) {
                 continue;
             }
-            report.count(u64::from(header.len));
+            scrub.count(u64::from(header.len))?;
             if let Err(error) = check_payload(&file, offset, header.len, &header.cid()) {
-                report.add(header.cid(), path.clone(), offset, error);
+                scrub.add(header.cid(), path.clone(), offset, error);
             }
         }
         Ok(())
@@ -184,22 +213,22 @@ fn check_payload(file: &File, offset: u64, len: u32, cid: &Cid) -> Result<()> {
 }
 
 /// Chunks of one object on their way through the hashing threads.
-struct Reading<'a> {
+struct Reading<'a, 'p> {
     inner: &'a Inner,
     handle: &'a Handle,
     path: &'a PathBuf,
-    report: &'a mut VerifyReport,
+    scrub: &'a mut Scrub<'p>,
     in_flight: VecDeque<(Pending, LeafInfo)>,
 }
 
-impl Reading<'_> {
+impl Reading<'_, '_> {
     /// Reads a chunk of the content file.
     fn leaf(&mut self, leaf: LeafInfo) -> Result<()> {
-        self.report.count(u64::from(leaf.size));
+        self.scrub.count(u64::from(leaf.size))?;
         let mut buffer: Buffer = self.inner.pool.buffer(leaf.size as usize);
         buffer.bytes.resize(leaf.size as usize, 0);
         if let Err(error) = self.handle.read_raw(leaf.offset, &mut buffer.bytes) {
-            self.report.add(cid_of_digest(RAW, leaf.digest), self.path.clone(), leaf.offset, error);
+            self.scrub.add(cid_of_digest(RAW, leaf.digest), self.path.clone(), leaf.offset, error);
             return Ok(());
         }
         self.settle(WINDOW - 1)?;
@@ -227,7 +256,7 @@ impl Reading<'_> {
     fn elsewhere(&mut self, leaf: &LeafInfo) -> Result<()> {
         if self.inner.index.places(&leaf.digest)?.is_empty() {
             let error = Error::corrupt("a chunk of an object is missing").with("object_offset", leaf.offset);
-            self.report.add(cid_of_digest(RAW, leaf.digest), self.path.clone(), 0, error);
+            self.scrub.add(cid_of_digest(RAW, leaf.digest), self.path.clone(), 0, error);
         }
         Ok(())
     }
@@ -238,7 +267,7 @@ impl Reading<'_> {
                 && pending.wait()? != leaf.digest
             {
                 let error = Error::corrupt("a chunk of a content file does not match its CID");
-                self.report.add(cid_of_digest(RAW, leaf.digest), self.path.clone(), leaf.offset, error);
+                self.scrub.add(cid_of_digest(RAW, leaf.digest), self.path.clone(), leaf.offset, error);
             }
         }
         Ok(())

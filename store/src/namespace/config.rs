@@ -30,6 +30,10 @@ pub struct NamespaceConfig {
     pub hash_threads: usize,
     /// How often unreachable content is collected.
     pub collect_every: Duration,
+    /// Resting content is read and compared with its CIDs at this rate, in bytes a second; 0 is never.
+    pub scrub_rate: u64,
+    /// Pause between two such rounds, and before the first.
+    pub scrub_every: Duration,
     /// Log bytes after which a checkpoint is made at the earliest.
     pub checkpoint_bytes: u64,
 }
@@ -49,6 +53,8 @@ impl NamespaceConfig {
             inline_max: 4096,
             hash_threads: std::thread::available_parallelism().map_or(2, usize::from),
             collect_every: Duration::from_secs(10),
+            scrub_rate: 8 << 20,
+            scrub_every: Duration::from_secs(3600),
             checkpoint_bytes: 256 << 20,
         }
     }

@@ -29,6 +29,7 @@ mod publish;
 mod recover;
 mod rename;
 pub mod s3_types;
+mod scrub;
 mod setattr;
 mod txn;
 mod walk;

@@ -71,6 +71,10 @@ impl Namespace {
             }
             Ok(())
         })?;
+        if self.0.config.scrub_rate > 0 {
+            let (engine, stop) = (Arc::clone(&self.0), self.0.workers.stop_signal());
+            self.0.workers.every("scrub", self.0.config.scrub_every, move || engine.scrub(&stop))?;
+        }
         Ok(())
     }
 

@@ -44,6 +44,9 @@ fn kind(name: &[u8]) -> Result<Kind<'_>> {
     if name.len() > MAX_NAME {
         return Err(Error::new(ErrorKind::InvalidArgument, "an attribute's name has at most 255 bytes"));
     }
+    if [b"user.".as_slice(), b"trusted.", b"security."].contains(&name) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "an attribute has a name behind its class"));
+    }
     if let Some(rest) = name.strip_prefix(META) {
         return Ok(Kind::Meta(rest));
     }

@@ -6,6 +6,7 @@ mod listing;
 mod multipart;
 mod names;
 mod objects;
+mod scrub;
 
 use std::sync::Arc;
 
