@@ -272,3 +272,24 @@ impl MountDoor {
         self.0.stop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Namespace, NamespaceConfig, Quiet, RootOwner, give_root};
+
+    #[test]
+    fn the_root_is_its_only_users_and_stays_who_it_was_given_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = NamespaceConfig::new(dir.path());
+        config.reserve_bytes = 0;
+        let namespace = Namespace::open(config, &Quiet).unwrap();
+        let owner = || namespace.mount_root(&[]).map(|root| (root.uid, root.gid)).unwrap();
+        give_root(&namespace, RootOwner { uid: 0, gid: 0 }).unwrap();
+        assert_eq!(owner(), (0, 0));
+        give_root(&namespace, RootOwner { uid: 1000, gid: 100 }).unwrap();
+        assert_eq!(owner(), (1000, 100));
+        give_root(&namespace, RootOwner { uid: 2000, gid: 200 }).unwrap();
+        assert_eq!(owner(), (1000, 100), "what was changed since is not changed back");
+        namespace.close().unwrap();
+    }
+}

@@ -182,6 +182,14 @@ def test_every_kind_of_row_is_described(file):
     assert not missing, f"FORMAT.md has no rows {sorted(missing)}"
 
 
+def test_every_setting_is_described():
+    sources = [p.read_text().split("#[cfg(test)]\nmod tests {")[0] for p in STORE.rglob("*.rs")]
+    names = {n for text in sources for n in re.findall(r'\bsetting\((?:&format!\()?"([a-z-]+/?)', text)}
+    assert "stream/" in names
+    missing = sorted(n for n in names if f"`{n}`" not in DOCUMENT)
+    assert not missing, f"FORMAT.md has no settings {missing}"
+
+
 def test_every_magic_number_is_described():
     sources = [p.read_text().split("#[cfg(test)]\nmod tests {")[0] for p in STORE.rglob("*.rs")]
     magic = {m for text in sources for m in re.findall(r'b"(PF\w+|PGRP|pinfold[A-Z])(?:\\n)?"', text)}
