@@ -4,8 +4,6 @@ import errno
 import os
 import threading
 
-import pytest
-
 from harness import s3 as s3c
 from harness.syscalls import RENAME_EXCHANGE, fails, names, opened, read_file, rename2, write_file
 

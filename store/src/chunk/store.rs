@@ -155,8 +155,11 @@ impl Inner {
                 // What a crash left unnamed is found by a look at everything.
                 self.pins.want_sweep();
                 self.totals.set(self.count()?);
-                if recovered > 0 || before.is_none() {
-                    tracing::info!(recovered, objects = self.totals.get().objects, "chunk index checked after a crash");
+                let objects = self.totals.get().objects;
+                if recovered > 0 {
+                    tracing::info!(recovered, objects, "what a crash left in the chunk store was taken up or removed");
+                } else if before.is_none() && objects > 0 {
+                    tracing::info!(objects, "objects counted: the last stop was a crash, or left work for the collector");
                 }
             }
         }
