@@ -159,7 +159,10 @@ impl Inner {
                 if recovered > 0 {
                     tracing::info!(recovered, objects, "what a crash left in the chunk store was taken up or removed");
                 } else if before.is_none() && objects > 0 {
-                    tracing::info!(objects, "objects counted: the last stop was a crash, or left work for the collector");
+                    tracing::info!(
+                        objects,
+                        "objects counted: the last stop was a crash, or left work for the collector"
+                    );
                 }
             }
         }
