@@ -5,7 +5,10 @@ is wrong if its value was written only after the read ended, or was overwritten 
 value's write ended and was itself done before the read began.
 """
 
+import bisect
+import collections
 import itertools
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -98,14 +101,21 @@ class Register:
 
     def check(self):
         """Every read against all writes; returns what is wrong."""
-        writes = [e for e in self.events if e.kind == "write"]
+        writes = sorted((e for e in self.events if e.kind == "write"), key=lambda e: e.start)
+        starts = [write.start for write in writes]
+        # Of the writes from each one on, when the first of them was done.
+        done = list(itertools.accumulate((write.end for write in reversed(writes)), min))[::-1] + [math.inf]
+        by_value = collections.defaultdict(list)
+        for write in writes:
+            by_value[write.value].append(write)
+
+        def may_be_seen(write, read):
+            """No other write began after it had ended and was done before the read began."""
+            return write.start <= read.end and done[bisect.bisect_right(starts, write.end)] >= read.start
+
         wrong = []
         for read in (e for e in self.events if e.kind == "read"):
-            sources = [w for w in writes if w.value == read.value and w.start <= read.end]
-            if not any(self._may_be_seen(w, read, writes) for w in sources):
+            # The latest first: one of them it is, if any.
+            if not any(may_be_seen(write, read) for write in reversed(by_value[read.value])):
                 wrong.append(f"{self.key}: {read} sees what is not there any more, or never was")
         return wrong
-
-    @staticmethod
-    def _may_be_seen(write, read, writes):
-        return not any(write.end < other.start and other.end < read.start for other in writes)

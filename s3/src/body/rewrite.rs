@@ -11,7 +11,7 @@ use pinfold_store::{Error, ErrorKind};
 use s3s::S3Result;
 use tokio_util::sync::CancellationToken;
 
-use super::upload::blocking;
+use super::upload::{PartOf, blocking, writer};
 use crate::checksum::{Algorithm, Hasher};
 
 /// Bytes that are read at once.
@@ -33,13 +33,14 @@ pub(crate) async fn rewrite(
     reader: ObjectReader,
     span: Span,
     algorithm: Algorithm,
+    part: Option<PartOf>,
 ) -> S3Result<(Stored, Checksum)> {
     let gone = CancellationToken::new();
     let _stop_with_the_request = gone.clone().drop_guard();
     let (namespace, bucket, reader) = (namespace.clone(), bucket.to_owned(), Arc::new(reader));
     let (stored, value) = blocking(move || {
         let options = WriteOptions { md5: true, size_hint: Some(span.end - span.start) };
-        let mut writer = namespace.writer(&bucket, options)?;
+        let mut writer = writer(&namespace, &bucket, options, part)?;
         let mut hasher = Hasher::new(algorithm);
         let mut offset = span.start;
         while offset < span.end {

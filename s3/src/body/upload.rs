@@ -9,6 +9,7 @@ use pinfold_store::Result;
 use pinfold_store::chunk::{ObjectWriter, Stored, WriteOptions};
 use pinfold_store::meta::rows::Checksum;
 use pinfold_store::namespace::Namespace;
+use pinfold_store::types::Id;
 use s3s::dto::StreamingBlob;
 use s3s::{S3ErrorCode, S3Result, TrailingHeaders};
 use tokio::task::JoinHandle;
@@ -50,6 +51,31 @@ pub(crate) struct Expected {
     pub(crate) plan: Plan,
     /// Where a trailer's value appears once the body was read.
     pub(crate) trailers: Option<TrailingHeaders>,
+    /// The part of an upload that it becomes.
+    pub(crate) part: Option<PartOf>,
+}
+
+/// A part of a multipart upload: its bytes go to its place in the upload's file.
+#[derive(Clone, Copy)]
+pub(crate) struct PartOf {
+    /// The upload.
+    pub(crate) upload: Id,
+    /// From 1.
+    pub(crate) number: u32,
+}
+
+/// A writer for a body that becomes an object, or a part.
+pub(crate) fn writer(
+    namespace: &Namespace,
+    bucket: &str,
+    options: WriteOptions,
+    part: Option<PartOf>,
+) -> Result<ObjectWriter> {
+    let mut writer = namespace.writer(bucket, options)?;
+    if let Some(PartOf { upload, number }) = part {
+        writer.as_part(upload, number);
+    }
+    Ok(writer)
 }
 
 /// Stores a body and verifies all that was promised.
@@ -86,7 +112,7 @@ async fn small(
     let mut running = expected.plan.start();
     let bytes = collect(body, expected.length, scope).await?;
     running.update(&bytes);
-    let writer = namespace.writer(bucket, options).or_s3()?;
+    let writer = writer(namespace, bucket, options, expected.part).or_s3()?;
     let write = move || -> Result<Stored> {
         let mut writer = writer;
         if !bytes.is_empty() {
@@ -152,9 +178,11 @@ async fn large(
     scope: &Scope,
 ) -> S3Result<(Stored, Running)> {
     let running = expected.plan.start();
-    let (namespace, bucket) = (namespace.clone(), bucket.to_owned());
-    let mut writing: JoinHandle<Result<Sink>> =
-        tokio::task::spawn_blocking(move || Ok(Sink { writer: namespace.writer(&bucket, options)?, running }));
+    let (namespace, bucket, part) = (namespace.clone(), bucket.to_owned(), expected.part);
+    let mut writing: JoinHandle<Result<Sink>> = tokio::task::spawn_blocking(move || {
+        let writer = writer(&namespace, &bucket, options, part)?;
+        Ok(Sink { writer, running })
+    });
     let mut batch = Vec::new();
     let (mut batched, mut seen) = (0, 0);
     if let Some(mut body) = body {

@@ -153,7 +153,7 @@ async fn copy_with_checksum(
     }
     get::check(&from, &copy.source_precondition).map_err(|_| plain(S3ErrorCode::PreconditionFailed))?;
     let span = Span { start: 0, end: from.size };
-    let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm).await?;
+    let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm, None).await?;
     let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };
     let kept = if from.meta.posix_shown { posix::hints(&from) } else { PosixHints::default() };
     let (headers, posix) = copy.replace_meta.unwrap_or((from.meta.headers, kept));

@@ -15,7 +15,7 @@ use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 use super::{copy as copying, get, owner, put};
 use crate::access::{self, Access};
 use crate::body::rewrite::{Span, rewrite};
-use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
+use crate::body::upload::{self, Expected, MAX_BODY, PartOf, to_the_end};
 use crate::checksum::{self, Algorithm, Plan, Sums, set_checksum, type_name};
 use crate::convert::key::Encoding;
 use crate::convert::{condition, headers, key, range, tags, time};
@@ -91,6 +91,7 @@ pub(crate) async fn upload(
         md5: put::md5(&sent)?,
         plan: Plan::read(&sent)?.for_part(&sums)?,
         trailers,
+        part: Some(PartOf { upload: id, number }),
     };
     let uploaded = upload::store(&service.namespace, &input.bucket, input.body, expected, &access.scope).await?;
     let target = Target { bucket: input.bucket, key: input.key, id, number };
@@ -148,7 +149,8 @@ pub(crate) async fn copy(
         )));
     }
     let span = Span { start, end };
-    let (stored, checksum) = rewrite(&service.namespace, &input.bucket, reader, span, sums.kept).await?;
+    let part = Some(PartOf { upload: id, number });
+    let (stored, checksum) = rewrite(&service.namespace, &input.bucket, reader, span, sums.kept, part).await?;
     let target = Target { bucket: input.bucket, key: input.key, id, number };
     let part = put_part(service, &access, target, stored, Some(checksum)).await?;
     let mut result = CopyPartResult {

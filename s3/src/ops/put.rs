@@ -26,8 +26,13 @@ pub(crate) async fn put(
     let (input, sent) = (request.input, request.headers);
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
-    let expected =
-        Expected { length: length(&sent, input.content_length)?, md5: md5(&sent)?, plan: Plan::read(&sent)?, trailers };
+    let expected = Expected {
+        length: length(&sent, input.content_length)?,
+        md5: md5(&sent)?,
+        plan: Plan::read(&sent)?,
+        trailers,
+        part: None,
+    };
     let (object_headers, posix) = headers::read(&sent, input.metadata)?;
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let precondition = condition::of_write(&sent)?;
