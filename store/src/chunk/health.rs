@@ -52,6 +52,20 @@ impl Health {
         self.step(step)?;
         file.sync_data().at(step).map_err(|e| self.fail(e))
     }
+
+    /// As [`Self::sync_data`], with the file's attributes.
+    pub(super) fn sync_all(&self, file: &File, step: &'static str) -> Result<()> {
+        self.check()?;
+        self.step(step)?;
+        file.sync_all().at(step).map_err(|e| self.fail(e))
+    }
+
+    /// Makes everything on a file's disk durable.
+    pub(super) fn sync_disk(&self, file: &File, step: &'static str) -> Result<()> {
+        self.check()?;
+        self.step(step)?;
+        rustix::fs::syncfs(file).at(step).map_err(|e| self.fail(e))
+    }
 }
 
 /// Syncs directories, one sync for all who wait at the same time.

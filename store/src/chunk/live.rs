@@ -27,6 +27,11 @@ const MOST_POOLED: usize = 64;
 const COPY: usize = 1 << 20;
 /// What a file system can leave as a hole.
 const PAGE: usize = 4096;
+/// Mode of a live file.
+const KEPT: u32 = 0o600;
+/// Mode of a live file that begins empty in the place of older content, until what it holds is worth keeping: after a
+/// crash the older content holds. The mark is on the file itself, so that it needs no record.
+const DRAFT: u32 = 0o700;
 
 /// An inode's live file, open for reading and writing.
 pub struct LiveFile {
@@ -35,6 +40,8 @@ pub struct LiveFile {
     file: Arc<File>,
     /// Whether its name is durable.
     named: AtomicBool,
+    /// Whether its mode is [`DRAFT`].
+    draft: AtomicBool,
     health: Arc<Health>,
     dirs: Arc<DirSync>,
 }
@@ -68,12 +75,39 @@ impl LiveFile {
     /// Makes what was written durable, and the file findable after a crash. After an error nothing more is written
     /// (Unavailable).
     pub fn sync_data(&self) -> Result<()> {
-        self.health.sync_data(&self.file, "live: syncing")?;
+        if self.is_draft() {
+            self.keep()?;
+            // The mode is no data.
+            self.health.sync_all(&self.file, "live: syncing")?;
+        } else {
+            self.health.sync_data(&self.file, "live: syncing")?;
+        }
         if !self.named.load(Ordering::Acquire) {
             if let Some(dir) = self.path.parent() {
                 self.dirs.sync(dir)?;
             }
             self.named.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether a crash now would bring back what was there before it.
+    pub fn is_draft(&self) -> bool {
+        self.draft.load(Ordering::Acquire)
+    }
+
+    /// What it holds now is stored elsewhere too, and after a crash that is taken up until [`Self::keep`].
+    pub fn begin_anew(&self) -> Result<()> {
+        self.file.set_permissions(Permissions::from_mode(DRAFT)).at("marking a live file")?;
+        self.draft.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// From now on what it holds is taken up after a crash: it was closed, synced, or is written to in place.
+    pub fn keep(&self) -> Result<()> {
+        if self.is_draft() {
+            self.file.set_permissions(Permissions::from_mode(KEPT)).at("marking a live file")?;
+            self.draft.store(false, Ordering::Release);
         }
         Ok(())
     }
@@ -121,12 +155,12 @@ impl Pool {
 }
 
 impl Inner {
-    fn live(&self, ino: Ino, path: PathBuf, file: File, named: bool) -> LiveFile {
+    fn live(&self, ino: Ino, path: PathBuf, file: File, named: bool, draft: bool) -> LiveFile {
         let (health, dirs) = (self.health.clone(), self.dirs.clone());
-        LiveFile { ino, path, file: Arc::new(file), named: AtomicBool::new(named), health, dirs }
+        LiveFile { ino, path, file: Arc::new(file), named: named.into(), draft: draft.into(), health, dirs }
     }
 
-    /// An empty live file for `ino`. AlreadyExists if it has one, NoSpace when the disk's reserve is reached.
+    /// An empty live file for `ino`, a draft. AlreadyExists if it has one, NoSpace when the disk's reserve is reached.
     pub(super) fn create_live(&self, ino: Ino) -> Result<LiveFile> {
         self.health.check()?;
         self.space.admit(0)?;
@@ -136,7 +170,7 @@ impl Inner {
             match renameat_with(CWD, &pooled, CWD, &path, RenameFlags::NOREPLACE) {
                 Ok(()) => {
                     let file = open_rw(&path).at("opening a live file")?;
-                    return Ok(self.live(ino, path, file, false));
+                    return Ok(self.live(ino, path, file, false, true));
                 }
                 Err(rustix::io::Errno::EXIST) => {
                     self.live_pool.paths.lock().push(pooled);
@@ -146,12 +180,12 @@ impl Inner {
                 Err(_) => {}
             }
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(DRAFT).open(&path);
         let file = file.map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => exists(ino),
             _ => Error::io("making a live file", e),
         })?;
-        Ok(self.live(ino, path, file, false))
+        Ok(self.live(ino, path, file, false, true))
     }
 
     /// A live file for `ino` that holds what `root` names: by reflink, or else a copy, every byte of it checked.
@@ -174,7 +208,7 @@ impl Inner {
             Err(e) => return Err(e).at("naming a live file"),
         }
         let file = tmp.moved().at("keeping a live file open")?;
-        Ok(self.live(ino, path, file, false))
+        Ok(self.live(ino, path, file, false, false))
     }
 
     /// Shares a sealed content file's extents with `to`, where the disk can; only if the file is as it was sealed.
@@ -211,13 +245,14 @@ impl Inner {
             }
             Err(e) => return Err(e).at("looking at a live file"),
         };
+        let draft = meta.nlink() == 1 && meta.mode() & 0o777 == DRAFT;
         if meta.nlink() > 1 {
             self.unshare_live(&path)?;
         } else if meta.mode() & 0o200 == 0 {
-            fs::set_permissions(&path, Permissions::from_mode(0o600)).at("opening a live file for writing")?;
+            fs::set_permissions(&path, Permissions::from_mode(KEPT)).at("opening a live file for writing")?;
         }
         let file = open_rw(&path).at("opening a live file")?;
-        Ok(self.live(ino, path, file, true))
+        Ok(self.live(ino, path, file, true, draft))
     }
 
     fn unshare_live(&self, path: &Path) -> Result<()> {
@@ -275,7 +310,7 @@ impl Inner {
         if !self.live_pool.usable || self.live_pool.paths.lock().len() >= MOST_POOLED {
             return Ok(false);
         }
-        fs::set_permissions(path, Permissions::from_mode(0o600)).at("opening a live file for writing")?;
+        fs::set_permissions(path, Permissions::from_mode(DRAFT)).at("opening a live file for writing")?;
         let file = open_rw(path).at("opening a live file")?;
         // Somebody's mapping of it would show the next one's bytes.
         if !sys::is_only_user(&file).unwrap_or(false) {
@@ -287,6 +322,12 @@ impl Inner {
         fs::rename(path, &pooled).at("pooling a live file")?;
         self.live_pool.paths.lock().push(pooled);
         Ok(true)
+    }
+
+    /// Makes all live files durable, and their names.
+    pub(super) fn sync_live(&self) -> Result<()> {
+        let dir = File::open(&self.layout.live).at("opening the folder of live files")?;
+        self.health.sync_disk(&dir, "live: syncing all")
     }
 
     /// The inodes that have a live file.

@@ -191,6 +191,11 @@ impl ChunkStore {
         self.0.discard_live(ino)
     }
 
+    /// Makes all live files durable at once: cheaper than many syncs, dearer than a few.
+    pub fn sync_live(&self) -> Result<()> {
+        self.0.sync_live()
+    }
+
     /// Inodes that have a live file: after a crash some may belong to no inode any more.
     pub fn list_live(&self) -> Result<Vec<Ino>> {
         self.0.list_live()

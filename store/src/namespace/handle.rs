@@ -74,6 +74,14 @@ impl Drop for FileHandle {
     }
 }
 
+/// A live file that is there already, emptied if asked for: what was open before goes on with it.
+fn reuse(live: Arc<LiveFile>, truncate: bool) -> Result<Arc<LiveFile>> {
+    if truncate {
+        live.file().set_len(0).at("a live file cannot be cut")?;
+    }
+    Ok(live)
+}
+
 fn not_a_file(kind: FileKind) -> Error {
     match kind {
         FileKind::Directory => Error::new(ErrorKind::IsADirectory, "is a directory"),
@@ -112,11 +120,20 @@ impl Engine {
         open: &mut OpenState,
         truncate: bool,
     ) -> Result<Arc<LiveFile>> {
-        if let Data::Live(file) = &*inode.data.read() {
-            if truncate {
-                file.file().set_len(0).at("a live file cannot be cut")?;
+        let current = inode.data.read().clone();
+        if let Data::Live(live) = current {
+            if truncate && open.handles == 0 && !live.is_draft() {
+                // What was closed and is not published yet is what a crash has to bring back, until the new content is
+                // closed (S14).
+                drop(live);
+                self.publish_locked(inode, open)?;
+            } else {
+                return reuse(live, truncate);
             }
-            return Ok(Arc::clone(file));
+            // Somebody's mapping may still write to it.
+            if let Data::Live(live) = &*inode.data.read() {
+                return reuse(Arc::clone(live), truncate);
+            }
         }
         let node = self.load_node(inode)?;
         let NodeKind::File(file) = &node.kind else { return Err(not_a_file(FileKind::Fifo)) };
@@ -127,11 +144,19 @@ impl Engine {
                 self.meta.durable_blocking(seq)?;
                 self.chunks.discard_live(inode.ino)?;
             }
-            self.chunks.unseal(&root, inode.ino)?
-        } else if left.is_some() {
+            let live = self.chunks.unseal(&root, inode.ino)?;
+            if truncate {
+                live.begin_anew()?;
+            }
+            live
+        } else if left.is_some() && !truncate {
             // The live file that was just published, with the same bytes, waits for the log: it is taken up again.
             self.chunks.open_live(inode.ino)?
         } else if truncate || size == 0 {
+            if let Some(seq) = left {
+                self.meta.durable_blocking(seq)?;
+                self.chunks.discard_live(inode.ino)?;
+            }
             self.chunks.create_live(inode.ino)?
         } else {
             self.chunks.clone_to_live(inode.ino, &root, size).map_err(|error| match error.kind() {
@@ -356,6 +381,10 @@ impl Namespace {
         }
         if handle.mode.write {
             handle.inode.open.lock().ended += 1;
+            if let Data::Live(live) = &*handle.inode.data.read() {
+                live.keep()?;
+            }
+            self.0.lives.closed.lock().insert(handle.ino());
         }
         Ok(())
     }

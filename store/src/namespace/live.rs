@@ -3,7 +3,7 @@
 //! Lock order: an inode's `open`, then a stream's lock. A publish holds `open`, so a writer that opens meanwhile waits
 //! for it; `stat` and reads never do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +67,8 @@ pub(super) struct LiveTable {
     /// Live files that go once the log is durable up to a record: the one that published their bytes, or took their
     /// inode's last name away. Held while one is discarded, so that a new writer finds it there or gone.
     pub(super) discards: Mutex<HashMap<Ino, Seq>>,
+    /// Files that were closed after writing: durable within the commit interval (S14).
+    pub(super) closed: Mutex<HashSet<Ino>>,
 }
 
 #[derive(Default)]

@@ -62,6 +62,8 @@ impl Namespace {
         let engine = Arc::clone(&self.0);
         self.0.workers.every("discard", self.0.config.commit_interval, move || engine.discard_durable(false))?;
         let engine = Arc::clone(&self.0);
+        self.0.workers.every("sync", self.0.config.commit_interval, move || engine.sync_closed())?;
+        let engine = Arc::clone(&self.0);
         self.0.workers.every("uploads", self.0.config.commit_interval, move || engine.sweep_uploads())?;
         let engine = Arc::clone(&self.0);
         self.0.workers.every("collect", self.0.config.collect_every, move || {

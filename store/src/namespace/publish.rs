@@ -215,6 +215,31 @@ impl Engine {
     }
 }
 
+/// Up to this many closed files are synced one by one.
+const FEW: usize = 16;
+
+impl Engine {
+    /// Makes the bytes of files that were closed lately durable (S14). One that is being opened or published is looked at
+    /// in the next round.
+    pub(super) fn sync_closed(&self) -> Result<()> {
+        let closed = std::mem::take(&mut *self.lives.closed.lock());
+        let live: Vec<_> = closed.iter().filter_map(|ino| self.lives.get(*ino)).collect();
+        if live.len() > FEW {
+            return self.chunks.sync_live();
+        }
+        for inode in live {
+            let Some(_open) = inode.open.try_lock() else {
+                self.lives.closed.lock().insert(inode.ino);
+                continue;
+            };
+            if let Data::Live(file) = inode.data.read().clone() {
+                file.sync_data()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Namespace {
     /// Publishes every written file; returns when all that could be is durable (clean unmount, shutdown).
     pub fn publish_all(&self) -> Result<()> {

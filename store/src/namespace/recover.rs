@@ -66,31 +66,41 @@ impl Engine {
         Ok(())
     }
 
+    /// The inode's name keeps its last published content.
+    fn forget_live(&self, ino: Ino, row: &LiveRow, holder: &Holder) -> Result<()> {
+        let caller = Caller::worker("recover");
+        let cleared = self.commit(&caller, row.bucket, Op::Publish, |txn| {
+            match read_node(txn, holder)?.filter(|node| node.attr.ino == ino) {
+                Some(old) => {
+                    let mut new = old.clone();
+                    if let Some(file) = new.file_mut() {
+                        file.live = false;
+                    }
+                    txn.put_node(holder, Some(&old), &new)
+                }
+                None => {
+                    txn.delete(schema::live(ino));
+                    Ok(())
+                }
+            }
+        })?;
+        self.sequenced(&caller, cleared);
+        Ok(())
+    }
+
     fn recover_one(&self, ino: Ino, row: &LiveRow) -> Result<()> {
         let holder = Holder::parse(&row.holder)?;
-        let caller = Caller::worker("recover");
         let live = match self.chunks.open_live(ino) {
+            Ok(live) if live.is_draft() => {
+                // Begun in the place of older content and never closed or synced (S14).
+                tracing::info!(inode = %ino, "a file that was being written anew keeps the content it had before");
+                return self.forget_live(ino, row, &holder);
+            }
             Ok(live) => live,
             Err(error) if error.kind() == crate::ErrorKind::NotFound => {
                 // Made and never synced before the power went: the name keeps its last published content.
                 tracing::warn!(inode = %ino, "a live file is missing; its name keeps the last published content");
-                let cleared = self.commit(&caller, row.bucket, Op::Publish, |txn| {
-                    match read_node(txn, &holder)?.filter(|node| node.attr.ino == ino) {
-                        Some(old) => {
-                            let mut new = old.clone();
-                            if let Some(file) = new.file_mut() {
-                                file.live = false;
-                            }
-                            txn.put_node(&holder, Some(&old), &new)
-                        }
-                        None => {
-                            txn.delete(schema::live(ino));
-                            Ok(())
-                        }
-                    }
-                })?;
-                self.sequenced(&caller, cleared);
-                return Ok(());
+                return self.forget_live(ino, row, &holder);
             }
             Err(error) => return Err(error),
         };

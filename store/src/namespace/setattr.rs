@@ -106,6 +106,8 @@ impl Engine {
         let mut open = inode.open.lock();
         let live = self.make_live(caller, inode, &mut open, size == 0)?;
         live.file().set_len(size).at("a live file cannot be cut or extended")?;
+        // Changed in place: what it holds now is what there is.
+        live.keep()?;
         let now = self.now();
         // Also where the size stays: POSIX marks the times of a successful truncate.
         local::set_times(live.file(), node.attr.atime, now)?;

@@ -6,6 +6,7 @@ mod listing;
 mod multipart;
 mod names;
 mod objects;
+mod replaced;
 mod scrub;
 
 use std::sync::Arc;
@@ -82,6 +83,17 @@ impl Fixture {
         self.ns.close().unwrap();
         drop(self.ns.0.take());
         self.ns = Opened(Some(Self::open(self.dir.path())));
+    }
+
+    /// What a start would find had the process been killed now: the data directory as it is, opened elsewhere.
+    pub(super) fn killed(&self) -> Self {
+        self.ns.sync_names().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let copied = std::process::Command::new("cp").arg("-a").arg(self.dir.path().join(".")).arg(dir.path()).status();
+        assert!(copied.unwrap().success());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let ns = Opened(Some(Self::open(dir.path())));
+        Self { dir, ns, runtime }
     }
 
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {

@@ -1,0 +1,78 @@
+//! Files that are written anew, and a crash meanwhile (S14).
+
+use super::{Fixture, READ, WRITE, mount_caller, pattern, plain};
+use crate::namespace::mount_types::{OpenMode, SetAttr};
+
+const ANEW: OpenMode = OpenMode { truncate: true, ..WRITE };
+
+#[test]
+fn s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_synced() {
+    let f = Fixture::new();
+    let root = f.bucket_ino();
+    for (old_size, published) in [(60, true), (100_000, true), (100_000, false), (3_000_000, false)] {
+        let (old, new) = (pattern(old_size, 1), pattern(70_000, 2));
+        let ino = f.write_file(root, "f", &old);
+        if published {
+            f.ns.publish_all().unwrap();
+        }
+        let handle = f.ns.open_file(&mount_caller(), ino, ANEW).unwrap();
+        assert_eq!(f.ns.getattr(ino).unwrap().size, 0);
+        f.ns.write(&handle, 0, &new[..1000]).unwrap();
+        assert_eq!(f.killed().get("f").unwrap(), old, "{old_size} {published}: not closed");
+        f.ns.fsync(&handle, true).unwrap();
+        assert_eq!(f.killed().get("f").unwrap(), new[..1000], "{old_size} {published}: synced");
+        f.ns.write(&handle, 0, &new).unwrap();
+        f.ns.flush(&handle).unwrap();
+        assert_eq!(f.killed().get("f").unwrap(), new, "{old_size} {published}: closed");
+        f.ns.release(&handle).unwrap();
+        assert_eq!(f.get("f").unwrap(), new);
+        f.ns.unlink(&mount_caller(), root, plain("f")).unwrap();
+    }
+}
+
+#[test]
+fn s14_a_new_file_is_empty_until_it_is_closed_or_synced() {
+    let f = Fixture::new();
+    let root = f.bucket_ino();
+    let (_, handle) = f.ns.create(&mount_caller(), root, plain("f"), 0o644, WRITE).unwrap();
+    f.ns.write(&handle, 0, &pattern(100_000, 1)).unwrap();
+    assert_eq!(f.killed().get("f").unwrap(), b"");
+    f.ns.flush(&handle).unwrap();
+    assert_eq!(f.killed().get("f").unwrap(), pattern(100_000, 1));
+    f.ns.release(&handle).unwrap();
+}
+
+#[test]
+fn s14_a_reader_beside_it_changes_nothing() {
+    let f = Fixture::new();
+    let root = f.bucket_ino();
+    let (old, new) = (pattern(3_000_000, 1), pattern(70_000, 2));
+    let ino = f.write_file(root, "f", &old);
+    f.ns.publish_all().unwrap();
+    let reader = f.ns.open_file(&mount_caller(), ino, READ).unwrap();
+    assert!(reader.passthrough().is_some());
+    let writer = f.ns.open_file(&mount_caller(), ino, ANEW).unwrap();
+    f.ns.write(&writer, 0, &new).unwrap();
+    assert_eq!(f.killed().get("f").unwrap(), old);
+    f.ns.flush(&writer).unwrap();
+    assert_eq!(f.killed().get("f").unwrap(), new);
+    f.ns.release(&writer).unwrap();
+    f.ns.release(&reader).unwrap();
+}
+
+#[test]
+fn writing_in_place_promises_no_more_than_posix() {
+    let f = Fixture::new();
+    let root = f.bucket_ino();
+    let ino = f.write_file(root, "f", &pattern(100_000, 1));
+    // An open reader shares the file: it is emptied under it.
+    let reader = f.ns.open_file(&mount_caller(), ino, READ).unwrap();
+    let writer = f.ns.open_file(&mount_caller(), ino, ANEW).unwrap();
+    f.ns.write(&writer, 0, b"new").unwrap();
+    assert_eq!(f.killed().get("f").unwrap(), b"new");
+    f.ns.release(&writer).unwrap();
+    f.ns.release(&reader).unwrap();
+    // truncate(2) ends when it returns.
+    f.ns.setattr(&mount_caller(), ino, SetAttr { size: Some(0), ..SetAttr::default() }).unwrap();
+    assert_eq!(f.killed().get("f").unwrap(), b"");
+}
