@@ -1,4 +1,4 @@
-//! What a person at a terminal sees when the node serves: how to use both doors, with lines to paste.
+//! What a person sees who starts a node by hand: how to use both doors, with lines to paste.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -7,8 +7,8 @@ use crate::config::NodeConfig;
 use crate::credentials::{RootCredentials, Source};
 use crate::node::Addresses;
 
-/// Logs that the node serves, and tells the terminal, if standard error is one, how to use it. Keys that were just made
-/// are shown there, this once.
+/// Logs that the node serves, and says on standard error how to use it, unless a service manager reads that. Keys that
+/// were just made are shown if it is a terminal, this once.
 pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) {
     let s3 = addresses.s3.map(|at| at.to_string());
     let admin = addresses.admin.map(|at| at.to_string());
@@ -16,11 +16,18 @@ pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials
     if let Source::Made(path) = source {
         tracing::info!(file = %path.display(), "root keys made; they are in this file only");
     }
-    let mut terminal = std::io::stderr();
-    if terminal.is_terminal() {
-        // A terminal that goes away is no reason to stop serving.
-        let _ = terminal.write_all(text(config, addresses, root, source).as_bytes());
+    let mut out = std::io::stderr();
+    let terminal = out.is_terminal();
+    // Whoever asks for JSON reads standard error with a program.
+    if terminal || !(config.log.json || by_service_manager()) {
+        // A reader that goes away is no reason to stop serving.
+        let _ = out.write_all(text(config, addresses, root, source, terminal).as_bytes());
     }
+}
+
+/// Whether systemd started this process: the journal is no place for lines to paste.
+fn by_service_manager() -> bool {
+    ["NOTIFY_SOCKET", "JOURNAL_STREAM"].into_iter().any(|name| std::env::var_os(name).is_some())
 }
 
 /// This program, as it can be pasted: by its path, since it need not be installed.
@@ -28,17 +35,18 @@ fn program() -> String {
     std::env::current_exe().map_or_else(|_| "pinfold".to_owned(), |path| path.display().to_string())
 }
 
-fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) -> String {
+/// The hints; keys that were just made are in them only if it is a `terminal` that shows them, never in a file.
+fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source, terminal: bool) -> String {
     let mut out = String::from("\nPinfold serves.\n");
     if let Some(at) = addresses.s3 {
         let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
         let _ = writeln!(out, "\nS3: {scheme}://{at}, region {}. With the AWS command line:", config.s3.region);
         match source {
-            Source::Made(_) => {
+            Source::Made(_) if terminal => {
                 let _ = writeln!(out, "  export AWS_ACCESS_KEY_ID={}", root.access);
                 let _ = writeln!(out, "  export AWS_SECRET_ACCESS_KEY={}   # shown this once", root.secret.expose());
             }
-            Source::File(path) => {
+            Source::Made(path) | Source::File(path) => {
                 let _ = writeln!(out, "  . {}", path.display());
                 out.push_str("  export AWS_ACCESS_KEY_ID=$PINFOLD_ROOT_ACCESS_KEY\n");
                 out.push_str("  export AWS_SECRET_ACCESS_KEY=$PINFOLD_ROOT_SECRET_KEY\n");

@@ -142,6 +142,9 @@ pub enum BucketAction {
         /// Access key of the account that owns it [default: the root account]
         #[arg(long)]
         owner: Option<String>,
+        /// How the DAGs of its objects are cut: decides their CIDs, for good
+        #[arg(long, value_enum, default_value = "unixfs-v1-2025")]
+        profile: ProfileArg,
         /// The daemon.
         #[command(flatten)]
         client: Client,
@@ -262,7 +265,7 @@ pub struct StatusArgs {
 /// UnixFS profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProfileArg {
-    /// 1 MiB chunks, 1024 links, CIDv1, raw leaves: what buckets use
+    /// 1 MiB chunks, 1024 links, CIDv1, raw leaves: what buckets use by default
     #[value(name = "unixfs-v1-2025")]
     V1_2025,
     /// 256 KiB chunks, 174 links, CIDv1, raw leaves: what `ipfs add --cid-version=1` gave for years

@@ -61,6 +61,8 @@ fn store(namespace: &Namespace) {
         metrics::gauge!("pinfold_store_replica_live_bytes").set(meta.live_bytes as f64);
         metrics::gauge!("pinfold_store_replica_discomfort", "of" => "disk")
             .set(f64::from(u8::from(meta.discomfort.disk)));
+        metrics::gauge!("pinfold_store_replica_discomfort", "of" => "size")
+            .set(f64::from(u8::from(meta.discomfort.size)));
         metrics::gauge!("pinfold_store_replica_discomfort", "of" => "memory")
             .set(f64::from(u8::from(meta.discomfort.memory)));
         metrics::gauge!("pinfold_store_overlay_bytes").set(meta.overlay_bytes as f64);

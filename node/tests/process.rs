@@ -20,6 +20,8 @@ fn pinfold(data: &Path) -> Command {
     // A configuration of this machine must not be read.
     let empty = data.parent().unwrap().join("empty.toml");
     std::fs::write(&empty, "").unwrap();
+    // Whatever runs these tests: the daemon is started by hand.
+    command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
     command.env("PINFOLD_CONFIG", empty).env("PINFOLD_DATA", data).stdin(Stdio::null());
     command
 }
@@ -35,7 +37,12 @@ impl Daemon {
     }
 
     fn start_with(data: &Path, engine: &str) -> Self {
+        Self::start_in(data, engine, &[])
+    }
+
+    fn start_in(data: &Path, engine: &str, env: &[(&str, &str)]) -> Self {
         let mut command = pinfold(data);
+        command.envs(env.iter().copied());
         command.args(["serve", "--s3", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--engine", engine, "--reserve", "0"]);
         let log = std::fs::File::create(data.with_extension("log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
@@ -310,4 +317,27 @@ fn documents_for_the_package() {
     }
     assert!(run(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
     assert!(run(&["config", "dump", "--s3", "off"]).contains("s3 = \"off\" # flag --s3"));
+}
+
+#[test]
+fn a_start_by_hand_says_how_to_use_both_doors() {
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    let said = Daemon::start(&data).stop();
+    let file = data.join("root-credentials");
+    let secret = std::fs::read_to_string(&file).unwrap();
+    let secret = secret.lines().find_map(|l| l.strip_prefix("PINFOLD_ROOT_SECRET_KEY=")).unwrap();
+    for part in
+        ["aws --endpoint-url", "AWS_ENDPOINT_URL=http://127.0.0.1:", " mount --data ", &format!(". {}", file.display())]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert!(!said.contains(secret), "the secret is for terminals only: {said}");
+
+    // A journal and a program that reads JSON get lines of the log, nothing else.
+    for (name, value) in [("NOTIFY_SOCKET", "/nonexistent"), ("JOURNAL_STREAM", "8:1"), ("PINFOLD_LOG_FORMAT", "json")]
+    {
+        let said = Daemon::start_in(&data, "memory", &[(name, value)]).stop();
+        assert!(said.contains("serving") && !said.contains("aws --endpoint-url"), "{name}: {said}");
+    }
 }

@@ -63,7 +63,7 @@ async fn two_nodes_run_beside_each_other_and_one_stops() {
     let second = start(&second_data, "second").await;
     assert_ne!(first.addresses.s3, second.addresses.s3);
 
-    let request = wire::CreateBucket { name: "only-in-first".to_owned(), owner: None };
+    let request = wire::CreateBucket { name: "only-in-first".to_owned(), owner: None, profile: None };
     let bucket: wire::Bucket = first.client.post("/v1/buckets", &request).await.unwrap();
     assert_eq!(bucket.owner, "first");
     let others: Vec<wire::Bucket> = second.client.get("/v1/buckets").await.unwrap();

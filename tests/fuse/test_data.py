@@ -8,8 +8,10 @@ import threading
 
 import pytest
 
+from harness import s3 as s3c
 from harness import settings
 from harness.data import noise
+from harness.node import Node
 from harness.syscalls import (
     FALLOC_COLLAPSE_RANGE,
     FALLOC_KEEP_SIZE,
@@ -253,13 +255,31 @@ def test_syncs(fs):
         os.fsync(fd)
         os.fdatasync(fd)
         syncfs(fd)
-    with opened(fs, os.O_RDONLY | os.O_DIRECTORY) as fd:
-        os.fsync(fd)
     for flag in (os.O_SYNC, os.O_DSYNC):
         with opened(fs / "f", os.O_WRONLY | flag) as fd:
             os.write(fd, b"synced")
     os.sync()
     assert read_file(fs / "f") == b"synced"
+
+
+@pytest.mark.pinfold
+def test_fsync_of_a_file_or_directory_makes_what_was_done_durable():
+    """On a node whose log syncs by itself once a minute only: what is durable sooner was asked for."""
+    with Node("syncs", args=["--commit-interval", "60s"]) as node:
+        s3c.client(node.endpoint).create_bucket(Bucket="files")
+        top = node.mnt / "files"
+        os.mkdir(top / "d")
+        assert node.metric("pinfold_store_log_durable") < node.metric("pinfold_store_log_head"), "nobody waits for a mkdir"
+        with opened(top, os.O_RDONLY | os.O_DIRECTORY) as fd:
+            head = node.metric("pinfold_store_log_head")
+            os.fsync(fd)
+            assert node.metric("pinfold_store_log_durable") >= head, "fsync of a directory"
+        with opened(top / "d" / "f", os.O_WRONLY | os.O_CREAT) as fd:
+            os.write(fd, b"x")
+            head = node.metric("pinfold_store_log_head")
+            assert node.metric("pinfold_store_log_durable") < head, "nobody waits for a create"
+            os.fsync(fd)
+            assert node.metric("pinfold_store_log_durable") >= head, "fsync of a file"
 
 
 def test_o_direct(fs):

@@ -170,6 +170,14 @@ class Node:
         except OSError:
             return 0
 
+    def metric(self, name):
+        """A metric without labels, now."""
+        status, text = self.admin(settings.METRICS)
+        assert status == 200
+        found = [line.split()[1] for line in text.splitlines() if line.split()[:1] == [name]]
+        assert len(found) == 1, f"{name} is there {len(found)} times"
+        return float(found[0])
+
     def log_text(self):
         """All it has logged so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo};
 use pinfold_store::namespace::{Account, Namespace, Role};
 use pinfold_store::types::{BucketName, Caller, Door, Id, Timestamp};
+use pinfold_store::unixfs::Profile;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
@@ -137,13 +138,14 @@ async fn bucket(State(api): State<Api>, Path(name): Path<String>) -> Answer<wire
 
 async fn create_bucket(State(api): State<Api>, Json(request): Json<wire::CreateBucket>) -> Answer<wire::Bucket> {
     let name = BucketName::new(request.name)?;
+    let profile = request.profile.map(|name| name.parse::<Profile>()).transpose()?.unwrap_or_default();
     let mut caller = api.caller();
     if let Some(owner) = request.owner.filter(|owner| **owner != *api.root) {
         // The directory on the mount belongs to whom the bucket belongs to.
         let owner = api.account(owner).await?;
         caller = Caller { principal: owner.access, uid: owner.uid, gid: owner.gid, ..caller };
     }
-    let bucket = api.namespace.create_bucket(&caller, &name, None).await?;
+    let bucket = api.namespace.create_bucket_with_profile(&caller, &name, None, profile).await?;
     Ok(Json(bucket_view(&bucket)))
 }
 

@@ -78,6 +78,9 @@ pub struct CreateBucket {
     pub name: String,
     /// Access key of the owner; none is the root account.
     pub owner: Option<String>,
+    /// UnixFS profile; none is the default one.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// Role of an account.

@@ -10,9 +10,9 @@ use crate::admin::client::{AdminClient, escape};
 use crate::admin::wire;
 use crate::cli::{BucketAction, Client, MountArgs, RoleArg, StatArgs, UmountArgs, UserAction};
 use crate::config::flags::SettingFlags;
-use crate::credentials;
 use crate::failure::{ExitCode, Failure};
 use crate::output::Output;
+use crate::{credentials, doors};
 
 /// Finds the daemon of the configuration and runs one conversation with it.
 fn ask<F: Future<Output = Result<(), Failure>>>(
@@ -92,8 +92,9 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
         )
     };
     match action {
-        BucketAction::Create { name, owner, client } => ask(&client, async |daemon, out| {
-            let bucket = daemon.post("/v1/buckets", &wire::CreateBucket { name, owner }).await?;
+        BucketAction::Create { name, owner, profile, client } => ask(&client, async |daemon, out| {
+            let profile = Some(doors::profile_name(profile.into()).to_owned());
+            let bucket = daemon.post("/v1/buckets", &wire::CreateBucket { name, owner, profile }).await?;
             show(out, &bucket)
         }),
         BucketAction::List { client } => ask(&client, async |daemon, out| {

@@ -14,12 +14,18 @@ use crate::cli::{CidArgs, ProfileArg};
 use crate::failure::{ExitCode, Failure};
 use crate::{output, progress};
 
+impl From<ProfileArg> for Profile {
+    fn from(arg: ProfileArg) -> Self {
+        match arg {
+            ProfileArg::V1_2025 => Self::V1_2025,
+            ProfileArg::KuboClassicV1 => Self::KuboClassicV1,
+        }
+    }
+}
+
 /// Prints `CID  FILE` for each file. A file that cannot be read is told, and the others still follow.
 pub fn cid(args: &CidArgs) -> std::result::Result<(), Failure> {
-    let profile = match args.profile {
-        ProfileArg::V1_2025 => Profile::V1_2025,
-        ProfileArg::KuboClassicV1 => Profile::KuboClassicV1,
-    };
+    let profile = Profile::from(args.profile);
     let mut failed = 0;
     for path in &args.files {
         match of_path(path, profile) {

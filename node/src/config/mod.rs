@@ -314,6 +314,8 @@ impl Build<'_> {
         };
         if store.cache < 1 << 20 {
             self.refuse("cache", "at least 1MiB is needed");
+        } else if store.engine == Engine::Sled && store.cache < 256 << 20 {
+            self.refuse("cache", "sled needs at least 256MiB; choose engine fjall for less");
         }
         if store.inline_max > 64 << 10 {
             self.refuse("inline_max", "at most 64KiB fit into a record");

@@ -282,7 +282,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Size,
         default: Some("256MiB"),
         help: "Memory for the replica's cache.",
-        details: "",
+        details: "sled needs at least 256MiB: with a smaller cache it takes more memory, not less. Choose engine fjall for less.",
         reload: false,
     },
     Setting {

@@ -103,6 +103,7 @@ fn what_no_value_shows_alone_is_refused_too() {
         (&[("inline_max", "65KiB")], "at most 64KiB"),
         (&[("commit_interval", "0s")], "between 1ms and 60s"),
         (&[("cache", "1kB")], "at least 1MiB"),
+        (&[("cache", "255MiB")], "sled needs at least 256MiB; choose engine fjall for less"),
         (&[("shutdown_timeout", "10ms")], "at least 1s"),
         (&[("log_level", "lou=d=er")], "log_level"),
         (&[("s3_region", "")], "empty value"),
@@ -150,7 +151,7 @@ fn no_setting_is_without_effect() {
             Kind::Choice(words) => words.iter().find(|w| Some(**w) != setting.default).unwrap(),
             Kind::LogFilter => "trace",
         };
-        let value = if setting.name == "cache" { "7MiB" } else { value };
+        let value = if setting.name == "cache" { "300MiB" } else { value };
         let mut pairs = vec![(setting.name, value)];
         // The two halves of a certificate only go together.
         match setting.name {
@@ -168,4 +169,12 @@ fn defaults_are_valid_and_durations_parse() {
     let config = given("").load().unwrap().config;
     assert_eq!(config.shutdown_timeout, Duration::from_secs(30));
     assert_eq!(config.store.cache, 256 << 20);
+}
+
+#[test]
+fn a_small_cache_is_for_engines_that_can_use_one() {
+    for engine in ["fjall", "memory"] {
+        let config = given("cache = \"16MiB\"\n").flags(&[("engine", engine)]).load().unwrap().config;
+        assert_eq!(config.store.cache, 16 << 20);
+    }
 }

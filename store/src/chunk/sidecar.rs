@@ -13,6 +13,8 @@
 //! Numbers are little-endian; each checksum covers what is before it in its record. Sections list the `L` and `Z`
 //! records; a section's offset is that of its tag.
 
+// over 500 lines because the writer and the reader of one file format belong beside each other.
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

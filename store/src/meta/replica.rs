@@ -15,7 +15,7 @@ use super::applier::Applier;
 use super::apply::{BlockSink, Replica};
 use super::checkpoint::CheckpointInfo;
 use super::checkpointer::{Checkpointer, last_checkpoint};
-use super::comfort::{Watch, judge, resident_bytes};
+use super::comfort::{Figures, Limits, Watch, resident_bytes};
 use super::config::{MetaConfig, MetaStats, Opened};
 use super::cursors::Cursors;
 use super::layout::Layout;
@@ -80,7 +80,7 @@ impl Metadata {
             last: Mutex::new(last_checkpoint(&layout)),
             live_bytes: AtomicU64::new(0),
         });
-        let watch = Arc::new(Watch::new(config.cache_bytes));
+        let watch = Arc::new(Watch::new(Limits::new(config.engine, config.cache_bytes)));
         // A request that meets another one is the same request.
         let (due, requests) = sync_channel(1);
         let on_damage = {
@@ -267,7 +267,11 @@ impl Metadata {
             log: self.0.log.stats(),
             store,
             live_bytes,
-            discomfort: judge(store.disk_bytes, live_bytes, resident_bytes(), self.0.watch.cache_bytes()),
+            discomfort: self.0.watch.limits().judge(Figures {
+                disk: store.disk_bytes,
+                live: live_bytes,
+                resident: resident_bytes(),
+            }),
         })
     }
 

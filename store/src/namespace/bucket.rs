@@ -38,6 +38,7 @@ impl Engine {
         caller: &Caller,
         name: &BucketName,
         region: Option<String>,
+        profile: Profile,
         mode: u32,
     ) -> Result<Committed<(BucketInfo, DirRow)>> {
         let ino = self.inos.next(self)?;
@@ -53,7 +54,7 @@ impl Engine {
                     id,
                     created: txn.now,
                     owner: caller.principal.clone(),
-                    profile: Profile::default(),
+                    profile,
                     region,
                     tags: Vec::new(),
                 };
@@ -98,14 +99,25 @@ impl Engine {
 }
 
 impl Namespace {
-    /// Creates a bucket. AlreadyExists carries the context `owner`.
+    /// Creates a bucket with the default profile. AlreadyExists carries the context `owner`.
     pub async fn create_bucket(
         &self,
         caller: &Caller,
         name: &BucketName,
         region: Option<String>,
     ) -> Result<BucketInfo> {
-        let made = self.0.make_bucket(caller, name, region, BUCKET_MODE)?;
+        self.create_bucket_with_profile(caller, name, region, Profile::default()).await
+    }
+
+    /// As [`Namespace::create_bucket`], with the UnixFS profile that gives all its objects their CIDs, for good (S18).
+    pub async fn create_bucket_with_profile(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        region: Option<String>,
+        profile: Profile,
+    ) -> Result<BucketInfo> {
+        let made = self.0.make_bucket(caller, name, region, profile, BUCKET_MODE)?;
         Ok(self.0.acknowledged(caller, made).await?.0)
     }
 

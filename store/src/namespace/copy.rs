@@ -1,14 +1,18 @@
-//! CopyObject: a new name for content that is stored already. No bytes move.
+//! CopyObject: a new name for content that is stored already. No bytes move, unless the buckets differ in profile.
+
+use std::sync::Arc;
 
 use super::Namespace;
 use super::condition::check_read;
 use super::engine::Engine;
 use super::object::{NewObject, object_info};
 use super::s3_types::{CopyRequest, ObjectInfo, PutMeta, ReadVerdict};
+use crate::chunk::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Content, NodeKind, NodeRow, PosixHints};
 use crate::types::Caller;
+use crate::unixfs::Profile;
 
 /// POSIX attributes as S3 metadata shows them (S11).
 fn shown_posix(node: &NodeRow) -> PosixHints {
@@ -45,9 +49,11 @@ impl Namespace {
         }
         // Keeps the content from collection until the new name holds it, even if the source goes meanwhile.
         let held = self.0.chunks.reader(&info.cid, info.size)?;
+        let recut = self.recut(&info, from.profile, to.profile).await?;
+        let (root, leaves) = recut.as_ref().map_or((info.cid, info.leaves), |stored| (stored.root, stored.leaves));
         let (headers, posix) = request.replace_meta.unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
         let object = NewObject {
-            content: Content { mode: 0, profile: from.profile, root: info.cid, size: info.size, leaves: info.leaves },
+            content: Content { mode: 0, profile: to.profile, root, size: info.size, leaves },
             // A copy keeps its source's ETag: same bytes, and what a client compares.
             etag: info.meta.etag,
             meta: PutMeta {
@@ -65,8 +71,19 @@ impl Namespace {
         let copied = self
             .0
             .commit(caller, to.id, Op::Put, |txn| txn.put_object(destination.1, object, &request.precondition))?;
-        drop(held);
+        drop((held, recut));
         let node = self.0.acknowledged(caller, copied).await?;
         object_info(destination.1.to_vec(), &node)
+    }
+
+    /// The object's bytes stored with the CID they have in the destination's profile (S18); none if it is the same.
+    async fn recut(&self, info: &ObjectInfo, from: Profile, to: Profile) -> Result<Option<Stored>> {
+        // One chunk is the same block in both, and such a block is all that can be inline.
+        if from == to || info.size <= from.chunk_size().min(to.chunk_size()) as u64 {
+            return Ok(None);
+        }
+        let (engine, content) = (Arc::clone(&self.0), [(info.cid, info.size)]);
+        let stored = tokio::task::spawn_blocking(move || engine.chunks.concat(&content, to)).await;
+        stored.map_err(|e| Error::new(ErrorKind::Internal, "a copy's bytes ended early").caused_by(e))?.map(Some)
     }
 }

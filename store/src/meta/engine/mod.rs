@@ -49,6 +49,14 @@ impl EngineKind {
         ]
     }
 
+    /// The smallest cache in bytes that this engine works well with; sled takes this much even if it is told less.
+    pub fn min_cache_bytes(self) -> u64 {
+        match self {
+            Self::Sled => sled::MIN_CACHE_BYTES,
+            Self::Fjall | Self::Memory => 1 << 20,
+        }
+    }
+
     /// Opens the database in folder `dir`, which is made if it is not there.
     ///
     /// Corrupt if what is there cannot be opened as this engine's database; Busy if another process has it open;

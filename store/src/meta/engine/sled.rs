@@ -6,7 +6,7 @@
 //! - It panics where it should answer an error, at open above all: every call is guarded, and the open runs on a
 //!   thread of its own. A panic becomes Corrupt, and the replica is set aside and rebuilt.
 //! - Its memory and its disk grow with trees and with large batches: one tree, batches of at most 100 keys (the
-//!   applier splits at record boundaries), a cache of at least 256 MiB.
+//!   applier splits at record boundaries), a cache of at least 256 MiB ([`MIN_CACHE_BYTES`]).
 //! - Its iterators see half of a batch: a lock makes `range` and `apply` exclude each other.
 
 use std::collections::HashSet;
@@ -24,6 +24,9 @@ use crate::meta::{MetaStore, Row, RowChange, StoreStats};
 
 /// More keys than this in a batch make sled's memory grow far beyond its cache (measured: 9.5 GB against 0.5 GB).
 const BATCH_KEYS: usize = 100;
+
+/// With a smaller cache sled needs *more* memory, not less.
+pub(super) const MIN_CACHE_BYTES: u64 = 256 << 20;
 
 /// One sled tree and an own descriptor of its file.
 pub(super) struct SledStore {
@@ -43,7 +46,7 @@ impl SledStore {
         refuse_file_system(dir)?;
         let config = sled::Config::new()
             .path(dir)
-            .cache_capacity(options.cache_bytes)
+            .cache_capacity(cache_bytes(options))
             // The flusher also does half of the garbage collection: never turn it off.
             .flush_every_ms(Some(500));
         let opening = std::thread::Builder::new()
@@ -89,6 +92,19 @@ impl SledStore {
         *synced = present;
         Ok(())
     }
+}
+
+/// The cache to ask for. A configured node refuses a smaller one; what opens sled for another reason (to convert it,
+/// say) gets the least that works.
+fn cache_bytes(options: &EngineOptions) -> u64 {
+    if options.cache_bytes < MIN_CACHE_BYTES {
+        tracing::debug!(
+            asked = options.cache_bytes,
+            cache = MIN_CACHE_BYTES,
+            "sled gets the smallest cache it works with"
+        );
+    }
+    options.cache_bytes.max(MIN_CACHE_BYTES)
 }
 
 /// File systems on which an fdatasync of sled's file is not known to be enough.
@@ -194,5 +210,19 @@ impl MetaStore for SledStore {
 
     fn batch_keys(&self) -> usize {
         BATCH_KEYS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MIN_CACHE_BYTES, cache_bytes};
+    use crate::meta::engine::EngineOptions;
+
+    #[test]
+    fn the_cache_is_never_smaller_than_sled_can_work_with() {
+        for (asked, given) in [(0, MIN_CACHE_BYTES), (64 << 20, MIN_CACHE_BYTES), (1 << 30, 1 << 30)] {
+            assert_eq!(cache_bytes(&EngineOptions { cache_bytes: asked }), given);
+        }
+        assert_eq!(EngineOptions::default().cache_bytes, MIN_CACHE_BYTES);
     }
 }

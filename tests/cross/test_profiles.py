@@ -1,0 +1,81 @@
+"""S18 in buckets of each profile: whichever way bytes come, their CID is that of the bucket's profile."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from harness import cid, settings
+from harness import s3 as s3c
+from harness.data import noise
+from harness.syscalls import read_file, write_file
+
+MIB = 1 << 20
+#: Chunk size and links of a node, from IPIP-499's table.
+PROFILES = {"unixfs-v1-2025": (MIB, 1024), "kubo-classic-v1": (MIB // 4, 174)}
+#: About each profile's chunk; the last one has more leaves than one node of kubo-classic-v1 links to.
+SIZES = [0, 100, 64 * 1024 + 1, MIB // 4, MIB // 4 + 1, MIB, MIB + 1, 174 * MIB // 4 + 1]
+
+
+@pytest.fixture(params=PROFILES)
+def profiled(request, mounted):
+    """A fresh bucket of each profile, made by the command."""
+    name = s3c.fresh_name("p")
+    mounted.cli("bucket", "create", name, "--profile", request.param, "--data", mounted.data)
+    assert request.param in mounted.cli("bucket", "stat", name, "--data", mounted.data).stdout
+    return SimpleNamespace(
+        node=mounted, s3=mounted.s3, bucket=name, dir=mounted.mnt / name, profile=request.param,
+        cid=lambda data: cid.of_bytes(data, *PROFILES[request.param]),
+    )
+
+
+def cids(at, key):
+    """What HEAD and the mount say."""
+    head = at.s3.head_object(Bucket=at.bucket, Key=key)
+    return {s3c.cid(head), os.getxattr(at.dir / key, settings.XATTR_CID).decode()}
+
+
+def test_s18_each_door_gives_the_cid_of_the_buckets_profile(profiled):
+    for size in SIZES:
+        data = noise(size, f"profile {size}")
+        profiled.s3.put_object(Bucket=profiled.bucket, Key=f"put-{size}", Body=data)
+        write_file(profiled.dir / f"written-{size}", data)
+        for key in (f"put-{size}", f"written-{size}"):
+            assert cids(profiled, key) == {profiled.cid(data)}, key
+            assert read_file(profiled.dir / key) == data
+            assert s3c.body(profiled.s3, profiled.bucket, key) == data
+    path = profiled.node.base / "outside"
+    path.write_bytes(data)
+    told = profiled.node.cli("cid", "--profile", profiled.profile, path).stdout
+    assert profiled.cid(data) in told, "the command agrees"
+
+
+@pytest.mark.parametrize("sizes", [[5 * MIB, 6 * MIB, 77], [5 * MIB + MIB // 4, 5 * MIB, 1], [5 * MIB + 1, 9]])
+def test_s18_multipart_gives_the_cid_of_the_buckets_profile(profiled, sizes):
+    """Parts of whole chunks in both profiles, in one of them, in none."""
+    where = {"Bucket": profiled.bucket, "Key": "big"}
+    where["UploadId"] = profiled.s3.create_multipart_upload(**where)["UploadId"]
+    parts, whole = [], b""
+    for number, size in enumerate(sizes, 1):
+        data = noise(size, number)
+        got = profiled.s3.upload_part(**where, PartNumber=number, Body=data)
+        parts.append({"PartNumber": number, "ETag": got["ETag"]})
+        whole += data
+    profiled.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    assert cids(profiled, "big") == {profiled.cid(whole)}
+    assert read_file(profiled.dir / "big") == whole
+
+
+def test_s18_a_copy_gets_the_cid_of_its_own_buckets_profile(profiled, both):
+    """`both` is a bucket of the default profile."""
+    for size in (100, MIB // 4 + 1, MIB, 3 * MIB + 5):
+        data = noise(size, f"copy {size}")
+        both.s3.put_object(Bucket=both.bucket, Key="from", Body=data)
+        source = {"Bucket": both.bucket, "Key": "from"}
+        profiled.s3.copy_object(Bucket=profiled.bucket, Key="copy", CopySource=source)
+        both.s3.delete_object(Bucket=both.bucket, Key="from")
+        assert cids(profiled, "copy") == {profiled.cid(data)}, size
+        assert s3c.body(profiled.s3, profiled.bucket, "copy") == data
+        profiled.s3.copy_object(Bucket=both.bucket, Key="back", CopySource={"Bucket": profiled.bucket, "Key": "copy"})
+        assert cids(both, "back") == {cid.of_bytes(data)}, size
+        assert read_file(both.dir / "back") == data
