@@ -146,6 +146,33 @@ def test_s14_close_is_durable_within_the_commit_interval(node):
     assert read_file(top / "f") == noise(MIB, 1) and os.path.isdir(top / "d")
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_s14_a_file_that_is_being_written_anew(node, published):
+    """Until it is closed its old content holds; a new file is there, empty."""
+    top = node.mnt / BUCKET
+    write_file(top / "f", noise(300_000, 1))
+    if published:
+        assert s3c.body(s3c.client(node.endpoint), BUCKET, "f") == noise(300_000, 1)
+    with (
+        held(top / "f", os.O_WRONLY | os.O_TRUNC) as old,
+        held(top / "new", os.O_WRONLY | os.O_CREAT | os.O_EXCL) as new,
+        held(top / "synced", os.O_WRONLY | os.O_CREAT | os.O_EXCL) as synced,
+    ):
+        for fd in (old, new, synced):
+            os.write(fd, noise(1000, 2))
+        os.fsync(synced)
+        node.kill()
+    node.start()
+    assert read_file(top / "f") == noise(300_000, 1)
+    assert read_file(top / "new") == b"" and read_file(top / "synced") == noise(1000, 2)
+    write_file(top / "f", noise(200_000, 3))
+    with opened(top, os.O_RDONLY | os.O_DIRECTORY) as directory:
+        os.fsync(directory)
+    node.kill()
+    node.start()
+    assert read_file(top / "f") == noise(200_000, 3)
+
+
 def test_s14_o_sync(node):
     with held(node.mnt / BUCKET / "f", os.O_WRONLY | os.O_CREAT | os.O_SYNC) as fd:
         for i in range(50):

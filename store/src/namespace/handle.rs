@@ -122,16 +122,17 @@ impl Engine {
     ) -> Result<Arc<LiveFile>> {
         let current = inode.data.read().clone();
         if let Data::Live(live) = current {
-            if truncate && open.handles == 0 && !live.is_draft() {
-                // What was closed and is not published yet is what a crash has to bring back, until the new content is
-                // closed (S14).
-                drop(live);
-                self.publish_locked(inode, open)?;
-            } else {
+            if !truncate || open.writers > 0 || live.is_draft() {
                 return reuse(live, truncate);
             }
-            // Somebody's mapping may still write to it.
+            // What was closed and is not published yet is what a crash has to bring back, until the new content is
+            // closed (S14).
+            drop(live);
+            self.publish_locked(inode, open)?;
             if let Data::Live(live) = &*inode.data.read() {
+                // Somebody reads it: a copy was published.
+                self.meta.durable_blocking(self.meta.head())?;
+                live.begin_anew()?;
                 return reuse(Arc::clone(live), truncate);
             }
         }
@@ -331,6 +332,9 @@ impl Namespace {
             self.0.chunks.check_room(0)?;
         }
         let mut open = inode.open.lock();
+        if mode.truncate && open.unflushed == 0 {
+            inode.wait_for_writers(&mut open);
+        }
         if mode.write || mode.truncate {
             self.0.make_live(caller, &inode, &mut open, mode.truncate)?;
         } else if matches!(&*inode.data.read(), Data::None) {

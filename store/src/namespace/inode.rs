@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::live::{Data, OpenState};
 use crate::error::{Error, Result};
@@ -119,6 +120,17 @@ pub(super) struct Inode {
     pub(super) released: Condvar,
     /// Content that is kept for this inode alone, which has no name any more.
     kept: Mutex<Option<[u8; 32]>>,
+}
+
+/// How long to wait for the RELEASE that follows a close (it comes after close returned).
+const RELEASE_WAIT: Duration = Duration::from_millis(200);
+
+impl Inode {
+    /// Waits, boundedly, for writers that are closed and whose RELEASE is still on the way.
+    pub(super) fn wait_for_writers(&self, open: &mut MutexGuard<'_, OpenState>) {
+        let deadline = Instant::now() + RELEASE_WAIT;
+        while open.writers > 0 && !self.released.wait_until(open, deadline).timed_out() {}
+    }
 }
 
 /// All known inodes.

@@ -1,7 +1,7 @@
 //! Publishing (S8): a live file's bytes get chunked, hashed and named by a CID, in one commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Namespace;
 use super::engine::Engine;
@@ -16,8 +16,6 @@ use crate::meta::rows::{Checksum, Content};
 use crate::types::{Caller, ETag, Ino, Timestamp};
 use crate::unixfs::Profile;
 
-/// How long a read at the other door waits for the RELEASE that follows a close (it comes after close returned).
-const RELEASE_WAIT: Duration = Duration::from_millis(200);
 /// A file that stays open is published again at the earliest after this many times the last publish's cost (ruling 9).
 const COPY_PACE: u32 = 20;
 
@@ -26,10 +24,9 @@ impl Engine {
     pub(super) fn publish_now(&self, ino: Ino) -> Result<bool> {
         let Some(inode) = self.lives.get(ino) else { return Ok(true) };
         let mut open = inode.open.lock();
-        if open.writers > 0 && open.unflushed == 0 {
-            // Closed, but its RELEASE is still on the way: then it can be sealed instead of copied.
-            let deadline = Instant::now() + RELEASE_WAIT;
-            while open.writers > 0 && !inode.released.wait_until(&mut open, deadline).timed_out() {}
+        if open.unflushed == 0 {
+            // Then it can be sealed instead of copied.
+            inode.wait_for_writers(&mut open);
         }
         self.publish_locked(&inode, &mut open)
     }
