@@ -1,5 +1,6 @@
 """Bodies that stream: bounded memory, clients that disappear, many at once."""
 
+import contextlib
 import threading
 
 import pytest
@@ -55,14 +56,10 @@ def check(stream, size, tag="pattern"):
     assert seen == size
 
 
-@pytest.mark.pinfold
-def test_big_bodies_stream_in_bounded_memory(server, s3, bucket):
-    node = server.node
-    s3.put_object(Bucket=bucket, Key="warm", Body=noise(8 * MIB))
-    before = node.memory()
-    node.reset_peak_memory()
-    peaks = []
-    stop = threading.Event()
+@contextlib.contextmanager
+def watched_memory(node):
+    """What the node's memory was, again and again during the block."""
+    peaks, stop = [], threading.Event()
 
     def watch():
         while not stop.wait(0.02):
@@ -71,11 +68,21 @@ def test_big_bodies_stream_in_bounded_memory(server, s3, bucket):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        s3.put_object(Bucket=bucket, Key="big", Body=Pattern(BIG))
-        check(s3.get_object(Bucket=bucket, Key="big")["Body"], BIG)
+        yield peaks
     finally:
         stop.set()
         watcher.join()
+
+
+@pytest.mark.pinfold
+def test_big_bodies_stream_in_bounded_memory(server, s3, bucket):
+    node = server.node
+    s3.put_object(Bucket=bucket, Key="warm", Body=noise(8 * MIB))
+    before = node.memory()
+    node.reset_peak_memory()
+    with watched_memory(node) as peaks:
+        s3.put_object(Bucket=bucket, Key="big", Body=Pattern(BIG))
+        check(s3.get_object(Bucket=bucket, Key="big")["Body"], BIG)
     assert max(peaks) - before < BOUND, f"{(max(peaks) - before) >> 20} MiB more for a body of {BIG >> 20} MiB"
 
 
@@ -86,15 +93,7 @@ def test_two_gib_in_bounded_memory(server, s3, bucket, how):
     """The same with 2 GiB each way, as a plain body, as aws-chunked with a trailer, and in parts."""
     node, size = server.node, 2 * settings.GIB
     before = node.memory()
-    peaks, stop = [], threading.Event()
-
-    def watch():
-        while not stop.wait(0.02):
-            peaks.append(node.memory())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with watched_memory(node) as peaks:
         if how == "parts":
             up = s3.create_multipart_upload(Bucket=bucket, Key="big")["UploadId"]
             at, part, parts = {"Bucket": bucket, "Key": "big", "UploadId": up}, 256 * MIB, []
@@ -108,9 +107,6 @@ def test_two_gib_in_bounded_memory(server, s3, bucket, how):
             extra = {"ChecksumAlgorithm": "CRC32"} if how == "aws-chunked" else {}
             s3.put_object(Bucket=bucket, Key="big", Body=Pattern(size), **extra)
         check(s3.get_object(Bucket=bucket, Key="big")["Body"], size)
-    finally:
-        stop.set()
-        watcher.join()
     grown = max(peaks) - before
     print(f"{how}: {grown >> 20} MiB more at most for a body of {size >> 20} MiB")
     assert grown < BOUND

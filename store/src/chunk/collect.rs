@@ -9,9 +9,6 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::os::fd::AsFd;
-
-use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::chunk::append::NewBlock;
 use crate::chunk::index::{
@@ -21,6 +18,7 @@ use crate::chunk::pins::Digest32;
 use crate::chunk::sidecar::{LeafInfo, Run};
 use crate::chunk::slab::Read;
 use crate::chunk::store::Inner;
+use crate::chunk::upload::punch;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::schema::prefix_end;
 use crate::unixfs::{RAW, cid_of_digest};
@@ -380,8 +378,7 @@ impl Inner {
             }
             self.slabs.measure_again(id);
             if let Some((_, file)) = &open {
-                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                match fallocate(file.as_fd(), flags, offset, u64::from(len)) {
+                match punch(file, offset, u64::from(len)) {
                     // Where the file system makes no holes, compaction gives the space back.
                     Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
                     Err(e) => return Err(e).at("making a hole in a slab"),

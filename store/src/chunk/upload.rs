@@ -476,6 +476,7 @@ fn in_place(parts: &[Part]) -> Option<(Slice, Option<(&Part, u64)>)> {
     Some((first, tail))
 }
 
-fn punch(file: &File, offset: u64, len: u64) -> rustix::io::Result<()> {
+/// Makes a hole; the file keeps its length.
+pub(super) fn punch(file: &File, offset: u64, len: u64) -> rustix::io::Result<()> {
     fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
 }

@@ -140,24 +140,21 @@ impl Engine {
         let NodeKind::File(file) = &node.kind else { return Err(not_a_file(FileKind::Fifo)) };
         let (root, size) = (file.content.root, file.content.size);
         let left = self.lives.discards.lock().remove(&inode.ino);
+        let take_up = left.is_some() && !truncate && open.backing.is_none();
+        if let Some(seq) = left.filter(|_| !take_up) {
+            self.meta.durable_blocking(seq)?;
+            self.chunks.discard_live(inode.ino)?;
+        }
         let live = if open.backing.is_some() {
-            if let Some(seq) = left {
-                self.meta.durable_blocking(seq)?;
-                self.chunks.discard_live(inode.ino)?;
-            }
             let live = self.chunks.unseal(&root, inode.ino)?;
             if truncate {
                 live.begin_anew()?;
             }
             live
-        } else if left.is_some() && !truncate {
+        } else if take_up {
             // The live file that was just published, with the same bytes, waits for the log: it is taken up again.
             self.chunks.open_live(inode.ino)?
         } else if truncate || size == 0 {
-            if let Some(seq) = left {
-                self.meta.durable_blocking(seq)?;
-                self.chunks.discard_live(inode.ino)?;
-            }
             self.chunks.create_live(inode.ino)?
         } else {
             self.chunks.clone_to_live(inode.ino, &root, size).map_err(|error| match error.kind() {
@@ -332,7 +329,7 @@ impl Namespace {
             self.0.chunks.check_room(0)?;
         }
         let mut open = inode.open.lock();
-        if mode.truncate && open.unflushed == 0 {
+        if mode.truncate {
             inode.wait_for_writers(&mut open);
         }
         if mode.write || mode.truncate {
@@ -380,16 +377,20 @@ impl Namespace {
 
     /// `close` of one descriptor: what was written becomes visible to the other door (ruling 20).
     pub fn flush(&self, handle: &FileHandle) -> Result<()> {
-        if handle.mode.write && !handle.flushed.swap(true, Ordering::AcqRel) {
-            handle.inode.open.lock().unflushed -= 1;
+        if !handle.mode.write {
+            return Ok(());
         }
-        if handle.mode.write {
-            handle.inode.open.lock().ended += 1;
-            if let Data::Live(live) = &*handle.inode.data.read() {
-                live.keep()?;
+        {
+            let mut open = handle.inode.open.lock();
+            if !handle.flushed.swap(true, Ordering::AcqRel) {
+                open.unflushed -= 1;
             }
-            self.0.lives.closed.lock().insert(handle.ino());
+            open.ended += 1;
         }
+        if let Data::Live(live) = &*handle.inode.data.read() {
+            live.keep()?;
+        }
+        self.0.lives.closed.lock().insert(handle.ino());
         Ok(())
     }
 

@@ -126,8 +126,11 @@ pub(super) struct Inode {
 const RELEASE_WAIT: Duration = Duration::from_millis(200);
 
 impl Inode {
-    /// Waits, boundedly, for writers that are closed and whose RELEASE is still on the way.
+    /// Waits, boundedly, for writers if all of them are closed: their RELEASE is still on the way.
     pub(super) fn wait_for_writers(&self, open: &mut MutexGuard<'_, OpenState>) {
+        if open.unflushed > 0 {
+            return;
+        }
         let deadline = Instant::now() + RELEASE_WAIT;
         while open.writers > 0 && !self.released.wait_until(open, deadline).timed_out() {}
     }

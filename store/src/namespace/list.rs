@@ -12,7 +12,7 @@ use crate::meta::schema;
 use crate::types::Caller;
 
 /// The common prefix that a key rolls up to, if the delimiter stands after the prefix.
-fn roll_up<'k>(key: &'k [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'k [u8]> {
+pub(super) fn roll_up<'k>(key: &'k [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'k [u8]> {
     if delimiter.is_empty() {
         return None;
     }
@@ -21,13 +21,18 @@ fn roll_up<'k>(key: &'k [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'k [u8
     Some(&key[..prefix.len() + at + delimiter.len()])
 }
 
+/// Whether a key is itself such a common prefix: what comes after it comes after all that it rolls up.
+pub(super) fn is_rolled_up(key: &[u8], prefix: &[u8], delimiter: &[u8]) -> bool {
+    key.starts_with(prefix) && roll_up(key, prefix, delimiter) == Some(key)
+}
+
 /// The smallest key to look at: after `after`, and after everything that it rolls up if it is a common prefix itself.
 fn first_key(request: &ListRequest) -> Vec<u8> {
     let ListRequest { prefix, delimiter, after, .. } = request;
     if after < prefix {
         return prefix.clone();
     }
-    if after.starts_with(prefix) && roll_up(after, prefix, delimiter) == Some(after) {
+    if is_rolled_up(after, prefix, delimiter) {
         return schema::prefix_end(after);
     }
     [after.as_slice(), b"\0"].concat()
@@ -109,9 +114,7 @@ impl Engine {
         tracing::trace!(bucket = name, items = page.items.len(), truncated = page.truncated, "listed");
         Ok(page)
     }
-}
 
-impl Engine {
     /// Whether no key begins with a directory's path (ruling 27): S3 deleted the directory's own key, and what is below
     /// is nothing that it lists.
     fn is_hollow(&self, bucket: &BucketRow, path: &[u8]) -> Result<bool> {

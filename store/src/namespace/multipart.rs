@@ -4,6 +4,7 @@ use md5::{Digest, Md5};
 
 use super::Namespace;
 use super::engine::Engine;
+use super::list::{is_rolled_up, roll_up};
 use super::object::{NewObject, object_info};
 use super::s3_types::{
     CompletePart, CompleteRequest, CreateUpload, ObjectInfo, PartSummary, PutMeta, UploadInfo, UploadPage,
@@ -45,15 +46,6 @@ fn part_summary(number: u32, row: PartRow) -> PartSummary {
         last_modified: row.last_modified,
         checksum: row.checksum,
     }
-}
-
-/// What `key` (which begins with `prefix`) rolls up to: all of it up to the first delimiter after the prefix.
-fn roll_up<'a>(key: &'a [u8], prefix: &[u8], delimiter: &[u8]) -> Option<&'a [u8]> {
-    if delimiter.is_empty() {
-        return None;
-    }
-    let at = key[prefix.len()..].windows(delimiter.len()).position(|window| window == delimiter)?;
-    Some(&key[..prefix.len() + at + delimiter.len()])
 }
 
 impl Txn<'_> {
@@ -244,7 +236,7 @@ impl Namespace {
             }
             // Without an upload id: everything after that key, or after all that rolled up to it.
             Some((key, None)) => {
-                let rolled = key.starts_with(prefix) && roll_up(&key, prefix, delimiter) == Some(key.as_slice());
+                let rolled = is_rolled_up(&key, prefix, delimiter);
                 let next = if rolled { schema::prefix_end(&key) } else { [key.as_slice(), b"\x01"].concat() };
                 start = start.max([all.as_slice(), &next].concat());
             }

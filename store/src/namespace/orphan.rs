@@ -1,6 +1,5 @@
 //! Inodes without a name: a kernel that looked one up may still open it, so its bytes stay until nobody knows it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::engine::Engine;
@@ -32,10 +31,11 @@ impl Engine {
         Ok(())
     }
 
+    /// The counterpart, where the commit failed.
     pub(super) fn unkeep_orphans(&self, places: &[(Ino, Place)]) {
         for (ino, place) in places {
-            let named = |inode: Arc<Inode>| !matches!(&*inode.place.read(), Place::Orphan { .. });
-            if matches!(place, Place::Orphan { .. }) && self.inodes.get(*ino).is_some_and(named) {
+            let named = self.inodes.get(*ino).is_some_and(|inode| !is_orphan(&inode));
+            if matches!(place, Place::Orphan { .. }) && named {
                 self.inodes.unkeep_known(*ino);
             }
         }

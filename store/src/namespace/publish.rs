@@ -24,10 +24,8 @@ impl Engine {
     pub(super) fn publish_now(&self, ino: Ino) -> Result<bool> {
         let Some(inode) = self.lives.get(ino) else { return Ok(true) };
         let mut open = inode.open.lock();
-        if open.unflushed == 0 {
-            // Then it can be sealed instead of copied.
-            inode.wait_for_writers(&mut open);
-        }
+        // What nobody has open can be sealed instead of copied.
+        inode.wait_for_writers(&mut open);
         self.publish_locked(&inode, &mut open)
     }
 
