@@ -61,6 +61,17 @@ impl FileHandle {
             _ => Err(Error::new(ErrorKind::InvalidArgument, "the file is not open for writing")),
         }
     }
+
+    /// Counts this handle's writer as busy again after a `flush` (a descriptor that was passed on). Flag and count change
+    /// under one lock, so that a `flush` on another thread finds both.
+    fn write_goes_on(&self) {
+        if self.flushed.load(Ordering::Acquire) {
+            let mut open = self.inode.open.lock();
+            if self.flushed.swap(false, Ordering::AcqRel) {
+                open.unflushed += 1;
+            }
+        }
+    }
 }
 
 impl Drop for FileHandle {
@@ -362,9 +373,7 @@ impl Namespace {
     /// Writes all of `data` at `offset` (at the end for an appending handle).
     pub fn write(&self, handle: &FileHandle, offset: u64, data: &[u8]) -> Result<()> {
         let file = handle.writable()?;
-        if handle.flushed.swap(false, Ordering::AcqRel) {
-            handle.inode.open.lock().unflushed += 1;
-        }
+        handle.write_goes_on();
         // Appending writers must not overwrite each other between asking for the end and writing there.
         let appending = handle.mode.append.then(|| handle.inode.open.lock());
         let offset = if handle.mode.append { local::stat(file.file())?.size } else { offset };
@@ -456,9 +465,7 @@ impl Namespace {
         let target = to.writable()?;
         check_end(to_offset, len)?;
         self.0.chunks.check_room(len)?;
-        if to.flushed.swap(false, Ordering::AcqRel) {
-            to.inode.open.lock().unflushed += 1;
-        }
+        to.write_goes_on();
         let source = from.inode.data.read().clone();
         if let Data::Live(source) = &source {
             return local::copy(source.file(), from_offset, target.file(), to_offset, len);
