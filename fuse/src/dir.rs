@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use fuser::{INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use parking_lot::Mutex;
-use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::mount_types::DirEntry;
+use pinfold_store::namespace::{Namespace, shown};
 use pinfold_store::types::Ino;
 
 use crate::attr::{self, Entry, GENERATION};
 use crate::door::Door;
 use crate::errno::Outcome;
-use crate::name;
 
 /// Keys that an open directory remembers, and how many bytes they may take together.
 const REMEMBERED: usize = 64 * 1024;
@@ -174,7 +173,7 @@ impl Door {
                 Item::Here(ino) => (*ino, fuser::FileType::Directory, b"."[..].into()),
                 Item::Above(ino) => (*ino, fuser::FileType::Directory, b".."[..].into()),
                 Item::Entry(entry) => {
-                    (entry.stat.ino, attr::kind(entry.stat.kind), name::shown(&entry.name, entry.form))
+                    (entry.stat.ino, attr::kind(entry.stat.kind), shown::shown(&entry.name, entry.form))
                 }
             };
             let number = self.numbers.to_kernel(ino).unwrap_or(INodeNo::ROOT);
@@ -210,7 +209,7 @@ impl Door {
             let known = self.entry(&entry.stat, entry.form);
             // One time for both: the shorter.
             let ttl = known.entry_ttl.min(known.attr_ttl);
-            let name = name::shown(&entry.name, entry.form);
+            let name = shown::shown(&entry.name, entry.form);
             if reply.add(known.attr.ino, position, OsStr::from_bytes(&name), &ttl, &known.attr, GENERATION) {
                 self.forget(known.attr.ino, 1);
                 return Taken::NoRoom;

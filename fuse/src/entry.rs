@@ -3,12 +3,13 @@
 use fuser::{Errno, INodeNo, RenameFlags, TimeOrNow};
 use pinfold_store::ErrorKind;
 use pinfold_store::namespace::mount_types::{FileKind, Form, Name, RenameMode, SetAttr, Special, Stat};
+use pinfold_store::namespace::shown;
 use pinfold_store::types::{Caller, Ino};
 
 use crate::attr::{Entry, set_time};
 use crate::door::Door;
 use crate::errno::{Creating, Failure, Outcome};
-use crate::{name, privilege};
+use crate::privilege;
 
 /// A name that is to be made, with who makes it (the group is the parent's below a setgid directory) and with which
 /// mode.
@@ -31,11 +32,11 @@ pub(crate) struct Setting {
 }
 
 fn using(shown: &[u8]) -> Outcome<Name<'_>> {
-    name::raw(shown).map_err(|bad| (bad, Creating::No).into())
+    shown::raw(shown).map_err(|bad| (bad, Creating::No).into())
 }
 
 fn creating(shown: &[u8]) -> Outcome<Name<'_>> {
-    name::raw(shown).map_err(|bad| (bad, Creating::Yes).into())
+    shown::raw(shown).map_err(|bad| (bad, Creating::Yes).into())
 }
 
 impl Door {

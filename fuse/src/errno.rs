@@ -1,9 +1,8 @@
 //! From the store's errors to `errno`: the only table.
 
 use fuser::Errno;
+use pinfold_store::namespace::shown::BadName;
 use pinfold_store::{Error, ErrorKind};
-
-use crate::name::BadName;
 
 /// Why an operation of the mount failed: the store says so, or the door itself.
 #[derive(Debug)]
@@ -84,7 +83,13 @@ pub(crate) fn answer(operation: &'static str, failure: &Failure) -> Errno {
 
 impl From<(BadName, Creating)> for Failure {
     fn from((bad, creating): (BadName, Creating)) -> Self {
-        Self::Door(if creating == Creating::Yes { bad.creating() } else { bad.using() })
+        Self::Door(match (bad, creating) {
+            (BadName::TooLong, _) => Errno::ENAMETOOLONG,
+            // A name that cannot be is not there.
+            (BadName::Unknown | BadName::NotUtf8, Creating::No) => Errno::ENOENT,
+            (BadName::Unknown, Creating::Yes) => Errno::EINVAL,
+            (BadName::NotUtf8, Creating::Yes) => Errno::EILSEQ,
+        })
     }
 }
 

@@ -23,7 +23,6 @@ mod known;
 mod metrics;
 mod mount;
 mod mountpoint;
-mod name;
 mod notify;
 mod passthrough;
 mod pool;

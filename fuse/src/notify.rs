@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use fuser::{INodeNo, Notifier};
 use parking_lot::{Condvar, Mutex};
 use pinfold_store::namespace::mount_types::{Invalidate, Stale};
+use pinfold_store::namespace::shown;
 use pinfold_store::types::Ino;
 
 use crate::attr::Numbers;
 use crate::company::Company;
 use crate::metrics::Meters;
-use crate::name;
 
 /// Items that wait before those who ask have to wait for room.
 const ROOM: usize = 64 * 1024;
@@ -238,7 +238,7 @@ impl Shared {
                 }
                 News::Stale(Stale::Entry { parent, name }) => {
                     let Some(number) = self.numbers.to_kernel(*parent) else { continue };
-                    for shown in name::all_shown(name) {
+                    for shown in shown::all_shown(name) {
                         gone_is_fine("entry", told.entry(number, OsStr::from_bytes(&shown)));
                     }
                     parents.insert(number);

@@ -171,6 +171,15 @@ pub enum BucketAction {
         #[command(flatten)]
         client: Client,
     },
+    /// Print the CID of a bucket or a directory in it, as `ipfs add -r --hidden` gives it for the mounted directory
+    Cid {
+        /// BUCKET or BUCKET/DIRECTORY
+        #[arg(value_name = "BUCKET[/DIRECTORY]")]
+        directory: String,
+        /// The daemon.
+        #[command(flatten)]
+        client: Client,
+    },
 }
 
 /// `user`.
@@ -276,7 +285,7 @@ pub enum ProfileArg {
 /// `cid`.
 #[derive(Args, Debug)]
 pub struct CidArgs {
-    /// Files; `-` is standard input
+    /// Files and directories (with all that is in them, hidden files too); `-` is standard input
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// How the DAG is cut

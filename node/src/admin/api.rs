@@ -68,6 +68,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/users/{access}", delete(delete_user))
         .route("/v1/users/{access}/secret", put(change_secret))
         .route("/v1/object", get(object))
+        .route("/v1/cid", get(directory_cid))
         .route("/v1/mounts", get(mounts).post(mount))
         .route("/v1/mounts/remove", post(unmount))
         .route("/v1/meta/checkpoint", post(checkpoint))
@@ -199,6 +200,19 @@ async fn change_secret(
 async fn object(State(api): State<Api>, Query(name): Query<wire::ObjectName>) -> Answer<wire::Object> {
     let info = api.namespace.head(&api.caller(), &name.bucket, name.key.as_bytes()).await?;
     Ok(Json(object_view(name, info)))
+}
+
+async fn directory_cid(State(api): State<Api>, Query(name): Query<wire::DirectoryName>) -> Answer<wire::DirectoryCid> {
+    let work = move || api.namespace.directory_dag(&name.bucket, name.directory.as_bytes(), &|_| {});
+    let dag = blocking(work).await??;
+    Ok(Json(wire::DirectoryCid {
+        cid: dag.cid.to_string(),
+        files: dag.files,
+        directories: dag.directories,
+        bytes: dag.bytes,
+        dag_bytes: dag.tsize,
+        left_out: dag.left_out,
+    }))
 }
 
 async fn mounts(State(api): State<Api>) -> Answer<Vec<wire::Mount>> {

@@ -134,6 +134,33 @@ pub struct ObjectName {
     pub key: String,
 }
 
+/// `GET /v1/cid?bucket=…&directory=…`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DirectoryName {
+    /// Bucket.
+    pub bucket: String,
+    /// Directory in it; empty is the bucket itself.
+    #[serde(default)]
+    pub directory: String,
+}
+
+/// The DAG of a directory and all below it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DirectoryCid {
+    /// Root CID.
+    pub cid: String,
+    /// Files and symbolic links in it.
+    pub files: u64,
+    /// Directories in it, itself not counted.
+    pub directories: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// Bytes of all blocks, as often as they are linked.
+    pub dag_bytes: u64,
+    /// FIFOs, sockets and devices, which UnixFS has no word for.
+    pub left_out: u64,
+}
+
 /// An object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Object {

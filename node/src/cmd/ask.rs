@@ -110,6 +110,24 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
         BucketAction::Stat { name, client } => {
             ask(&client, async |daemon, out| show(out, &daemon.get(&path(&name)).await?))
         }
+        BucketAction::Cid { directory, client } => ask(&client, async |daemon, out| {
+            let (bucket, below) = directory.split_once('/').unwrap_or((&directory, ""));
+            let path = format!("/v1/cid?bucket={}&directory={}", escape(bucket), escape(below));
+            let dag: wire::DirectoryCid = daemon.get(&path).await?;
+            let d = &dag;
+            out.fields(
+                d,
+                [
+                    ("directory", directory.clone()),
+                    ("cid", d.cid.clone()),
+                    ("files", d.files.to_string()),
+                    ("directories", d.directories.to_string()),
+                    ("bytes", d.bytes.to_string()),
+                    ("dag bytes", d.dag_bytes.to_string()),
+                    ("left out", d.left_out.to_string()),
+                ],
+            )
+        }),
     }
 }
 

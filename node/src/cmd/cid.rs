@@ -1,15 +1,17 @@
-//! `pinfold cid`: the CID of local files, without a daemon and without keeping a byte.
+//! `pinfold cid`: the CID of local files and directories, without a daemon and without keeping a byte.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use indicatif::ProgressBar;
+use pinfold_store::types::Cid;
 use pinfold_store::unixfs::{DagBuilder, Leaf, Profile, Root, hash_file_range, hash_parallel};
-use pinfold_store::{Error, ErrorKind, IoContext, Result};
+use pinfold_store::{IoContext, Result};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use super::cid_tree;
 use crate::cli::{CidArgs, ProfileArg};
 use crate::failure::{ExitCode, Failure};
 use crate::{output, progress};
@@ -23,13 +25,13 @@ impl From<ProfileArg> for Profile {
     }
 }
 
-/// Prints `CID  FILE` for each file. A file that cannot be read is told, and the others still follow.
+/// Prints `CID  FILE` for each file or directory. What cannot be read is told, and the others still follow.
 pub fn cid(args: &CidArgs) -> std::result::Result<(), Failure> {
     let profile = Profile::from(args.profile);
     let mut failed = 0;
     for path in &args.files {
         match of_path(path, profile) {
-            Ok(root) => output::print(&format!("{}  {}\n", root.cid, path.display()))?,
+            Ok(cid) => output::print(&format!("{cid}  {}\n", path.display()))?,
             Err(error) => {
                 failed += 1;
                 output::complain(&Failure::message(ExitCode::Failed, format!("{}: {error}", path.display())));
@@ -38,20 +40,20 @@ pub fn cid(args: &CidArgs) -> std::result::Result<(), Failure> {
     }
     match failed {
         0 => Ok(()),
-        n => Err(Failure::message(ExitCode::Failed, format!("{n} of {} files have no CID", args.files.len()))),
+        n => Err(Failure::message(ExitCode::Failed, format!("{n} of {} have no CID", args.files.len()))),
     }
 }
 
-fn of_path(path: &Path, profile: Profile) -> Result<Root> {
+fn of_path(path: &Path, profile: Profile) -> Result<Cid> {
     if path == Path::new("-") {
-        return of_stream(&mut std::io::stdin(), profile);
+        return Ok(of_stream(&mut std::io::stdin(), profile)?.cid);
     }
     let mut file = File::open(path).at("opening it")?;
     let meta = file.metadata().at("looking at it")?;
     if meta.is_dir() {
-        return Err(Error::new(ErrorKind::IsADirectory, "it is a directory"));
+        return Ok(cid_tree::of_directory(path, profile)?.cid);
     }
-    if meta.is_file() { of_file(&file, meta.len(), profile) } else { of_stream(&mut file, profile) }
+    Ok(if meta.is_file() { of_file(&file, meta.len(), profile) } else { of_stream(&mut file, profile) }?.cid)
 }
 
 fn threads() -> usize {
@@ -65,8 +67,8 @@ fn of_stream(reader: &mut dyn Read, profile: Profile) -> Result<Root> {
     dag.finish(&mut |_| Ok(()))
 }
 
-/// A regular file. Holes are not read: whole chunks of them are known zeros.
-fn of_file(file: &File, size: u64, profile: Profile) -> Result<Root> {
+/// A regular file of `size` bytes. Holes are not read: whole chunks of them are known zeros.
+pub(super) fn of_file(file: &File, size: u64, profile: Profile) -> Result<Root> {
     let chunk = profile.chunk_size() as u64;
     let bar = progress::bar();
     let mut dag = DagBuilder::new(profile);

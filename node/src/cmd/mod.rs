@@ -3,6 +3,7 @@
 
 mod ask;
 mod cid;
+mod cid_tree;
 mod documents;
 mod offline;
 mod report;

@@ -82,7 +82,7 @@ pub(super) fn find(rows: &impl Rows, dir: DirId, name: Name<'_>) -> Result<Optio
 }
 
 /// A marker is a file on the mount only if it has bytes.
-fn shown_marker(marker: &NodeRow) -> bool {
+pub(super) fn shown_marker(marker: &NodeRow) -> bool {
     marker.file().is_some_and(|file| file.content.size > 0 || file.live)
 }
 

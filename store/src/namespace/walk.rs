@@ -40,31 +40,54 @@ pub(super) enum Step {
     },
 }
 
-struct Frame {
-    dir: DirId,
-    /// Path of the directory with the trailing `/`; empty for the bucket's root.
-    path: Vec<u8>,
+/// The rows of one directory, in order.
+pub(super) struct EntryRows {
     /// The first row key not yet read.
     next: Vec<u8>,
     /// End of the directory's rows.
     end: Vec<u8>,
-    rows: VecDeque<(Vec<u8>, Vec<u8>)>,
+    read: VecDeque<(Vec<u8>, Vec<u8>)>,
     exhausted: bool,
     batch: usize,
 }
 
-impl Frame {
-    fn new(dir: DirId, path: Vec<u8>, from: &[u8]) -> Self {
+impl EntryRows {
+    /// Those of `dir` from the row name `from` on.
+    pub(super) fn new(dir: DirId, from: &[u8]) -> Self {
         let prefix = schema::entries(dir);
         Self {
-            dir,
-            path,
             next: [prefix.as_slice(), from].concat(),
             end: schema::prefix_end(&prefix),
-            rows: VecDeque::new(),
+            read: VecDeque::new(),
             exhausted: false,
             batch: FIRST_BATCH,
         }
+    }
+
+    /// The next row's key and value.
+    pub(super) fn next(&mut self, engine: &Engine) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if self.read.is_empty() && !self.exhausted {
+            let rows = engine.meta.range(&self.next, &self.end, self.batch)?;
+            self.exhausted = rows.len() < self.batch;
+            self.batch = (self.batch * 2).min(LARGEST_BATCH);
+            if let Some((last, _)) = rows.last() {
+                self.next = [last.as_slice(), b"\0"].concat();
+            }
+            self.read = rows.into();
+        }
+        Ok(self.read.pop_front())
+    }
+}
+
+struct Frame {
+    /// Path of the directory with the trailing `/`; empty for the bucket's root.
+    path: Vec<u8>,
+    rows: EntryRows,
+}
+
+impl Frame {
+    fn new(dir: DirId, path: Vec<u8>, from: &[u8]) -> Self {
+        Self { path, rows: EntryRows::new(dir, from) }
     }
 }
 
@@ -130,23 +153,11 @@ impl<'a> KeyWalk<'a> {
         }
         loop {
             let Some(frame) = self.stack.last_mut() else { return Ok(None) };
-            if frame.rows.is_empty() {
-                if frame.exhausted {
-                    self.stack.pop();
-                    continue;
-                }
-                let rows = self.engine.meta.range(&frame.next, &frame.end, frame.batch)?;
-                frame.exhausted = rows.len() < frame.batch;
-                frame.batch = (frame.batch * 2).min(LARGEST_BATCH);
-                if let Some((last, _)) = rows.last() {
-                    frame.next = [last.as_slice(), b"\0"].concat();
-                }
-                frame.rows = rows.into();
+            let Some((row_key, value)) = frame.rows.next(self.engine)? else {
+                self.stack.pop();
                 continue;
-            }
-            let Some((row_key, value)) = frame.rows.pop_front() else { continue };
+            };
             let (dir, name, is_dir) = schema::parse_entry(&row_key)?;
-            debug_assert_eq!(dir, frame.dir);
             let mut key = [frame.path.as_slice(), name].concat();
             match EntryRow::decode(&value)? {
                 EntryRow::Dir { id, .. } if is_dir => {

@@ -6,7 +6,7 @@
 use cid::Cid;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::unixfs::block::{Block, raw_cid};
+use crate::unixfs::block::{Block, RAW, cid_of_digest, raw_cid};
 use crate::unixfs::dagpb::{Link, Node};
 use crate::unixfs::data::Data;
 use crate::unixfs::profile::{Geometry, Profile};
@@ -71,6 +71,21 @@ impl DagBuilder {
     pub fn with_geometry(geometry: Geometry) -> Self {
         assert!(geometry.chunk_size >= 1 && geometry.max_links >= 2, "no tree has such a geometry");
         Self { geometry, levels: Vec::new(), zeros: Vec::new(), size: 0, leaves: 0, ended: false }
+    }
+
+    /// Bytes of all blocks of a file of `size` bytes, as often as they are linked ([`Root::tsize`]): which bytes the file has
+    /// does not matter. TooLarge when those are over 2^64.
+    pub fn tsize_of(profile: Profile, size: u64) -> Result<u64> {
+        let mut dag = Self::new(profile);
+        let chunk = profile.chunk_size() as u64;
+        let any = cid_of_digest(RAW, [0; 32]);
+        // Not those of zeros, whose names would cost a hash of a chunk; as long.
+        dag.zeros.push(Child { cid: any, size: chunk, tsize: chunk });
+        dag.push_zeros(size / chunk, &mut |_| Ok(()))?;
+        if !size.is_multiple_of(chunk) {
+            dag.push(Leaf { cid: any, size: size % chunk }, &mut |_| Ok(()))?;
+        }
+        Ok(dag.finish(&mut |_| Ok(()))?.tsize)
     }
 
     /// Appends a leaf. Every leaf but the last has exactly the profile's chunk size: InvalidArgument otherwise.

@@ -173,3 +173,25 @@ proptest! {
         prop_assert_eq!(made, straight);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A link's Tsize follows from the file's size alone.
+    #[test]
+    fn tsize_is_of_the_size(size in 0..40u64 << 20, profile in proptest::sample::select(Profile::ALL.to_vec())) {
+        prop_assert_eq!(DagBuilder::tsize_of(profile, size).unwrap(), one_by_one(size, profile.geometry()).tsize);
+    }
+}
+
+#[test]
+fn tsize_at_boundaries() {
+    for profile in Profile::ALL {
+        let whole = profile.chunk_size() as u64 * profile.max_links() as u64;
+        for size in [0, 1, whole - 1, whole, whole + 1, 3 * whole + 5] {
+            let root = one_by_one(size, profile.geometry());
+            assert_eq!(DagBuilder::tsize_of(profile, size).unwrap(), root.tsize, "{size} bytes, {profile}");
+        }
+        assert!(DagBuilder::tsize_of(profile, 5 << 40).unwrap() > 5 << 40);
+    }
+}

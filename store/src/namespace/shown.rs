@@ -1,4 +1,4 @@
-//! Names on the mount: raw key components and what the kernel shows for them (S2).
+//! Names of files: raw key components and what a file system, the mount or a UnixFS directory, shows for them (S2).
 //!
 //! A key component may be what no file name can be (empty, `.`, `..`), an object may have the name of a directory, and
 //! a directory may have content of its own. Those are shown escaped, behind the introducer `%@`; a raw name that
@@ -7,8 +7,7 @@
 
 use std::borrow::Cow;
 
-use fuser::Errno;
-use pinfold_store::namespace::mount_types::{Form, MAX_NAME_LEN, Name};
+use super::mount_types::{Form, MAX_NAME_LEN, Name};
 
 const INTRODUCER: &[u8] = b"%@";
 const EMPTY: &[u8] = b"%@empty";
@@ -19,7 +18,7 @@ const OBJECT: &[u8] = b"%@object:";
 
 /// Why a shown name stands for no raw name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BadName {
+pub enum BadName {
     /// It begins with the introducer and is none of the escapes, or is `.`, `..` or empty.
     Unknown,
     /// It is not UTF-8, so that S3 has no word for it (S10).
@@ -28,27 +27,8 @@ pub(crate) enum BadName {
     TooLong,
 }
 
-impl BadName {
-    /// The answer where the name would come to be (`create`, `mkdir`, the target of `rename` …).
-    pub(crate) fn creating(self) -> Errno {
-        match self {
-            Self::Unknown => Errno::EINVAL,
-            Self::NotUtf8 => Errno::EILSEQ,
-            Self::TooLong => Errno::ENAMETOOLONG,
-        }
-    }
-
-    /// The answer where the name must be there already: a name that cannot be is not there.
-    pub(crate) fn using(self) -> Errno {
-        match self {
-            Self::Unknown | Self::NotUtf8 => Errno::ENOENT,
-            Self::TooLong => Errno::ENAMETOOLONG,
-        }
-    }
-}
-
-/// What the mount shows for a raw name.
-pub(crate) fn shown(name: &[u8], form: Form) -> Cow<'_, [u8]> {
+/// What is shown for a raw name.
+pub fn shown(name: &[u8], form: Form) -> Cow<'_, [u8]> {
     match form {
         Form::Marker => Cow::Borrowed(MARKER),
         Form::Object => Cow::Owned([OBJECT, name].concat()),
@@ -63,7 +43,7 @@ pub(crate) fn shown(name: &[u8], form: Form) -> Cow<'_, [u8]> {
 }
 
 /// The raw name behind a shown one.
-pub(crate) fn raw(shown: &[u8]) -> Result<Name<'_>, BadName> {
+pub fn raw(shown: &[u8]) -> Result<Name<'_>, BadName> {
     let name = match shown.strip_prefix(INTRODUCER) {
         None if matches!(shown, b"" | b"." | b"..") => return Err(BadName::Unknown),
         None => Name::plain(shown),
@@ -90,7 +70,7 @@ pub(crate) fn raw(shown: &[u8]) -> Result<Name<'_>, BadName> {
 }
 
 /// Every shown name that a change of the raw name `name` may concern.
-pub(crate) fn all_shown(name: &[u8]) -> [Cow<'_, [u8]>; 2] {
+pub fn all_shown(name: &[u8]) -> [Cow<'_, [u8]>; 2] {
     // The marker's own content is named by the empty component too.
     let other = if name.is_empty() { Form::Marker } else { Form::Object };
     [shown(name, Form::Plain), shown(name, other)]
@@ -128,13 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_is_not_there_and_cannot_be_made() {
+    fn what_is_no_escape_stands_for_no_name() {
         for bad in ["%@", "%@x", "%@Empty", "%@empty2", "%@dot.", "%@object", "%@object:", "%@selfish", ".", "..", ""] {
-            let error = raw(bad.as_bytes()).unwrap_err();
-            assert_eq!((error.creating(), error.using()), (Errno::EINVAL, Errno::ENOENT), "{bad}");
+            assert_eq!(raw(bad.as_bytes()), Err(BadName::Unknown), "{bad}");
         }
-        let not_utf8 = raw(b"a\xff").unwrap_err();
-        assert_eq!((not_utf8.creating(), not_utf8.using()), (Errno::EILSEQ, Errno::ENOENT));
+        assert_eq!(raw(b"a\xff"), Err(BadName::NotUtf8));
     }
 
     #[test]
@@ -142,8 +120,7 @@ mod tests {
         let longest = vec![b'n'; MAX_NAME_LEN];
         assert_eq!(raw(&longest), Ok(Name::plain(&longest)));
         let over = vec![b'n'; MAX_NAME_LEN + 1];
-        assert_eq!(raw(&over).unwrap_err().using(), Errno::ENAMETOOLONG);
-        assert_eq!(raw(&over).unwrap_err().creating(), Errno::ENAMETOOLONG);
+        assert_eq!(raw(&over), Err(BadName::TooLong));
         // The limit is the key component's, not the escape's.
         let hidden = shown(&longest, Form::Object).into_owned();
         assert_eq!(raw(&hidden), Ok(Name { bytes: &longest, form: Form::Object }));
