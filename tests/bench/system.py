@@ -1,0 +1,116 @@
+"""What all measures share: options, folders, programs, processor time, medians."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.node import new_base
+from harness.settings import BIN
+
+#: Example programs of the project, built beside its binary.
+EXAMPLES = Path(os.environ.get("PINFOLD_BENCH_EXAMPLES") or BIN.parent / "examples")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Options:
+    """How a run was asked for."""
+
+    quick: bool = False
+    long: bool = False
+    pairs: int = 5
+    busy: bool = False
+    dry: bool = False
+    only: tuple = ("s3", "files", "space")
+    peers: dict = field(default_factory=dict)  # name → path of the program
+
+    @property
+    def seconds(self):
+        """Of one measure of requests."""
+        return 0.5 if self.quick else 2.0
+
+
+class Scratch:
+    """A folder on the test disk, removed at the end."""
+
+    def __init__(self, name):
+        self.path = new_base(f"bench-{name}")
+
+    def __enter__(self):
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def say(*words):
+    """Progress, for who waits."""
+    print(time.strftime("%H:%M:%S"), *words, file=sys.stderr, flush=True)
+
+
+def example(name, *args, timeout=600):
+    """Runs one of the project's programs and reads its line of JSON."""
+    done = subprocess.run([EXAMPLES / name, *map(str, args)], capture_output=True, text=True, timeout=timeout)
+    if done.returncode != 0:
+        raise RuntimeError(f"{name} {' '.join(map(str, args))}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def descendants(pid):
+    """A process and all below it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = Path(f"/proc/{entry}/stat").read_text()
+            except OSError:
+                continue
+            parents.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+    found = [pid]
+    for each in found:
+        found += parents.get(each, [])
+    return found
+
+
+def processor_seconds(pid):
+    """Processor time of a process and those below it, in the kernel and outside; 0 for none."""
+    total = 0
+    for each in descendants(pid) if pid else []:
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def settle(pid, within=60.0):
+    """Waits until a process has nothing left to do (publishing, committing, applying)."""
+    end = time.monotonic() + within
+    quiet = 0
+    while pid and quiet < 3 and time.monotonic() < end:
+        before = processor_seconds(pid)
+        time.sleep(0.1)
+        quiet = quiet + 1 if processor_seconds(pid) - before <= 0.01 else 0
+
+
+def median(values):
+    """The median of what there is."""
+    return statistics.median(values) if values else None
+
+
+def ratio(ours, theirs):
+    """The median of the ratios of pairs that were measured one after the other."""
+    pairs = [a / b for a, b in zip(ours, theirs, strict=True) if b]
+    return median(pairs)
+
+
+def disk_use(folder):
+    """Bytes that a folder takes on the disk."""
+    return int(subprocess.run(["du", "-s", "-B1", folder], capture_output=True, text=True, check=True).stdout.split()[0])
