@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from . import files, page, s3, space
+from . import costs, files, page, s3, space
 from .system import Options, say
 
-PARTS = {"s3": s3.measure, "files": files.measure, "space": space.measure}
-WRITE = {"s3": page.s3, "files": page.files, "space": page.space}
+PARTS = {"s3": s3.measure, "files": files.measure, "space": space.measure, "costs": costs.measure}
+WRITE = {"s3": page.s3, "files": page.files, "space": page.space, "costs": page.costs}
 
 
 def options(words):

@@ -12,6 +12,7 @@ from .s3 import CONNECTIONS, OPS, SIZES
 from .system import median, ratio
 
 PAGE = REPO / "docs/BENCHMARKS.md"
+COSTS_PAGE = REPO / "docs/PERFORMANCE.md"
 MIB = 1 << 20
 
 
@@ -20,20 +21,20 @@ def markers(part):
     return f"<!-- tests/bench: {part} -->", f"<!-- tests/bench: end of {part} -->"
 
 
-def put(options, part, text):
-    """Replaces a part of the page, or adds it at the end."""
+def put(options, part, text, where=PAGE):
+    """Replaces a part of a page, or adds it at the end."""
     if options.dry:
         print(text)
         return
     begin, end = markers(part)
-    page = PAGE.read_text()
+    page = where.read_text()
     block = f"{begin}\n{text.strip()}\n{end}"
     if begin in page:
         before, rest = page.split(begin, 1)
         page = before + block + rest.split(end, 1)[1]
     else:
         page = page.rstrip("\n") + f"\n\n{block}\n"
-    PAGE.write_text(page)
+    where.write_text(page)
 
 
 def table(head, rows):
@@ -183,3 +184,20 @@ def space(options, words, ratios):
     ]
     text += table(["objects", "engine", "at rest", "after a restart", "an empty data directory (not counted)"], rows)
     put(options, "space", text)
+
+
+def costs(options, words, found):
+    """What an operation costs the node."""
+    text = "## What an operation costs\n\n" + note(options, words) + "\n"
+    rows, calls = [], []
+    for each in found:
+        busiest = sorted(each.by_call.items(), key=lambda call: -call[1])
+        rows.append([
+            each.what, number(each.user_us), number(each.system_us), number(each.requests), number(each.records),
+            number(each.groups), number(each.log_bytes), number(each.syncs), number(each.calls),
+        ])
+        calls.append([each.what, ", ".join(f"{name} {number(n)}" for name, n in busiest[:8] if n >= 0.01) or "–"])
+    head = ["", "CPU µs", "in the kernel", "kernel requests", "records", "log groups", "log bytes", "syncs", "system calls"]
+    text += table(head, rows)
+    text += "\n### System calls of the node an operation, the most frequent\n\n" + table(["", "calls"], calls)
+    put(options, "costs", text, COSTS_PAGE)
