@@ -66,8 +66,9 @@ def test_ruling15_a_copied_part_has_its_place_too(both):
     where = {"Bucket": both.bucket, "Key": "copy", "UploadId": upload}
     parts = []
     for number, start in enumerate((6 * MIB, 0), start=1):
+        source_range = f"bytes={start}-{start + 6 * MIB - 1}"
         got = both.s3.upload_part_copy(
-            **where, PartNumber=number, CopySource=f"{both.bucket}/source", CopySourceRange=f"bytes={start}-{start + 6 * MIB - 1}"
+            **where, PartNumber=number, CopySource=f"{both.bucket}/source", CopySourceRange=source_range
         )
         parts.append({"PartNumber": number, "ETag": got["CopyPartResult"]["ETag"]})
     both.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})

@@ -141,6 +141,106 @@ def test_s11_attributes_as_s3_metadata(place, put):
 
 
 @pytest.mark.pinfold
+def test_s11_room_for_metadata(place, put):
+    """2 KiB of names and values, as over S3; what does not fit changes nothing."""
+    path, key = put
+    used = len("colour" + "green") + len("big")
+    os.setxattr(path, settings.XATTR_META + "big", b"v" * (2048 - used))
+    for name, value in (("more", b""), ("big", b"v" * (2049 - used)), ("colour", b"greenish")):
+        with fails(errno.ENOSPC):
+            os.setxattr(path, settings.XATTR_META + name, value)
+    metadata = place.s3.head_object(Bucket=place.bucket, Key=key)["Metadata"]
+    assert (metadata["colour"], metadata["big"]) == ("green", "v" * (2048 - used)) and "more" not in metadata
+    os.setxattr(path, settings.XATTR_META + "big", "\u00fc".encode() * 100)  # bytes are counted
+    with fails(errno.ENOSPC):
+        os.setxattr(path, settings.XATTR_META + "rest", "\u00fc".encode() * 1000)
+    os.removexattr(path, settings.XATTR_META + "big")
+    os.setxattr(path, settings.XATTR_META + "rest", "\u00fc".encode() * 1000)
+    # What can be had at the mount can be put over S3, and the other way round.
+    place.s3.copy_object(
+        Bucket=place.bucket, Key=key + "2", CopySource={"Bucket": place.bucket, "Key": key},
+    )
+    with fails(errno.ENOSPC):
+        os.setxattr(path.with_name(path.name + "2"), settings.XATTR_META + "more", b"v" * 100)
+
+
+@pytest.mark.pinfold
+def test_s11_room_for_tags(place, put):
+    path, key = put
+    for n in range(9):
+        os.setxattr(path, f"{settings.XATTR_TAG}t{n}", b"v")
+    with fails(errno.ENOSPC):
+        os.setxattr(path, settings.XATTR_TAG + "eleventh", b"v")
+    os.setxattr(path, settings.XATTR_TAG + "t0", "\u00fc".encode() * 256)
+    tags = place.s3.get_object_tagging(Bucket=place.bucket, Key=key)["TagSet"]
+    assert len(tags) == 10 and {"Key": "t0", "Value": "\u00fc" * 256} in tags
+    place.s3.put_object_tagging(Bucket=place.bucket, Key=key, Tagging={"TagSet": tags})
+    os.removexattr(path, settings.XATTR_TAG + "team")
+    os.setxattr(path, settings.XATTR_TAG + "k" * 128, b"v")
+
+
+@pytest.mark.pinfold
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("k" * 129, b"v"), ("", b"v"), ("a<b", b"v"), ("aws:cloudformation", b"v"), ("a\nb", b"v"),
+        ("k", b"v" * 257), ("k", b"<"), ("k", b"a\nb"), ("k", b"\xff"),
+    ],
+    ids=["long-key", "no-key", "key", "aws", "key-line", "long-value", "value", "value-line", "not-utf8"],
+)
+def test_s11_tags_that_s3_could_not_have(place, put, key, value):
+    path, s3_key = put
+    with fails(errno.EINVAL):
+        os.setxattr(path, settings.XATTR_TAG + key, value)
+    tags = place.s3.get_object_tagging(Bucket=place.bucket, Key=s3_key)["TagSet"]
+    assert tags == [{"Key": "team", "Value": "storage"}]
+
+
+@pytest.mark.pinfold
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("meta.Colour", b"v"), ("meta.", b"v"), ("meta.a b", b"v"), ("meta.gr\u00fcn", b"v"),
+        ("meta.k", b"a\r\nx-amz-meta-l: v"), ("meta.k", b"a\x00"), ("meta.k", b"\xff"),
+        ("content-type", b""), ("content-type", b"a/b\nc: d"), ("content-type", b"\xc3\xbc"), ("content-type", b"a" * 2049),
+    ],
+    ids=["upper", "no-name", "space", "not-ascii", "lines", "nul", "not-utf8", "no-type", "type-lines", "type", "long-type"],
+)
+def test_s11_metadata_that_s3_could_not_have(place, put, name, value):
+    path, key = put
+    with fails(errno.EINVAL):
+        os.setxattr(path, "user.s3." + name, value)
+    head = place.s3.head_object(Bucket=place.bucket, Key=key)
+    assert head["ContentType"] == "text/x-test" and head["Metadata"]["colour"] == "green"
+    assert not {"k", "l", "a b", "Colour"} & set(head["Metadata"])
+
+
+@pytest.mark.pinfold
+def test_s11_what_is_left_of_metadata_is_served(place, put):
+    """Other control characters and letters of any script come over S3 as they went in, encoded (RFC 2047)."""
+    path, key = put
+    for value in ("\x01\x7f", "\u2603", "\t", "=?UTF-8?B?Z3I=?="):
+        os.setxattr(path, settings.XATTR_META + "k", value.encode())
+        place.s3.head_object(Bucket=place.bucket, Key=key)
+        assert place.s3.get_object(Bucket=place.bucket, Key=key)["Body"].read() == b"object"
+        assert os.getxattr(path, settings.XATTR_META + "k") == value.encode()
+
+
+@pytest.mark.pinfold
+def test_s11_create_and_replace_of_s3_attributes(put):
+    path, _ = put
+    for name in ("content-type", "meta.colour", "tag.team"):
+        with fails(errno.EEXIST):
+            os.setxattr(path, "user.s3." + name, b"a", os.XATTR_CREATE)
+        os.setxattr(path, "user.s3." + name, b"a", os.XATTR_REPLACE)
+        os.removexattr(path, "user.s3." + name)
+        with fails(errno.ENODATA):
+            os.setxattr(path, "user.s3." + name, b"a", os.XATTR_REPLACE)
+        os.setxattr(path, "user.s3." + name, b"b", os.XATTR_CREATE)
+        assert os.getxattr(path, "user.s3." + name) == b"b"
+
+
+@pytest.mark.pinfold
 def test_s11_read_only_attributes(place, put):
     path, key = put
     head = place.s3.head_object(Bucket=place.bucket, Key=key)

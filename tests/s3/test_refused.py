@@ -13,13 +13,14 @@ from harness.data import md5
 from harness.s3 import refused
 
 #: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
-SERVED = set(
-    "AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket "
-    "DeleteBucketTagging DeleteObject DeleteObjectTagging DeleteObjects GetBucketAcl GetBucketLocation "
-    "GetBucketTagging GetBucketVersioning GetObject GetObjectAcl GetObjectAttributes GetObjectTagging HeadBucket "
-    "HeadObject ListBuckets ListMultipartUploads ListObjects ListObjectsV2 ListParts PutBucketAcl PutBucketTagging "
-    "PutObject PutObjectAcl PutObjectTagging UploadPart UploadPartCopy".split()
-)
+SERVED = {
+    "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
+    "DeleteBucket", "DeleteBucketTagging", "DeleteObject", "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl",
+    "GetBucketLocation", "GetBucketTagging", "GetBucketVersioning", "GetObject", "GetObjectAcl", "GetObjectAttributes",
+    "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjects", "ListObjectsV2",
+    "ListParts", "PutBucketAcl", "PutBucketTagging", "PutObject", "PutObjectAcl", "PutObjectTagging", "UploadPart",
+    "UploadPartCopy",
+}
 #: Actions that are the same request as a served one, or of another endpoint.
 SAME_AS = {"ListDirectoryBuckets", "WriteGetObjectResponse"}
 

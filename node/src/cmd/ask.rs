@@ -12,6 +12,7 @@ use crate::cli::{BucketAction, Client, MountArgs, RoleArg, StatArgs, UmountArgs,
 use crate::config::flags::SettingFlags;
 use crate::failure::{ExitCode, Failure};
 use crate::output::Output;
+use crate::progress::WorkProgress;
 use crate::{credentials, doors};
 
 /// Finds the daemon of the configuration and runs one conversation with it.
@@ -253,7 +254,10 @@ pub fn reload(client: &Client) -> Result<(), Failure> {
 /// `pinfold meta checkpoint`.
 pub fn checkpoint(client: &Client) -> Result<(), Failure> {
     ask(client, async |daemon, out| {
+        let waiting = WorkProgress::new();
+        waiting.tell("checkpoint", 0, 0);
         let made: wire::Checkpoint = daemon.post("/v1/meta/checkpoint", &()).await?;
+        waiting.clear();
         out.fields(&made, [("checkpoint", format!("up to record {}", made.sequence))])
     })
 }

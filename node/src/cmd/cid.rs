@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use indicatif::ProgressBar;
 use pinfold_store::types::Cid;
 use pinfold_store::unixfs::{DagBuilder, Leaf, Profile, Root, hash_file_range, hash_parallel};
 use pinfold_store::{IoContext, Result};
@@ -14,7 +13,10 @@ use rustix::io::Errno;
 use super::cid_tree;
 use crate::cli::{CidArgs, ProfileArg};
 use crate::failure::{ExitCode, Failure};
-use crate::{output, progress};
+use crate::output;
+use crate::progress::WorkProgress;
+
+const HASHING: &str = "hashing (bytes)";
 
 impl From<ProfileArg> for Profile {
     fn from(arg: ProfileArg) -> Self {
@@ -29,8 +31,11 @@ impl From<ProfileArg> for Profile {
 pub fn cid(args: &CidArgs) -> std::result::Result<(), Failure> {
     let profile = Profile::from(args.profile);
     let mut failed = 0;
+    let progress = WorkProgress::new();
     for path in &args.files {
-        match of_path(path, profile) {
+        let outcome = of_path(path, profile, &progress);
+        progress.clear();
+        match outcome {
             Ok(cid) => output::print(&format!("{cid}  {}\n", path.display()))?,
             Err(error) => {
                 failed += 1;
@@ -44,16 +49,20 @@ pub fn cid(args: &CidArgs) -> std::result::Result<(), Failure> {
     }
 }
 
-fn of_path(path: &Path, profile: Profile) -> Result<Cid> {
+fn of_path(path: &Path, profile: Profile, progress: &WorkProgress) -> Result<Cid> {
     if path == Path::new("-") {
-        return Ok(of_stream(&mut std::io::stdin(), profile)?.cid);
+        return Ok(of_stream(&mut std::io::stdin(), profile, progress)?.cid);
     }
     let mut file = File::open(path).at("opening it")?;
     let meta = file.metadata().at("looking at it")?;
     if meta.is_dir() {
-        return Ok(cid_tree::of_directory(path, profile)?.cid);
+        return Ok(cid_tree::of_directory(path, profile, progress)?.cid);
     }
-    Ok(if meta.is_file() { of_file(&file, meta.len(), profile) } else { of_stream(&mut file, profile) }?.cid)
+    let root = match meta.is_file() {
+        true => of_file(&file, meta.len(), profile, progress),
+        false => of_stream(&mut file, profile, progress),
+    };
+    Ok(root?.cid)
 }
 
 fn threads() -> usize {
@@ -61,18 +70,20 @@ fn threads() -> usize {
 }
 
 /// What cannot be read twice or has no size: a pipe, a device.
-fn of_stream(reader: &mut dyn Read, profile: Profile) -> Result<Root> {
+fn of_stream(reader: &mut dyn Read, profile: Profile, progress: &WorkProgress) -> Result<Root> {
     let mut dag = DagBuilder::new(profile);
-    hash_parallel(reader, profile.chunk_size(), threads(), &mut |leaf: Leaf| dag.push(leaf, &mut |_| Ok(())))?;
+    hash_parallel(reader, profile.chunk_size(), threads(), &mut |leaf: Leaf| {
+        dag.push(leaf, &mut |_| Ok(()))?;
+        progress.tell(HASHING, dag.size(), 0);
+        Ok(())
+    })?;
     dag.finish(&mut |_| Ok(()))
 }
 
 /// A regular file of `size` bytes. Holes are not read: whole chunks of them are known zeros.
-pub(super) fn of_file(file: &File, size: u64, profile: Profile) -> Result<Root> {
+pub(super) fn of_file(file: &File, size: u64, profile: Profile, progress: &WorkProgress) -> Result<Root> {
     let chunk = profile.chunk_size() as u64;
-    let bar = progress::bar();
     let mut dag = DagBuilder::new(profile);
-    bar.set_length(size);
     while dag.size() < size {
         let at = dag.size();
         let data = next_data(file, at)?.unwrap_or(size).min(size);
@@ -84,26 +95,14 @@ pub(super) fn of_file(file: &File, size: u64, profile: Profile) -> Result<Root> 
         if begin < size {
             let hole = next_hole(file, data)?.max(begin + 1);
             let end = hole.div_ceil(chunk).saturating_mul(chunk).min(size);
-            hash_range(file, begin, end - begin, profile, &mut dag, &bar)?;
+            hash_file_range(file, begin, end - begin, profile.chunk_size(), threads(), &mut |leaf| {
+                dag.push(leaf, &mut |_| Ok(()))?;
+                progress.tell(HASHING, dag.size(), size);
+                Ok(())
+            })?;
         }
-        bar.set_position(dag.size());
     }
-    bar.finish_and_clear();
     dag.finish(&mut |_| Ok(()))
-}
-
-fn hash_range(
-    file: &File,
-    begin: u64,
-    len: u64,
-    profile: Profile,
-    dag: &mut DagBuilder,
-    bar: &ProgressBar,
-) -> Result<()> {
-    hash_file_range(file, begin, len, profile.chunk_size(), threads(), &mut |leaf| {
-        bar.inc(leaf.size);
-        dag.push(leaf, &mut |_| Ok(()))
-    })
 }
 
 /// Where data begins at or after `at`; none if only a hole follows. A file system without holes says `at`.
@@ -128,7 +127,7 @@ fn next_hole(file: &File, at: u64) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_file, of_stream};
+    use super::{WorkProgress, of_file, of_stream};
     use pinfold_store::unixfs::Profile;
     use std::fs::File;
     use std::os::unix::fs::FileExt;
@@ -137,6 +136,7 @@ mod tests {
     #[test]
     fn sparse_files_have_the_cid_of_their_bytes() {
         let dir = tempfile::tempdir().unwrap();
+        let progress = WorkProgress::new();
         let chunk = Profile::KuboClassicV1.chunk_size() as u64;
         let cases: &[(u64, &[(u64, usize)])] = &[
             (0, &[]),
@@ -156,8 +156,8 @@ mod tests {
             for (offset, len) in *writes {
                 file.write_all_at(&vec![7; *len], *offset).unwrap();
             }
-            let sparse = of_file(&File::open(&path).unwrap(), *size, Profile::KuboClassicV1).unwrap();
-            let plain = of_stream(&mut File::open(&path).unwrap(), Profile::KuboClassicV1).unwrap();
+            let sparse = of_file(&File::open(&path).unwrap(), *size, Profile::KuboClassicV1, &progress).unwrap();
+            let plain = of_stream(&mut File::open(&path).unwrap(), Profile::KuboClassicV1, &progress).unwrap();
             assert_eq!(sparse, plain, "case {n}");
             assert_eq!(sparse.size, *size);
         }

@@ -33,7 +33,7 @@ pub fn contents(config: &NodeConfig, out: Output) -> Result<Contents, Failure> {
     };
     for damage in &scrub.damage {
         let (path, at) = (damage.path.display(), damage.offset);
-        tell(&mut found, out, format!("block {} ({path}, byte {at}): {}", damage.cid, damage.error))?;
+        tell(&mut found, &bar, out, format!("block {} ({path}, byte {at}): {}", damage.cid, damage.error))?;
     }
     out.say(&format!("blocks: {} read, {} bytes, {} damaged", scrub.blocks, scrub.bytes, scrub.damaged))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -46,8 +46,8 @@ pub fn contents(config: &NodeConfig, out: Output) -> Result<Contents, Failure> {
     Ok(found)
 }
 
-fn tell(found: &mut Contents, out: Output, damage: String) -> Result<(), Failure> {
-    out.say(&format!("PROBLEM: {damage}"))?;
+fn tell(found: &mut Contents, bar: &WorkProgress, out: Output, damage: String) -> Result<(), Failure> {
+    bar.aside(|| out.say(&format!("PROBLEM: {damage}")))?;
     if found.damages.len() < KEPT {
         found.damages.push(damage);
     }
@@ -70,10 +70,10 @@ async fn read_all(namespace: &Namespace, bar: &WorkProgress, out: Output, found:
                     Err(error) => {
                         found.damaged_objects += 1;
                         let key = String::from_utf8_lossy(&info.key);
-                        tell(found, out, format!("{}/{key}: {error}", bucket.name))?;
+                        tell(found, bar, out, format!("{}/{key}: {error}", bucket.name))?;
                     }
                 }
-                bar.tell("contents (objects)", found.objects, 0);
+                bar.tell("reading all names (objects)", found.objects, 0);
             }
             if !page.truncated {
                 break;

@@ -3,14 +3,12 @@
 
 use http::{HeaderMap, HeaderName};
 use pinfold_store::meta::rows::{ObjectHeaders, PosixHints};
+use pinfold_store::namespace::s3_limits::{MAX_USER_METADATA, is_metadata_value, metadata_size};
 use s3s::dto::Metadata;
 use s3s::{S3ErrorCode, S3Result};
 
 use super::posix;
 use crate::error::{fail, invalid_argument, plain};
-
-/// Most bytes of user metadata (names without the prefix, and values).
-const MAX_USER_METADATA: usize = 2048;
 
 const STORAGE_CLASSES: [&str; 11] = [
     "STANDARD",
@@ -75,8 +73,7 @@ pub(crate) fn read(headers: &HeaderMap, metadata: Option<Metadata>) -> S3Result<
     };
     let mut user: Vec<(String, String)> = metadata.unwrap_or_default().into_iter().collect();
     user.sort();
-    let size: usize = user.iter().map(|(n, v)| n.len() + v.len()).sum();
-    if size > MAX_USER_METADATA {
+    if metadata_size(&user) > MAX_USER_METADATA {
         return Err(plain(S3ErrorCode::MetadataTooLarge));
     }
     let posix = posix::take(&mut user);
@@ -127,7 +124,7 @@ fn without_aws_chunked(encoding: &str) -> Option<String> {
 
 /// Whether user metadata of this name can be a header (the mount's xattrs can name what HTTP cannot).
 pub(crate) fn can_show(name: &str, value: &str) -> bool {
-    HeaderName::from_bytes(format!("x-amz-meta-{name}").as_bytes()).is_ok() && !value.contains(['\r', '\n', '\0'])
+    HeaderName::from_bytes(format!("x-amz-meta-{name}").as_bytes()).is_ok() && is_metadata_value(value)
 }
 
 #[cfg(test)]

@@ -145,10 +145,8 @@ pub(crate) fn metadata(info: &ObjectInfo) -> (Metadata, usize) {
             missing += 1;
         }
     }
-    if info.meta.posix_shown {
-        for (name, value) in posix::show(info) {
-            shown.insert(name.to_owned(), value);
-        }
+    for (name, value) in posix::show(info) {
+        shown.insert(name.to_owned(), value);
     }
     (shown, missing)
 }

@@ -31,19 +31,16 @@ fn take_into<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     keep
 }
 
-/// The four as metadata of an answer.
-pub(crate) fn show(info: &ObjectInfo) -> [(&'static str, String); 4] {
-    [
-        ("mode", info.mode.to_string()),
-        ("uid", info.uid.to_string()),
-        ("gid", info.gid.to_string()),
-        ("mtime", show_mtime(info.mtime)),
-    ]
-}
-
-/// As hints: for a copy that replaces some of the source's metadata and keeps these.
-pub(crate) fn hints(info: &ObjectInfo) -> PosixHints {
-    PosixHints { mode: Some(info.mode), uid: Some(info.uid), gid: Some(info.gid), mtime: Some(info.mtime) }
+/// Those that are returned, as metadata of an answer.
+pub(crate) fn show(info: &ObjectInfo) -> impl Iterator<Item = (&'static str, String)> {
+    let shown = info.shown_posix();
+    let all = [
+        ("mode", shown.mode.map(|mode| mode.to_string())),
+        ("uid", shown.uid.map(|uid| uid.to_string())),
+        ("gid", shown.gid.map(|gid| gid.to_string())),
+        ("mtime", shown.mtime.map(show_mtime)),
+    ];
+    all.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)))
 }
 
 fn parse_mode(text: &str) -> Option<u32> {

@@ -1,13 +1,12 @@
 //! Tags: AWS's rules, and the two forms they come in (`x-amz-tagging` and XML).
 
+use pinfold_store::namespace::s3_limits::{MAX_OBJECT_TAGS, is_system_tag, is_tag_key, is_tag_value};
 use s3s::dto::Tag;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::key::percent_decode;
 use crate::error::{bad_argument, fail};
 
-/// Most tags of an object.
-const MAX_OBJECT_TAGS: usize = 10;
 /// Most tags of a bucket.
 const MAX_BUCKET_TAGS: usize = 50;
 
@@ -80,13 +79,13 @@ fn check(tags: &[(String, String)], of: Of) -> S3Result<()> {
         return Err(error);
     }
     for (i, (name, value)) in tags.iter().enumerate() {
-        if name.is_empty() || name.chars().count() > 128 || !allowed(name) {
+        if !is_tag_key(name) {
             return Err(invalid_tag("The TagKey you have provided is invalid"));
         }
-        if name.starts_with("aws:") {
+        if is_system_tag(name) {
             return Err(invalid_tag("System tags cannot be added/updated by requester"));
         }
-        if value.chars().count() > 256 || !allowed(value) {
+        if !is_tag_value(value) {
             return Err(invalid_tag("The TagValue you have provided is invalid"));
         }
         if tags[..i].iter().any(|(other, _)| other == name) {
@@ -94,11 +93,6 @@ fn check(tags: &[(String, String)], of: Of) -> S3Result<()> {
         }
     }
     Ok(())
-}
-
-/// Letters, digits, spaces and `+ - = . _ : / @`, as AWS allows them.
-fn allowed(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "+-=._:/@".contains(c))
 }
 
 #[cfg(test)]

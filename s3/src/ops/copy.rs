@@ -1,7 +1,7 @@
 //! CopyObject: metadata only, no bytes move (so that there is no limit of 5 GiB here), unless another checksum than
 //! the source's is asked for.
 
-use pinfold_store::meta::rows::{Checksum, ChecksumType, ObjectHeaders, PosixHints};
+use pinfold_store::meta::rows::{Checksum, ChecksumType, ObjectHeaders};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{CopyRequest, ObjectInfo, PutMeta, PutRequest};
 use pinfold_store::types::{Caller, ETag as StoredTag};
@@ -13,7 +13,7 @@ use crate::access::{self, Access};
 use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
-use crate::convert::{condition, headers, key, output, posix, tags, time};
+use crate::convert::{condition, headers, key, output, tags, time};
 use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
 use crate::longkey::LongSource;
 use crate::service::Service;
@@ -88,7 +88,7 @@ pub(crate) async fn copy(
         // These two belong to the request whatever the directive says; the rest is the source's.
         (false, true) => {
             let from = service.namespace.head(&caller, &source.bucket, source.key.as_bytes()).await.or_s3()?;
-            let kept = if from.meta.posix_shown { posix::hints(&from) } else { PosixHints::default() };
+            let kept = from.shown_posix();
             let changed = ObjectHeaders {
                 storage_class: object_headers.storage_class,
                 website_redirect: object_headers.website_redirect,
@@ -155,7 +155,7 @@ async fn copy_with_checksum(
     let span = Span { start: 0, end: from.size };
     let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm, None).await?;
     let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };
-    let kept = if from.meta.posix_shown { posix::hints(&from) } else { PosixHints::default() };
+    let kept = from.shown_posix();
     let (headers, posix) = copy.replace_meta.unwrap_or((from.meta.headers, kept));
     let put = PutRequest {
         content: stored,

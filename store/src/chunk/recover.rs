@@ -27,7 +27,7 @@ use crate::unixfs::{Profile, RAW};
 /// How far long work has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
-    /// What is being done: `slabs`, `content`.
+    /// What is being done, with the unit of its steps in parentheses.
     pub what: &'static str,
     /// Steps done.
     pub done: u64,
@@ -97,7 +97,7 @@ pub(super) fn slabs(slabs: &Slabs, progress: &ProgressFn<'_>) -> Result<u64> {
     }
     let known: BTreeMap<u64, SlabRow> = slabs.rows().into_iter().collect();
     for (done, &id) in files.iter().enumerate() {
-        progress(Progress { what: "slabs", done: done as u64, total: files.len() as u64 });
+        progress(Progress { what: "search of slabs (files)", done: done as u64, total: files.len() as u64 });
         let path = slabs.layout.slab(id);
         let file = File::options().read(true).write(true).open(&path).at("opening a slab")?;
         let len = file.metadata().at("looking at a slab")?.len();
@@ -249,7 +249,7 @@ impl Inner {
         let fans = self.layout.fans_from(mark)?;
         let mut found = 0;
         for (done, fan) in fans.iter().enumerate() {
-            progress(Progress { what: "content", done: done as u64, total: fans.len() as u64 });
+            progress(Progress { what: "search of content (folders)", done: done as u64, total: fans.len() as u64 });
             for (id, file) in names(fan)?.range(mark..) {
                 match self.recover_file(*id, file) {
                     Ok(news) => found += u64::from(news),

@@ -57,6 +57,9 @@ pub type PaceFn<'a> = dyn Fn(u64) -> Result<()> + 'a;
 struct Scrub<'a> {
     report: VerifyReport,
     pace: &'a PaceFn<'a>,
+    progress: &'a ProgressFn<'a>,
+    /// Bytes to read, about.
+    total: u64,
 }
 
 impl Scrub<'_> {
@@ -73,6 +76,11 @@ impl Scrub<'_> {
         (self.pace)(bytes)?;
         self.report.blocks += 1;
         self.report.bytes += bytes;
+        (self.progress)(Progress {
+            what: "reading what is stored (bytes)",
+            done: self.report.bytes,
+            total: self.total,
+        });
         Ok(())
     }
 }
@@ -85,31 +93,23 @@ impl Inner {
         progress: &ProgressFn<'_>,
         pace: &PaceFn<'_>,
     ) -> Result<VerifyReport> {
-        let mut scrub = Scrub { report: VerifyReport::default(), pace };
+        let live: u64 = self.slabs.rows().iter().map(|(_, row)| row.live).sum();
+        let total = self.totals.get().disk + live;
+        let mut scrub = Scrub { report: VerifyReport::default(), pace, progress, total };
         let middle = [b"c", first.as_slice()].concat();
         for (start, end) in [(middle.clone(), prefix_end(b"c")), (b"c".to_vec(), middle)] {
-            self.verify_objects(start, &end, progress, &mut scrub)?;
+            self.verify_objects(start, &end, &mut scrub)?;
         }
-        let slabs = self.slabs.rows();
-        for (done, (id, row)) in slabs.iter().enumerate() {
-            progress(Progress { what: "slabs", done: done as u64, total: slabs.len() as u64 });
-            self.verify_slab(*id, row.len, &mut scrub)?;
+        for (id, row) in self.slabs.rows() {
+            self.verify_slab(id, row.len, &mut scrub)?;
         }
         Ok(scrub.report)
     }
 
-    fn verify_objects(
-        &self,
-        mut start: Vec<u8>,
-        end: &[u8],
-        progress: &ProgressFn<'_>,
-        scrub: &mut Scrub<'_>,
-    ) -> Result<()> {
-        let total = self.totals.get().objects;
+    fn verify_objects(&self, mut start: Vec<u8>, end: &[u8], scrub: &mut Scrub<'_>) -> Result<()> {
         loop {
             let rows = self.index.0.range(&start, end, PAGE)?;
             for (_, value) in &rows {
-                progress(Progress { what: "objects", done: scrub.report.objects, total });
                 let row: ObjectRow = decode(value)?;
                 // Collection spares it; if it went before, there is nothing to check.
                 let _pin = self.pins.pin(&row.root).quiet();

@@ -1,5 +1,5 @@
 //! Values of the replica's logged rows. Each is stored as a version byte and postcard's encoding of the struct;
-//! a changed struct gets a new version and its old form stays readable (fixtures in the tests).
+//! a changed struct gets a new version and its old form stays readable (fixtures in `meta/tests`).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -8,26 +8,33 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Cid, DirId, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
 
-const VERSION: u8 = 1;
-
 /// A value of a logged row.
 pub trait RowValue: Serialize + DeserializeOwned {
+    /// The version that is written. All before it are read.
+    const VERSION: u8 = 1;
+
     /// The value as stored.
     fn encode(&self) -> Result<Vec<u8>> {
-        postcard::to_extend(self, vec![VERSION])
+        postcard::to_extend(self, vec![Self::VERSION])
             .map_err(|e| Error::new(ErrorKind::Internal, "a row cannot be encoded").caused_by(e))
     }
 
     /// Reads a stored value; Corrupt if it is none or of a version that this program does not know.
     fn decode(bytes: &[u8]) -> Result<Self> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => {
-                postcard::from_bytes(rest).map_err(|e| Error::corrupt("a metadata row cannot be read").caused_by(e))
+            Some((&version, rest)) if (1..=Self::VERSION).contains(&version) => {
+                let mut row: Self = postcard::from_bytes(rest)
+                    .map_err(|e| Error::corrupt("a metadata row cannot be read").caused_by(e))?;
+                row.upgrade(version);
+                Ok(row)
             }
             Some((version, _)) => Err(Error::corrupt("a metadata row has an unknown version").with("version", version)),
             None => Err(Error::corrupt("a metadata row is empty")),
         }
     }
+
+    /// Gives what was read from a row of version `from` the meaning that it had there.
+    fn upgrade(&mut self, _from: u8) {}
 }
 
 /// A bucket. Its id is also its stream's and its root directory's.
@@ -212,8 +219,8 @@ pub struct ObjectMeta {
     pub checksum: Option<Checksum>,
     /// Parts, if it was a multipart upload.
     pub parts: Vec<PartInfo>,
-    /// Which of `x-amz-meta-mode|uid|gid|mtime` a GET returns: the client sent them or the mount changed them.
-    pub posix_shown: bool,
+    /// Which of `x-amz-meta-mode|uid|gid|mtime` a GET returns.
+    pub posix_shown: PosixShown,
 }
 
 /// Headers that travel with an object.
@@ -280,6 +287,55 @@ pub struct PosixHints {
     pub mtime: Option<Timestamp>,
 }
 
+/// Which of an object's POSIX attributes S3 returns, each by itself: the client sent it or the mount changed it (S11).
+/// Stored as a byte, from the lowest bit on: mode, uid, gid, mtime.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct PosixShown {
+    /// `x-amz-meta-mode`.
+    pub mode: bool,
+    /// `x-amz-meta-uid`.
+    pub uid: bool,
+    /// `x-amz-meta-gid`.
+    pub gid: bool,
+    /// `x-amz-meta-mtime`.
+    pub mtime: bool,
+}
+
+impl PosixShown {
+    /// All of them: the mount made it.
+    pub const ALL: Self = Self { mode: true, uid: true, gid: true, mtime: true };
+
+    /// Those that were sent.
+    pub fn sent(hints: &PosixHints) -> Self {
+        Self {
+            mode: hints.mode.is_some(),
+            uid: hints.uid.is_some(),
+            gid: hints.gid.is_some(),
+            mtime: hints.mtime.is_some(),
+        }
+    }
+}
+
+impl From<PosixShown> for u8 {
+    fn from(shown: PosixShown) -> Self {
+        let bits = [shown.mode, shown.uid, shown.gid, shown.mtime];
+        bits.into_iter().rev().fold(0, |byte, bit| byte << 1 | Self::from(bit))
+    }
+}
+
+impl TryFrom<u8> for PosixShown {
+    type Error = &'static str;
+
+    fn try_from(byte: u8) -> std::result::Result<Self, Self::Error> {
+        let bit = |n: u8| byte >> n & 1 == 1;
+        match byte {
+            0..16 => Ok(Self { mode: bit(0), uid: bit(1), gid: bit(2), mtime: bit(3) }),
+            _ => Err("there are four POSIX attributes"),
+        }
+    }
+}
+
 /// One uploaded part.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PartRow {
@@ -294,9 +350,31 @@ pub struct PartRow {
 }
 
 impl RowValue for BucketRow {}
-impl RowValue for EntryRow {}
-impl RowValue for DirRow {}
-impl RowValue for NodeRow {}
+impl RowValue for EntryRow {
+    const VERSION: u8 = 2;
+    fn upgrade(&mut self, from: u8) {
+        if let Self::Node(node) = self {
+            node.upgrade(from);
+        }
+    }
+}
+impl RowValue for DirRow {
+    const VERSION: u8 = 2;
+    fn upgrade(&mut self, from: u8) {
+        if let Some(marker) = &mut self.marker {
+            marker.upgrade(from);
+        }
+    }
+}
+impl RowValue for NodeRow {
+    const VERSION: u8 = 2;
+    fn upgrade(&mut self, from: u8) {
+        // Version 1 had one truth value for all four.
+        if let Some(file) = self.file_mut().filter(|file| from == 1 && file.meta.posix_shown != PosixShown::default()) {
+            file.meta.posix_shown = PosixShown::ALL;
+        }
+    }
+}
 impl RowValue for LiveRow {}
 impl RowValue for UploadRow {}
 impl RowValue for PartRow {}

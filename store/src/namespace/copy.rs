@@ -10,22 +10,9 @@ use super::s3_types::{CopyRequest, ObjectInfo, PutMeta, ReadVerdict};
 use crate::chunk::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Content, NodeKind, NodeRow, PosixHints};
+use crate::meta::rows::{Content, NodeKind};
 use crate::types::Caller;
 use crate::unixfs::Profile;
-
-/// POSIX attributes as S3 metadata shows them (S11).
-fn shown_posix(node: &NodeRow) -> PosixHints {
-    match node.file() {
-        Some(file) if file.meta.posix_shown => PosixHints {
-            mode: Some(node.attr.mode),
-            uid: Some(node.attr.uid),
-            gid: Some(node.attr.gid),
-            mtime: Some(node.attr.mtime),
-        },
-        _ => PosixHints::default(),
-    }
-}
 
 impl Namespace {
     /// CopyObject. PreconditionFailed if a condition on the source does not hold (a copy has no 304).
@@ -51,7 +38,7 @@ impl Namespace {
         let held = self.0.chunks.reader(&info.cid, info.size)?;
         let recut = self.recut(&info, from.profile, to.profile).await?;
         let (root, leaves) = recut.as_ref().map_or((info.cid, info.leaves), |stored| (stored.root, stored.leaves));
-        let (headers, posix) = request.replace_meta.unwrap_or_else(|| (info.meta.headers.clone(), shown_posix(&node)));
+        let (headers, posix) = request.replace_meta.unwrap_or_else(|| (info.meta.headers.clone(), info.shown_posix()));
         let object = NewObject {
             content: Content { mode: 0, profile: to.profile, root, size: info.size, leaves },
             // A copy keeps its source's ETag: same bytes, and what a client compares.

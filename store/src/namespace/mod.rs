@@ -29,6 +29,7 @@ mod path;
 mod publish;
 mod recover;
 mod rename;
+pub mod s3_limits;
 pub mod s3_types;
 mod scrub;
 mod setattr;

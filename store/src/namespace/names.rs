@@ -16,7 +16,7 @@ use super::node::{
 use super::txn::{Rows, Txn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::{InlineBlock, Op};
-use crate::meta::rows::{BucketRow, Content, DirRow, EntryRow, FileRow, NodeKind, NodeRow};
+use crate::meta::rows::{BucketRow, Content, DirRow, EntryRow, FileRow, NodeKind, NodeRow, PosixShown};
 use crate::meta::schema;
 use crate::types::{BucketName, Caller, DirId, Id, Ino};
 use crate::unixfs::{Profile, raw_cid};
@@ -130,7 +130,7 @@ impl Namespace {
     fn empty_file(&self, parent: Ino) -> Result<FileRow> {
         let (_, bucket) = self.0.file_dir(parent)?;
         let mut meta = plain_meta(EMPTY_MD5.to_owned(), self.0.now());
-        meta.posix_shown = true;
+        meta.posix_shown = PosixShown::ALL;
         let content = empty_content(self.0.profile_of(bucket)?);
         meta.etag.0 = published_etag(&content)?;
         Ok(FileRow { content, meta, live: false })
@@ -231,7 +231,7 @@ impl Namespace {
         let content = Content { mode: 0, profile, root: cid, size: target.len() as u64, leaves: 1 };
         let mut meta = plain_meta(published_etag(&content)?, self.0.now());
         meta.headers.content_type = Some(SYMLINK_TYPE.to_owned());
-        meta.posix_shown = true;
+        meta.posix_shown = PosixShown::ALL;
         let made = self.0.commit(caller, bucket, Op::Create, |txn| {
             let attr = fresh_attr(ino, 0o777, caller.uid, caller.gid, txn.now);
             let kind = NodeKind::Symlink(FileRow { content, meta, live: false }, target.to_vec());

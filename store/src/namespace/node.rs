@@ -8,7 +8,7 @@ use super::txn::{Rows, Txn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Replaced;
 use crate::meta::rows::{
-    Attr, Content, DirRow, EntryRow, FileRow, LiveRow, NodeKind, NodeRow, ObjectHeaders, ObjectMeta,
+    Attr, Content, DirRow, EntryRow, FileRow, LiveRow, NodeKind, NodeRow, ObjectHeaders, ObjectMeta, PosixShown,
 };
 use crate::meta::schema;
 use crate::types::{DirId, ETag, Id, Ino, Timestamp};
@@ -41,7 +41,7 @@ pub(super) fn plain_meta(etag: String, now: Timestamp) -> ObjectMeta {
         tags: Vec::new(),
         checksum: None,
         parts: Vec::new(),
-        posix_shown: false,
+        posix_shown: PosixShown::default(),
     }
 }
 

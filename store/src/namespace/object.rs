@@ -12,7 +12,7 @@ use super::txn::Txn;
 use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::{InlineBlock, Op};
-use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixHints};
+use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixShown};
 use crate::meta::schema;
 use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
 
@@ -146,7 +146,7 @@ impl Txn<'_> {
             tags: object.meta.tags,
             checksum: object.meta.checksum,
             parts: object.parts,
-            posix_shown: posix != PosixHints::default(),
+            posix_shown: PosixShown::sent(&posix),
         };
         let file = FileRow { content: object.content, meta, live: false };
         NodeRow {
@@ -170,7 +170,7 @@ fn symlink_target(meta: &PutMeta, body: Option<&InlineBlock>) -> Option<Vec<u8>>
 
 /// The mode that a marker's `x-amz-meta-mode` gives to its directory.
 fn object_mode(node: &NodeRow) -> Option<u32> {
-    node.file().filter(|file| file.meta.posix_shown).map(|_| node.attr.mode)
+    node.file().filter(|file| file.meta.posix_shown.mode).map(|_| node.attr.mode)
 }
 
 impl Engine {

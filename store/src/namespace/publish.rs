@@ -170,15 +170,17 @@ impl Engine {
                 new.attr.ctime = old.attr.ctime.max(mtime);
                 new.attr.mtime = mtime;
             }
+            let new_mtime = new.attr.mtime;
             let Some(file) = new.file_mut() else { return Ok(None) };
             file.live = !sealed;
+            file.meta.posix_shown.mtime |= new_mtime != old.attr.mtime;
             if file.content != content || file.meta.etag.0.is_empty() {
                 // No write ever leaves an old ETag or checksum in place (S12).
                 file.meta.etag = ETag(published_etag(&content)?);
                 file.meta.last_modified = txn.now;
                 file.meta.checksum = None::<Checksum>;
                 file.meta.parts.clear();
-                file.meta.posix_shown = true;
+                file.meta.posix_shown.mtime = true;
                 file.content = content;
                 txn.carry(inline);
             }

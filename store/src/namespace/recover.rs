@@ -54,7 +54,7 @@ impl Engine {
             }
         }
         for (done, (ino, row)) in found.iter().enumerate() {
-            progress.report("publishing files that were open", done as u64, Some(found.len() as u64));
+            progress.report("publishing what was open (files)", done as u64, Some(found.len() as u64));
             self.recover_one(*ino, row)?;
         }
         self.discard_durable(true)?;

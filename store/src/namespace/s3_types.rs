@@ -51,6 +51,19 @@ pub struct ObjectInfo {
     pub symlink: bool,
 }
 
+impl ObjectInfo {
+    /// The POSIX attributes that S3 returns (S11).
+    pub fn shown_posix(&self) -> PosixHints {
+        let shown = self.meta.posix_shown;
+        PosixHints {
+            mode: shown.mode.then_some(self.mode),
+            uid: shown.uid.then_some(self.uid),
+            gid: shown.gid.then_some(self.gid),
+            mtime: shown.mtime.then_some(self.mtime),
+        }
+    }
+}
+
 /// A list of entity tags in a conditional header: `*` or tags (without quotes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ETagMatch {

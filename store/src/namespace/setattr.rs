@@ -13,7 +13,7 @@ use super::mount_types::{SetAttr, SetTime, Stat};
 use super::node::{dir_row, is_root, read_node};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Attr, NodeRow};
+use crate::meta::rows::{Attr, NodeRow, PosixShown};
 use crate::meta::schema;
 use crate::types::{Caller, Ino, MAX_OBJECT_SIZE, Timestamp};
 
@@ -33,6 +33,16 @@ impl SetAttr {
         attr.atime = self.atime.map_or(attr.atime, time);
         attr.mtime = self.mtime.map_or(attr.mtime, time);
         attr.ctime = now;
+    }
+}
+
+impl SetAttr {
+    /// What the mount set or changed is returned over S3 (ruling 22).
+    fn show(&self, shown: &mut PosixShown, before: &Attr, after: &Attr) {
+        shown.mode |= self.mode.is_some() || before.mode != after.mode;
+        shown.uid |= self.uid.is_some();
+        shown.gid |= self.gid.is_some();
+        shown.mtime |= self.mtime.is_some() || before.mtime != after.mtime;
     }
 }
 
@@ -152,9 +162,11 @@ impl Namespace {
                 if let Some(written) = &written {
                     node.attr.mtime = written.mtime;
                 }
+                let before = node.attr;
                 set.apply(&mut node.attr, now);
+                let after = node.attr;
                 if let Some(file) = node.file_mut() {
-                    file.meta.posix_shown = true;
+                    set.show(&mut file.meta.posix_shown, &before, &after);
                 }
                 Ok(())
             })?;

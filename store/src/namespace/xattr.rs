@@ -6,6 +6,7 @@ use super::inode::{Inode, Place};
 use super::lookup::Loaded;
 use super::mount_types::XattrMode;
 use super::node::dir_row;
+use super::s3_limits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{FileRow, NodeKind, NodeRow, Xattrs};
@@ -85,6 +86,55 @@ fn set_pair(pairs: &mut Vec<(String, String)>, name: &[u8], value: &[u8], mode: 
             Ok(())
         }
     }
+}
+
+/// What no header and no tag can be; it would be an object that S3 could not have.
+fn invalid(what: &'static str, name: &[u8]) -> Error {
+    Error::new(ErrorKind::InvalidArgument, what).with("name", String::from_utf8_lossy(name))
+}
+
+fn set_metadata(user: &mut Vec<(String, String)>, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+    if !s3_limits::is_metadata_name(&text(name)?) || !s3_limits::is_metadata_value(&text(value)?) {
+        return Err(invalid("S3 metadata has a lower-case header's name and a value in one line", name));
+    }
+    let before = s3_limits::metadata_size(user);
+    set_pair(user, name, value, mode)?;
+    let size = s3_limits::metadata_size(user);
+    // Where more came before there was this limit, it may become less.
+    if size > before.max(s3_limits::MAX_USER_METADATA) {
+        return Err(Error::new(ErrorKind::NoSpace, "S3 metadata has at most 2 KiB together").with("bytes", size));
+    }
+    Ok(())
+}
+
+fn set_tag(tags: &mut Vec<(String, String)>, key: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+    let key_text = text(key)?;
+    if !s3_limits::is_tag_key(&key_text)
+        || s3_limits::is_system_tag(&key_text)
+        || !s3_limits::is_tag_value(&text(value)?)
+    {
+        return Err(invalid("this is no key or value that a tag of S3 can have", key));
+    }
+    let before = tags.len();
+    set_pair(tags, key, value, mode)?;
+    if tags.len() > before.max(s3_limits::MAX_OBJECT_TAGS) {
+        return Err(Error::new(ErrorKind::NoSpace, "an object has at most 10 tags"));
+    }
+    Ok(())
+}
+
+fn set_content_type(file: &mut FileRow, value: &[u8], mode: XattrMode) -> Result<()> {
+    let value = text(value)?;
+    if !s3_limits::is_header_value(&value) || value.len() > s3_limits::MAX_HEADER {
+        return Err(invalid("a content type is one line of ASCII of at most 2 KiB", CONTENT_TYPE));
+    }
+    let slot = &mut file.meta.headers.content_type;
+    match (&slot, mode) {
+        (Some(_), XattrMode::Create) => return Err(Error::new(ErrorKind::AlreadyExists, "the attribute exists")),
+        (None, XattrMode::Replace) => return Err(no_attribute(CONTENT_TYPE)),
+        _ => *slot = Some(value),
+    }
+    Ok(())
 }
 
 fn set_stored(xattrs: &mut Xattrs, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
@@ -211,7 +261,8 @@ impl Namespace {
         Ok(names)
     }
 
-    /// Sets one. NotPermitted for a read-only one.
+    /// Sets one. NotPermitted for a read-only one; of S3's, InvalidArgument for what no object can have there, NoSpace for
+    /// what does not fit beside the others (`s3_limits`).
     pub fn setxattr(&self, caller: &Caller, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
         if value.len() > MAX_VALUE {
             return Err(
@@ -232,12 +283,9 @@ impl Namespace {
         self.0.update_node(caller, &inode, |node, now| {
             node.attr.ctime = now;
             match kind {
-                Kind::Meta(key) => set_pair(&mut object(node)?.meta.headers.user, key, value, mode),
-                Kind::Tag(key) => set_pair(&mut object(node)?.meta.tags, key, value, mode),
-                Kind::ContentType => {
-                    object(node)?.meta.headers.content_type = Some(text(value)?);
-                    Ok(())
-                }
+                Kind::Meta(key) => set_metadata(&mut object(node)?.meta.headers.user, key, value, mode),
+                Kind::Tag(key) => set_tag(&mut object(node)?.meta.tags, key, value, mode),
+                Kind::ContentType => set_content_type(object(node)?, value, mode),
                 _ => set_stored(&mut node.xattrs, name, value, mode),
             }
         })?;

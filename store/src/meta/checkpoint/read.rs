@@ -149,7 +149,7 @@ pub fn load(path: &Path, store: &dyn MetaStore, progress: &dyn Progress) -> Resu
                 store.flush()?;
             }
         }
-        progress.report("rows from the checkpoint", done, Some(reader.info().rows));
+        progress.report("replica from the checkpoint (rows)", done, Some(reader.info().rows));
     }
     store.flush()?;
     Ok(reader.info().clone())

@@ -5,6 +5,7 @@ mod maintain;
 mod model;
 mod record_v1;
 mod reopen;
+mod rows_v1;
 mod running;
 
 use std::collections::HashMap;

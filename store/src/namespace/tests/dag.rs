@@ -2,6 +2,7 @@
 
 use super::{Fixture, WRITE, mount_caller, plain};
 use crate::error::ErrorKind;
+use crate::meta::EngineKind;
 use crate::namespace::dag::DirectoryDag;
 use crate::namespace::mount_types::{RenameMode, Special};
 use crate::unixfs::{Block, DagBuilder, DirectoryBuilder, DirectoryRoot, Entry, Profile, raw_cid};
@@ -24,9 +25,8 @@ fn below(name: &str, root: DirectoryRoot) -> Entry {
     Entry { name: name.into(), cid: root.cid, tsize: root.tsize }
 }
 
-#[test]
-fn s18_a_bucket_is_the_directory_of_its_entries() {
-    let f = Fixture::new();
+fn s18_a_bucket_is_the_directory_of_its_entries(engine: EngineKind) {
+    let f = Fixture::new(engine);
     assert_eq!(dag(&f, "").cid, directory([]).cid, "of an empty bucket: the empty directory");
     f.put("b.txt", b"b");
     f.put("d/x", b"below");
@@ -60,9 +60,8 @@ fn s18_a_bucket_is_the_directory_of_its_entries() {
     assert_eq!(error.kind(), ErrorKind::NoSuchBucket);
 }
 
-#[test]
-fn s2_names_that_no_directory_holds_are_escaped_in_the_dag_too() {
-    let f = Fixture::new();
+fn s2_names_that_no_directory_holds_are_escaped_in_the_dag_too(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("a", b"object");
     f.put("a/", b"marker");
     f.put("a/.", b"dot");
@@ -75,9 +74,8 @@ fn s2_names_that_no_directory_holds_are_escaped_in_the_dag_too() {
     assert_eq!((dag(&f, "a").cid, dag(&f, "a/").cid, dag(&f, "a//").cid), (a.cid, a.cid, empty.cid));
 }
 
-#[test]
-fn s18_large_files_and_large_directories() {
-    let f = Fixture::new();
+fn s18_large_files_and_large_directories(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let large = vec![7; (3 << 20) + 5];
     f.put("large", &large);
     let mut file = DagBuilder::new(Profile::default());
@@ -102,9 +100,8 @@ fn s18_large_files_and_large_directories() {
     assert_eq!((dag(&f, "").cid, dag(&f, "").tsize), (all.cid, all.tsize));
 }
 
-#[test]
-fn s6_what_was_written_and_closed_is_published_for_it() {
-    let f = Fixture::new();
+fn s6_what_was_written_and_closed_is_published_for_it(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let (stat, handle) = f.ns.create(&mount_caller(), root, plain("w"), 0o644, WRITE).unwrap();
     f.ns.write(&handle, 0, b"written").unwrap();
@@ -115,3 +112,10 @@ fn s6_what_was_written_and_closed_is_published_for_it() {
     f.ns.release(&handle).unwrap();
     assert_eq!(f.ns.getattr(stat.ino).unwrap().size, 7);
 }
+
+on_every_engine!(
+    s18_a_bucket_is_the_directory_of_its_entries,
+    s2_names_that_no_directory_holds_are_escaped_in_the_dag_too,
+    s18_large_files_and_large_directories,
+    s6_what_was_written_and_closed_is_published_for_it,
+);

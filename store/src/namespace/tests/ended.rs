@@ -2,6 +2,7 @@
 
 use super::{Fixture, pattern, s3_caller};
 use crate::chunk::WriteOptions;
+use crate::meta::EngineKind;
 use crate::namespace::Namespace;
 use crate::namespace::engine::Engine;
 use crate::namespace::s3_types::{CreateUpload, UploadInfo};
@@ -39,9 +40,8 @@ impl Fixture {
     }
 }
 
-#[test]
-fn ruling6_many_parts_go_in_steps_out_of_sight_and_over_a_restart() {
-    let mut f = Fixture::new();
+fn ruling6_many_parts_go_in_steps_out_of_sight_and_over_a_restart(engine: EngineKind) {
+    let mut f = Fixture::new(engine);
     let upload = f.upload_of_many_parts("pics");
     assert_eq!(f.parts_left(&upload), PARTS);
     f.run(f.ns.abort_upload(&s3_caller(), "pics", b"k", upload.id)).unwrap();
@@ -55,12 +55,16 @@ fn ruling6_many_parts_go_in_steps_out_of_sight_and_over_a_restart() {
     assert!(!f.engine().sweep_step(upload.id).unwrap());
 }
 
-#[test]
-fn ruling6_a_bucket_goes_with_its_uploads_many_parts() {
-    let f = Fixture::new();
+fn ruling6_a_bucket_goes_with_its_uploads_many_parts(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.run(f.ns.create_bucket(&s3_caller(), &BucketName::new("other").unwrap(), None)).unwrap();
     let upload = f.upload_of_many_parts("other");
     f.run(f.ns.delete_bucket(&s3_caller(), "other")).unwrap();
     assert_eq!(f.bytes_left(), 0);
     assert_eq!(f.parts_left(&upload), 0);
 }
+
+on_every_engine!(
+    ruling6_many_parts_go_in_steps_out_of_sight_and_over_a_restart,
+    ruling6_a_bucket_goes_with_its_uploads_many_parts,
+);

@@ -2,12 +2,12 @@
 
 use super::{Fixture, READ, WRITE, mount_caller, pattern, plain};
 use crate::ErrorKind;
+use crate::meta::EngineKind;
 use crate::namespace::mount_types::{OpenMode, SetAttr};
 use crate::unixfs::raw_cid;
 
-#[test]
-fn what_is_written_and_closed_is_got() {
-    let mut f = Fixture::new();
+fn what_is_written_and_closed_is_got(engine: EngineKind) {
+    let mut f = Fixture::new(engine);
     let root = f.bucket_ino();
     let sizes = [0, 1, 4096, 4097, 65_537, (1 << 20) + 1, 3 << 20];
     for size in sizes {
@@ -22,9 +22,8 @@ fn what_is_written_and_closed_is_got() {
     }
 }
 
-#[test]
-fn a_listing_shows_a_closed_file_and_does_not_wait_for_an_open_one() {
-    let f = Fixture::new();
+fn a_listing_shows_a_closed_file_and_does_not_wait_for_an_open_one(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     f.write_file(root, "closed", &pattern(100_000, 1));
     let (_, open) = f.ns.create(&mount_caller(), root, plain("open"), 0o644, WRITE).unwrap();
@@ -45,9 +44,8 @@ fn a_listing_shows_a_closed_file_and_does_not_wait_for_an_open_one() {
     f.ns.release(&open).unwrap();
 }
 
-#[test]
-fn a_put_over_an_open_file_leaves_the_handle_its_bytes() {
-    let f = Fixture::new();
+fn a_put_over_an_open_file_leaves_the_handle_its_bytes(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let (old, new) = (pattern(300_000, 1), pattern(300_000, 2));
     f.put("k", &old);
     let ino = f.ino("k").unwrap();
@@ -65,9 +63,8 @@ fn a_put_over_an_open_file_leaves_the_handle_its_bytes() {
     assert_ne!(f.ino("k").unwrap(), ino);
 }
 
-#[test]
-fn a_reader_keeps_the_replaced_content() {
-    let f = Fixture::new();
+fn a_reader_keeps_the_replaced_content(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let old = pattern(2 << 20, 1);
     f.put("k", &old);
     let reader = f.ns.open_file(&mount_caller(), f.ino("k").unwrap(), READ).unwrap();
@@ -77,9 +74,8 @@ fn a_reader_keeps_the_replaced_content() {
 }
 
 /// Between a kernel's lookup and its open the other door may take the name away: what was looked up is what opens.
-#[test]
-fn s7_what_was_looked_up_opens_though_its_name_went() {
-    let f = Fixture::new();
+fn s7_what_was_looked_up_opens_though_its_name_went(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     for size in [60, 100_000, 3_000_000] {
         for published in [false, true] {
@@ -121,9 +117,8 @@ fn s7_what_was_looked_up_opens_though_its_name_went() {
     }
 }
 
-#[test]
-fn unlink_while_open_keeps_the_bytes_until_the_last_close() {
-    let f = Fixture::new();
+fn unlink_while_open_keeps_the_bytes_until_the_last_close(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let (_, handle) = f.ns.create(&mount_caller(), root, plain("gone"), 0o644, WRITE).unwrap();
     f.ns.write(&handle, 0, b"still here").unwrap();
@@ -138,9 +133,8 @@ fn unlink_while_open_keeps_the_bytes_until_the_last_close() {
     assert!(f.ns.chunks().list_live().unwrap().is_empty());
 }
 
-#[test]
-fn writing_in_place_changes_the_cid_and_the_etag() {
-    let f = Fixture::new();
+fn writing_in_place_changes_the_cid_and_the_etag(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let mut body = pattern(70_000, 1);
     let before = f.put("k", &body);
     let handle = f.ns.open_file(&mount_caller(), f.ino("k").unwrap(), WRITE).unwrap();
@@ -157,9 +151,8 @@ fn writing_in_place_changes_the_cid_and_the_etag() {
     assert_eq!(xattr, after.cid.to_string().into_bytes());
 }
 
-#[test]
-fn truncate_append_and_sparse_files() {
-    let f = Fixture::new();
+fn truncate_append_and_sparse_files(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let ino = f.write_file(root, "t", b"0123456789");
     f.ns.setattr(&mount_caller(), ino, SetAttr { size: Some(4), ..SetAttr::default() }).unwrap();
@@ -182,9 +175,8 @@ fn truncate_append_and_sparse_files() {
     assert!(f.ns.chunks().usage().unwrap().object_bytes < 1 << 20, "a hole is not stored");
 }
 
-#[test]
-fn a_passthrough_reader_sees_a_writer_of_the_same_file() {
-    let f = Fixture::new();
+fn a_passthrough_reader_sees_a_writer_of_the_same_file(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let body = pattern(3 << 20, 1);
     f.put("k", &body);
     f.put("twin", &body);
@@ -211,9 +203,8 @@ fn a_passthrough_reader_sees_a_writer_of_the_same_file() {
     assert_eq!(f.get("twin").unwrap(), body);
 }
 
-#[test]
-fn times_follow_the_writes() {
-    let f = Fixture::new();
+fn times_follow_the_writes(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let ino = f.write_file(root, "t", b"x");
     let past = crate::types::Timestamp { secs: 1_000_000, nanos: 123_456_789 };
@@ -229,9 +220,8 @@ fn times_follow_the_writes() {
     assert_eq!(f.head("t").unwrap().mtime, past, "what was set last stays");
 }
 
-#[test]
-fn a_flushed_file_is_visible_before_its_release_and_under_its_new_name() {
-    let f = Fixture::new();
+fn a_flushed_file_is_visible_before_its_release_and_under_its_new_name(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     for n in 0..40 {
         let (stat, handle) = f.ns.create(&mount_caller(), root, plain("plain"), 0o644, WRITE).unwrap();
@@ -254,3 +244,17 @@ fn a_flushed_file_is_visible_before_its_release_and_under_its_new_name() {
         f.ns.forget(stat.ino, 1);
     }
 }
+
+on_every_engine!(
+    what_is_written_and_closed_is_got,
+    a_listing_shows_a_closed_file_and_does_not_wait_for_an_open_one,
+    a_put_over_an_open_file_leaves_the_handle_its_bytes,
+    a_reader_keeps_the_replaced_content,
+    s7_what_was_looked_up_opens_though_its_name_went,
+    unlink_while_open_keeps_the_bytes_until_the_last_close,
+    writing_in_place_changes_the_cid_and_the_etag,
+    truncate_append_and_sparse_files,
+    a_passthrough_reader_sees_a_writer_of_the_same_file,
+    times_follow_the_writes,
+    a_flushed_file_is_visible_before_its_release_and_under_its_new_name,
+);

@@ -1,4 +1,22 @@
-//! The namespace's conformance suite: both doors' rules without a door.
+//! The namespace's conformance suite: both doors' rules without a door, on every engine of the replica.
+
+/// Makes a test of each of these functions on each engine; a function that is not listed is dead code.
+macro_rules! on_every_engine {
+    ($($test:ident),+ $(,)?) => {
+        on_every_engine!(@ on_sled Sled $($test)+);
+        #[cfg(feature = "engine-fjall")]
+        on_every_engine!(@ on_fjall Fjall $($test)+);
+        on_every_engine!(@ on_memory Memory $($test)+);
+    };
+    (@ $engine_tests:ident $engine:ident $($test:ident)+) => {
+        mod $engine_tests {
+            $(#[test]
+            fn $test() {
+                super::$test(crate::meta::EngineKind::$engine);
+            })+
+        }
+    };
+}
 
 mod dag;
 mod ended;
@@ -24,6 +42,7 @@ use crate::types::{BucketName, Caller, Door, ETag, Id, Ino};
 pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
     pub(super) ns: Opened,
+    engine: EngineKind,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -61,18 +80,18 @@ pub(super) const READ: OpenMode = OpenMode { read: true, write: false, append: f
 pub(super) const WRITE: OpenMode = OpenMode { write: true, ..READ };
 
 impl Fixture {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(engine: EngineKind) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Opened(Some(Self::open(dir.path())));
-        let fixture = Self { dir, ns, runtime };
+        let ns = Opened(Some(Self::open(dir.path(), engine)));
+        let fixture = Self { dir, ns, engine, runtime };
         fixture.run(fixture.ns.create_bucket(&s3_caller(), &BucketName::new("pics").unwrap(), None)).unwrap();
         fixture
     }
 
-    fn open(dir: &std::path::Path) -> Namespace {
+    fn open(dir: &std::path::Path, engine: EngineKind) -> Namespace {
         let mut config = NamespaceConfig::new(dir);
-        config.engine = EngineKind::Sled;
+        config.engine = engine;
         config.segment_bytes = 1 << 20;
         config.reserve_bytes = 0;
         config.publish_after = std::time::Duration::from_secs(3600);
@@ -83,7 +102,7 @@ impl Fixture {
     pub(super) fn reopen(&mut self) {
         self.ns.close().unwrap();
         drop(self.ns.0.take());
-        self.ns = Opened(Some(Self::open(self.dir.path())));
+        self.ns = Opened(Some(Self::open(self.dir.path(), self.engine)));
     }
 
     /// What a start would find had the process been killed now: the data directory as it is, opened elsewhere.
@@ -93,8 +112,8 @@ impl Fixture {
         let copied = std::process::Command::new("cp").arg("-a").arg(self.dir.path().join(".")).arg(dir.path()).status();
         assert!(copied.unwrap().success());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Opened(Some(Self::open(dir.path())));
-        Self { dir, ns, runtime }
+        let ns = Opened(Some(Self::open(dir.path(), self.engine)));
+        Self { dir, ns, engine: self.engine, runtime }
     }
 
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use super::{Fixture, pattern, s3_caller};
 use crate::ErrorKind;
 use crate::chunk::{Stored, WriteOptions};
+use crate::meta::EngineKind;
 use crate::namespace::s3_types::{
     CompletePart, CompleteRequest, CreateUpload, ETagMatch, ObjectInfo, Precondition, UploadInfo,
 };
@@ -75,9 +76,8 @@ impl Fixture {
     }
 }
 
-#[test]
-fn parts_become_one_object_with_the_canonical_cid() {
-    let f = Fixture::new();
+fn parts_become_one_object_with_the_canonical_cid(engine: EngineKind) {
+    let f = Fixture::new(engine);
     for (name, size) in [("aligned", 5 << 20), ("odd", (5 << 20) + 77)] {
         let upload = f.start(name);
         let bodies = [pattern(size, 1), pattern(size, 2), pattern(1000, 3)];
@@ -96,9 +96,8 @@ fn parts_become_one_object_with_the_canonical_cid() {
     }
 }
 
-#[test]
-fn a_bad_list_of_parts_is_refused() {
-    let f = Fixture::new();
+fn a_bad_list_of_parts_is_refused(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let upload = f.start("k");
     let (one, two) = (f.part(&upload, 1, b"small"), f.part(&upload, 2, b"small too"));
     let kind = |parts: &[&CompletePart]| {
@@ -112,9 +111,8 @@ fn a_bad_list_of_parts_is_refused() {
     assert_eq!(f.complete(&upload, vec![two]).unwrap().size, 9);
 }
 
-#[test]
-fn an_aborted_upload_leaves_nothing() {
-    let f = Fixture::new();
+fn an_aborted_upload_leaves_nothing(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let upload = f.start("k");
     f.part(&upload, 1, &pattern(1 << 20, 1));
     assert_eq!(f.ns.uploads("pics", b"", b"", None, 10).unwrap().uploads.len(), 1);
@@ -124,9 +122,8 @@ fn an_aborted_upload_leaves_nothing() {
     assert_eq!(f.ns.chunks().usage().unwrap().object_bytes, 0);
 }
 
-#[test]
-fn ruling15_equal_parts_become_an_object_without_a_copy() {
-    let f = Fixture::new();
+fn ruling15_equal_parts_become_an_object_without_a_copy(engine: EngineKind) {
+    let f = Fixture::new(engine);
     for (case, tail) in [6000, MIB, 3 * MIB + 7, 5 * MIB].into_iter().enumerate() {
         let key = format!("joined/{case}");
         let upload = f.start(&key);
@@ -152,9 +149,8 @@ fn ruling15_equal_parts_become_an_object_without_a_copy() {
     }
 }
 
-#[test]
-fn ruling15_any_choice_of_parts_gives_the_canonical_cid() {
-    let f = Fixture::new();
+fn ruling15_any_choice_of_parts_gives_the_canonical_cid(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let five = 5 * MIB;
     let odd = five + 4321;
     // Sizes as they are uploaded (number, size), and the numbers that Complete lists.
@@ -212,9 +208,8 @@ fn six(five: usize) -> usize {
     five / 5 * 6
 }
 
-#[test]
-fn ruling15_an_upload_goes_on_after_a_restart() {
-    let mut f = Fixture::new();
+fn ruling15_an_upload_goes_on_after_a_restart(engine: EngineKind) {
+    let mut f = Fixture::new(engine);
     let upload = f.start("k");
     let bodies = [pattern(5 * MIB, 1), pattern(5 * MIB, 2), pattern(6000, 3)];
     let mut parts = vec![f.part(&upload, 1, &bodies[0])];
@@ -227,12 +222,14 @@ fn ruling15_an_upload_goes_on_after_a_restart() {
     f.reopen();
     f.collected();
     assert!(f.get("k").unwrap() == bodies.concat());
-    assert_eq!(f.sealed(&info).unwrap().ino(), inode);
+    // A replica made anew, as a memory one is at each start, does not know where the next part's place was: bytes are copied.
+    if engine != EngineKind::Memory {
+        assert_eq!(f.sealed(&info).unwrap().ino(), inode);
+    }
 }
 
-#[test]
-fn ruling15_an_abort_gives_the_space_back() {
-    let f = Fixture::new();
+fn ruling15_an_abort_gives_the_space_back(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("kept", &pattern(3 * MIB, 9));
     let before = f.collected();
     let upload = f.start("k");
@@ -252,9 +249,8 @@ fn ruling15_an_abort_gives_the_space_back() {
     assert!(f.get("kept").unwrap() == pattern(3 * MIB, 9));
 }
 
-#[test]
-fn ten_thousand_parts_are_completed() {
-    let f = Fixture::new();
+fn ten_thousand_parts_are_completed(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let upload = f.start("huge");
     let zeros = vec![0; 5 * MIB];
     let first = f.part(&upload, 1, &zeros);
@@ -282,3 +278,14 @@ fn ten_thousand_parts_are_completed() {
     f.delete("zeros");
     assert_eq!(f.collected(), 0);
 }
+
+on_every_engine!(
+    parts_become_one_object_with_the_canonical_cid,
+    a_bad_list_of_parts_is_refused,
+    an_aborted_upload_leaves_nothing,
+    ruling15_equal_parts_become_an_object_without_a_copy,
+    ruling15_any_choice_of_parts_gives_the_canonical_cid,
+    ruling15_an_upload_goes_on_after_a_restart,
+    ruling15_an_abort_gives_the_space_back,
+    ten_thousand_parts_are_completed,
+);

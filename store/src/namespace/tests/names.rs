@@ -2,11 +2,11 @@
 
 use super::{Fixture, READ, WRITE, mount_caller, plain};
 use crate::ErrorKind;
+use crate::meta::EngineKind;
 use crate::namespace::mount_types::{FileKind, Form, Name, RenameMode, SetAttr, Special};
 
-#[test]
-fn a_renamed_directory_moves_all_keys_at_once() {
-    let f = Fixture::new();
+fn a_renamed_directory_moves_all_keys_at_once(engine: EngineKind) {
+    let f = Fixture::new(engine);
     for n in 0..50 {
         f.put(&format!("old/deep/{n:02}"), b"x");
     }
@@ -18,9 +18,8 @@ fn a_renamed_directory_moves_all_keys_at_once() {
     assert_eq!(f.cat("new/deep/07").unwrap(), b"x");
 }
 
-#[test]
-fn a_directory_does_not_move_below_itself() {
-    let f = Fixture::new();
+fn a_directory_does_not_move_below_itself(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("a/b/c", b"x");
     let (root, a, b) = (f.bucket_ino(), f.ino("a").unwrap(), f.ino("a/b").unwrap());
     for to in [a, b] {
@@ -29,9 +28,8 @@ fn a_directory_does_not_move_below_itself() {
     }
 }
 
-#[test]
-fn rename_replaces_refuses_or_swaps() {
-    let f = Fixture::new();
+fn rename_replaces_refuses_or_swaps(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     f.put("one", b"1");
     f.put("two", b"2");
@@ -50,9 +48,8 @@ fn rename_replaces_refuses_or_swaps() {
     assert_eq!(over("dir", "full").unwrap_err().kind(), ErrorKind::NotEmpty);
 }
 
-#[test]
-fn hard_links_are_keys_of_one_inode() {
-    let f = Fixture::new();
+fn hard_links_are_keys_of_one_inode(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     f.put("a", b"shared");
     let ino = f.ino("a").unwrap();
@@ -72,9 +69,8 @@ fn hard_links_are_keys_of_one_inode() {
     assert_eq!(f.keys(), ["a"]);
 }
 
-#[test]
-fn the_mounts_last_unlink_keeps_the_directory() {
-    let f = Fixture::new();
+fn the_mounts_last_unlink_keeps_the_directory(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("d/x", b"x");
     let d = f.ino("d").unwrap();
     f.ns.unlink(&mount_caller(), d, plain("x")).unwrap();
@@ -82,9 +78,8 @@ fn the_mounts_last_unlink_keeps_the_directory() {
     assert!(f.ino("d").is_ok());
 }
 
-#[test]
-fn what_s3_has_no_word_for_is_not_listed() {
-    let f = Fixture::new();
+fn what_s3_has_no_word_for_is_not_listed(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     f.ns.mknod(&mount_caller(), root, plain("pipe"), 0o600, Special::Fifo).unwrap();
     assert!(f.keys().is_empty());
@@ -97,9 +92,8 @@ fn what_s3_has_no_word_for_is_not_listed() {
     assert_eq!(f.keys(), ["d/"]);
 }
 
-#[test]
-fn a_symlink_is_an_object_with_its_target() {
-    let f = Fixture::new();
+fn a_symlink_is_an_object_with_its_target(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let stat = f.ns.symlink(&mount_caller(), root, plain("link"), b"to/there").unwrap();
     assert_eq!((stat.kind, stat.size), (FileKind::Symlink, 8));
@@ -109,9 +103,8 @@ fn a_symlink_is_an_object_with_its_target() {
     assert_eq!(f.get("link").unwrap(), b"to/there");
 }
 
-#[test]
-fn the_forms_of_a_name_reach_every_object() {
-    let f = Fixture::new();
+fn the_forms_of_a_name_reach_every_object(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     f.put("a", b"object");
     f.put("a/", b"marker");
@@ -131,9 +124,8 @@ fn the_forms_of_a_name_reach_every_object() {
     assert_eq!(error.kind(), ErrorKind::NotEmpty);
 }
 
-#[test]
-fn a_removed_directory_that_is_held_stays_an_unlinked_one() {
-    let f = Fixture::new();
+fn a_removed_directory_that_is_held_stays_an_unlinked_one(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("d/x", b"x");
     let d = f.ino("d").unwrap();
     f.ns.opendir(d).unwrap();
@@ -145,9 +137,8 @@ fn a_removed_directory_that_is_held_stays_an_unlinked_one() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
-#[test]
-fn buckets_are_the_roots_directories() {
-    let f = Fixture::new();
+fn buckets_are_the_roots_directories(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.ns.mount_root(&[]).unwrap().ino;
     let bad = f.ns.mkdir(&mount_caller(), root, plain("Not_A_Bucket"), 0o755).unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::InvalidArgument);
@@ -163,9 +154,8 @@ fn buckets_are_the_roots_directories() {
     assert!(f.ns.bucket("made-here").is_err());
 }
 
-#[test]
-fn attributes_survive_a_restart() {
-    let mut f = Fixture::new();
+fn attributes_survive_a_restart(engine: EngineKind) {
+    let mut f = Fixture::new(engine);
     f.put("d/f", b"x");
     let set = SetAttr { mode: Some(0o640), uid: Some(7), gid: Some(8), ..SetAttr::default() };
     f.ns.setattr(&mount_caller(), f.ino("d/f").unwrap(), set).unwrap();
@@ -176,3 +166,17 @@ fn attributes_survive_a_restart() {
     let dir = f.ns.getattr(f.ino("d").unwrap()).unwrap();
     assert_eq!((dir.mode, dir.uid, dir.gid), (0o2700, 7, 8));
 }
+
+on_every_engine!(
+    a_renamed_directory_moves_all_keys_at_once,
+    a_directory_does_not_move_below_itself,
+    rename_replaces_refuses_or_swaps,
+    hard_links_are_keys_of_one_inode,
+    the_mounts_last_unlink_keeps_the_directory,
+    what_s3_has_no_word_for_is_not_listed,
+    a_symlink_is_an_object_with_its_target,
+    the_forms_of_a_name_reach_every_object,
+    a_removed_directory_that_is_held_stays_an_unlinked_one,
+    buckets_are_the_roots_directories,
+    attributes_survive_a_restart,
+);

@@ -2,13 +2,13 @@
 
 use super::{Fixture, pattern, s3_caller};
 use crate::ErrorKind;
+use crate::meta::EngineKind;
 use crate::namespace::s3_types::{CopyRequest, ETagMatch, Precondition};
 use crate::types::BucketName;
 use crate::unixfs::raw_cid;
 
-#[test]
-fn what_is_put_is_got_whatever_the_size() {
-    let mut f = Fixture::new();
+fn what_is_put_is_got_whatever_the_size(engine: EngineKind) {
+    let mut f = Fixture::new(engine);
     let sizes = [0, 1, 4095, 4096, 4097, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 5 << 20];
     for size in sizes {
         let body = pattern(size, size as u64);
@@ -25,9 +25,8 @@ fn what_is_put_is_got_whatever_the_size() {
     }
 }
 
-#[test]
-fn deleting_the_last_key_removes_implicit_directories() {
-    let f = Fixture::new();
+fn deleting_the_last_key_removes_implicit_directories(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("a/b/c/d", b"x");
     assert!(f.ino("a/b/c").is_ok());
     f.delete("a/b/c/d");
@@ -36,9 +35,8 @@ fn deleting_the_last_key_removes_implicit_directories() {
     f.delete("never/was");
 }
 
-#[test]
-fn a_directory_key_makes_an_explicit_directory() {
-    let f = Fixture::new();
+fn a_directory_key_makes_an_explicit_directory(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("dir/", b"");
     f.put("dir/file", b"x");
     f.delete("dir/file");
@@ -49,9 +47,8 @@ fn a_directory_key_makes_an_explicit_directory() {
     assert!(f.ino("dir").is_err());
 }
 
-#[test]
-fn an_object_and_a_directory_share_a_name() {
-    let f = Fixture::new();
+fn an_object_and_a_directory_share_a_name(engine: EngineKind) {
+    let f = Fixture::new(engine);
     f.put("a", b"object");
     f.put("a/b", b"below");
     f.put("a//c", b"empty component");
@@ -66,9 +63,8 @@ fn an_object_and_a_directory_share_a_name() {
     assert_eq!(f.cat("a/b").unwrap(), b"below");
 }
 
-#[test]
-fn conditions_are_decided_at_the_head() {
-    let f = Fixture::new();
+fn conditions_are_decided_at_the_head(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let create = || Precondition { if_none_match: Some(ETagMatch::Any), ..Precondition::default() };
     let mut request = f.request(b"one");
     request.precondition = create();
@@ -89,9 +85,8 @@ fn conditions_are_decided_at_the_head() {
     assert!(f.ino("deep").is_err(), "a failed condition leaves no directory behind");
 }
 
-#[test]
-fn a_copy_is_the_same_content_under_another_name() {
-    let f = Fixture::new();
+fn a_copy_is_the_same_content_under_another_name(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let body = pattern(3 << 20, 7);
     let source = f.put("from", &body);
     let copied =
@@ -102,9 +97,8 @@ fn a_copy_is_the_same_content_under_another_name() {
     assert_eq!(f.get("to/here").unwrap(), body);
 }
 
-#[test]
-fn buckets_come_and_go() {
-    let f = Fixture::new();
+fn buckets_come_and_go(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let name = BucketName::new("other").unwrap();
     f.run(f.ns.create_bucket(&s3_caller(), &name, None)).unwrap();
     let error = f.run(f.ns.create_bucket(&s3_caller(), &name, None)).unwrap_err();
@@ -119,9 +113,8 @@ fn buckets_come_and_go() {
     assert_eq!(f.head("x").unwrap_err().kind(), ErrorKind::NoSuchBucket);
 }
 
-#[test]
-fn hostile_keys_are_refused_by_name() {
-    let f = Fixture::new();
+fn hostile_keys_are_refused_by_name(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let put = |key: &[u8]| f.run(f.ns.put(&s3_caller(), "pics", key, f.request(b"x"))).map(|_| ()).unwrap_err().kind();
     assert_eq!(put(b""), ErrorKind::InvalidArgument);
     assert_eq!(put(b"a\0b"), ErrorKind::InvalidArgument);
@@ -130,9 +123,8 @@ fn hostile_keys_are_refused_by_name() {
     assert!(f.run(f.ns.put(&s3_caller(), "pics", &vec![b'k'; 1024], f.request(b"x"))).is_ok());
 }
 
-#[test]
-fn tags_are_replaced_without_touching_the_content() {
-    let f = Fixture::new();
+fn tags_are_replaced_without_touching_the_content(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let before = f.put("t", b"x");
     let tags = vec![("a".to_owned(), "1".to_owned())];
     f.run(f.ns.set_tags(&s3_caller(), "pics", b"t", tags.clone())).unwrap();
@@ -140,3 +132,15 @@ fn tags_are_replaced_without_touching_the_content() {
     assert_eq!(after.meta.tags, tags);
     assert_eq!((after.meta.etag, after.meta.last_modified), (before.meta.etag, before.meta.last_modified));
 }
+
+on_every_engine!(
+    what_is_put_is_got_whatever_the_size,
+    deleting_the_last_key_removes_implicit_directories,
+    a_directory_key_makes_an_explicit_directory,
+    an_object_and_a_directory_share_a_name,
+    conditions_are_decided_at_the_head,
+    a_copy_is_the_same_content_under_another_name,
+    buckets_come_and_go,
+    hostile_keys_are_refused_by_name,
+    tags_are_replaced_without_touching_the_content,
+);

@@ -1,13 +1,13 @@
 //! Files that are written anew, and a crash meanwhile (S14).
 
 use super::{Fixture, READ, WRITE, mount_caller, pattern, plain};
+use crate::meta::EngineKind;
 use crate::namespace::mount_types::{OpenMode, SetAttr};
 
 const ANEW: OpenMode = OpenMode { truncate: true, ..WRITE };
 
-#[test]
-fn s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_synced() {
-    let f = Fixture::new();
+fn s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_synced(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     for (old_size, published) in [(60, true), (100_000, true), (100_000, false), (3_000_000, false)] {
         let (old, new) = (pattern(old_size, 1), pattern(70_000, 2));
@@ -30,9 +30,8 @@ fn s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_s
     }
 }
 
-#[test]
-fn s14_a_new_file_is_empty_until_it_is_closed_or_synced() {
-    let f = Fixture::new();
+fn s14_a_new_file_is_empty_until_it_is_closed_or_synced(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let (_, handle) = f.ns.create(&mount_caller(), root, plain("f"), 0o644, WRITE).unwrap();
     f.ns.write(&handle, 0, &pattern(100_000, 1)).unwrap();
@@ -42,9 +41,8 @@ fn s14_a_new_file_is_empty_until_it_is_closed_or_synced() {
     f.ns.release(&handle).unwrap();
 }
 
-#[test]
-fn s14_a_reader_beside_it_changes_nothing() {
-    let f = Fixture::new();
+fn s14_a_reader_beside_it_changes_nothing(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let (old, new) = (pattern(3_000_000, 1), pattern(70_000, 2));
     for published in [true, false] {
@@ -65,9 +63,8 @@ fn s14_a_reader_beside_it_changes_nothing() {
     }
 }
 
-#[test]
-fn writing_in_place_promises_no_more_than_posix() {
-    let f = Fixture::new();
+fn writing_in_place_promises_no_more_than_posix(engine: EngineKind) {
+    let f = Fixture::new(engine);
     let root = f.bucket_ino();
     let ino = f.write_file(root, "f", &pattern(100_000, 1));
     // Somebody else writes to it: it is emptied under them.
@@ -81,3 +78,10 @@ fn writing_in_place_promises_no_more_than_posix() {
     f.ns.setattr(&mount_caller(), ino, SetAttr { size: Some(0), ..SetAttr::default() }).unwrap();
     assert_eq!(f.killed().get("f").unwrap(), b"");
 }
+
+on_every_engine!(
+    s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_synced,
+    s14_a_new_file_is_empty_until_it_is_closed_or_synced,
+    s14_a_reader_beside_it_changes_nothing,
+    writing_in_place_promises_no_more_than_posix,
+);

@@ -20,9 +20,8 @@ fn wait_for_a_round(ns: &Namespace) -> (u64, u64) {
     scrubs(ns)
 }
 
-#[test]
-fn ruling13_resting_content_is_read_by_itself_and_rot_is_found() {
-    let mut f = Fixture::new();
+fn ruling13_resting_content_is_read_by_itself_and_rot_is_found(engine: EngineKind) {
+    let mut f = Fixture::new(engine);
     let info = f.put("big", &pattern(3 << 20, 1));
     f.put("small", &pattern(50_000, 2));
     let file = f.ns.chunks().sealed_file(&info.cid).unwrap().unwrap().file;
@@ -32,7 +31,7 @@ fn ruling13_resting_content_is_read_by_itself_and_rot_is_found() {
     drop(f.ns.0.take());
     let open = |rate| {
         let mut config = NamespaceConfig::new(f.dir.path());
-        config.engine = EngineKind::Sled;
+        config.engine = engine;
         config.reserve_bytes = 0;
         config.scrub_rate = rate;
         config.scrub_every = Duration::from_millis(1);
@@ -69,3 +68,5 @@ fn ruling13_resting_content_is_read_by_itself_and_rot_is_found() {
     drop(slow);
     f.ns = super::Opened(Some(open(0)));
 }
+
+on_every_engine!(ruling13_resting_content_is_read_by_itself_and_rot_is_found,);
