@@ -195,6 +195,17 @@ impl Door {
         Ok(self.namespace.rmdir(caller, self.numbers.to_store(parent), using(shown)?)?)
     }
 
+    /// Whether a rename would wait for a sync.
+    pub(crate) fn rename_waits(
+        &self,
+        (parent, shown): (INodeNo, &[u8]),
+        (new_parent, new_shown): (INodeNo, &[u8]),
+    ) -> bool {
+        let (Ok(from), Ok(to)) = (using(shown), creating(new_shown)) else { return false };
+        let (parent, new_parent) = (self.numbers.to_store(parent), self.numbers.to_store(new_parent));
+        self.namespace.rename_waits(parent, from, new_parent, to)
+    }
+
     /// `renameat2`.
     pub(crate) fn rename(
         &self,

@@ -173,6 +173,12 @@ impl Filesystem for Fs {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((parent, name.as_bytes()), (newparent, newname.as_bytes()));
+        if flags.is_empty() && self.door.rename_waits(from, to) {
+            let (caller, name, newname) = (self.door.caller(req), name.to_owned(), newname.to_owned());
+            return self.waiting(Op::Rename, reply, move |door| {
+                door.rename(&caller, (parent, name.as_bytes()), (newparent, newname.as_bytes()), flags)
+            });
+        }
         self.empty(Op::Rename, reply, || self.door.rename(&self.door.caller(req), from, to, flags));
     }
 

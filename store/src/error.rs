@@ -133,7 +133,7 @@ impl Error {
         let kind = match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => ErrorKind::NoSpace,
             Some(libc::EMFILE | libc::ENFILE) => ErrorKind::TooMany,
-            Some(libc::EROFS | libc::EACCES) => ErrorKind::PermissionDenied,
+            // EROFS and EACCES too: what the disk refuses to the node says nothing of what a caller may do.
             _ => ErrorKind::Io,
         };
         Self::new(kind, message).caused_by(source)

@@ -62,11 +62,24 @@ impl Workers {
         &self,
         name: &'static str,
         pause: Duration,
+        round: impl FnMut() -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.every_from(name, pause, pause, round)
+    }
+
+    /// As [`Self::every`], the first time after `first`.
+    pub fn every_from(
+        &self,
+        name: &'static str,
+        first: Duration,
+        pause: Duration,
         mut round: impl FnMut() -> Result<()> + Send + 'static,
     ) -> Result<()> {
         let stop = self.stop.clone();
         self.start(name, move |status| {
-            while !stop.wait(pause) {
+            let mut wait = first;
+            while !stop.wait(wait) {
+                wait = pause;
                 let result = round();
                 let mut status = status.lock();
                 status.rounds += 1;

@@ -37,7 +37,7 @@ def new_base(name):
 class Node:
     """One daemon with its data directory, ports and, if wanted, a mount of the whole namespace."""
 
-    def __init__(self, name, *, mount=True, passthrough=True, env=None, args=()):
+    def __init__(self, name, *, mount=True, passthrough=True, engine=None, env=None, args=()):
         self.base = new_base(name)
         self.data = self.base / "data"
         self.mnt = self.base / "mnt" if mount else None
@@ -45,6 +45,10 @@ class Node:
             self.mnt.mkdir()
         self.passthrough = passthrough
         self.env = dict(env or {})
+        if engine:
+            self.env[settings.ENV_ENGINE] = engine
+        #: What the daemon starts below: a `points.Supervisor`, `NoSyncs`, or nothing.
+        self.around = None
         self.args = list(args)
         self.s3_port = free_port()
         self.admin_port = free_port()
@@ -86,10 +90,13 @@ class Node:
     def launch(self):
         """Starts the process and returns at once."""
         assert self.process is None, "already running"
+        prefix, fds = (self.around.prefix(), self.around.pass_fds()) if self.around else ([], ())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                prefix + self.command(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds
             )
+        if self.around:
+            self.around.started(self.process)
         return self
 
     def start(self):

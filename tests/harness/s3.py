@@ -14,7 +14,7 @@ from . import settings
 
 def client(endpoint, *, access=settings.ROOT_ACCESS, secret=settings.ROOT_SECRET, verify=None, style="path", **config):
     """A boto3 client of this endpoint that does not retry: a failure is a failure."""
-    config = {"retries": {"max_attempts": 1, "mode": "standard"}, "max_pool_connections": 64} | config
+    config = {"retries": {"total_max_attempts": 1, "mode": "standard"}, "max_pool_connections": 64} | config
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

@@ -15,7 +15,11 @@ ENV_ROOT_ACCESS = "PINFOLD_ROOT_ACCESS_KEY"
 ENV_ROOT_SECRET = "PINFOLD_ROOT_SECRET_KEY"
 #: `off` makes a mount go through the daemon even where the kernel could pass through.
 ENV_PASSTHROUGH = "PINFOLD_MOUNT_PASSTHROUGH"
+#: `sled` or `fjall`.
+ENV_ENGINE = "PINFOLD_ENGINE"
 ENV_S3_DOMAIN = "PINFOLD_S3_DOMAIN"
+ENV_RESERVE = "PINFOLD_RESERVE"
+ENV_PUBLISH_AFTER = "PINFOLD_PUBLISH_AFTER"
 ENV_TLS_CERT = "PINFOLD_S3_TLS_CERT"
 ENV_TLS_KEY = "PINFOLD_S3_TLS_KEY"
 
@@ -44,6 +48,9 @@ CHUNK = MIB
 MIN_PART = 5 * MIB
 #: S14: close without fsync is durable within this many seconds (default).
 COMMIT_INTERVAL = 1.0
+
+#: Engines of the replica that keep it on the disk.
+DISK_ENGINES = ("sled", "fjall")
 
 #: Folders within the data directory (docs/FORMAT.md).
 REPLICA_FOLDER = "replica"

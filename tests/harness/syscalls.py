@@ -105,6 +105,23 @@ def opened(path, flags, mode=0o644):
         os.close(fd)
 
 
+@contextlib.contextmanager
+def held(path, flags):
+    """A descriptor that outlives the daemon: closing it then is an error that says nothing."""
+    fd = os.open(path, flags, 0o644)
+    try:
+        yield fd
+    finally:
+        drop([fd])
+
+
+def drop(fds):
+    """Closes descriptors of files of a daemon that may be gone."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
 def names(path):
     """Names in a directory, as bytes, sorted."""
     return sorted(os.listdir(os.fsencode(path)))

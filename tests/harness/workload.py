@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import threading
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import s3 as s3c
 from .data import noise
-from .ledger import GONE, Ledger
+from .ledger import GONE, Ledger, Moment
 from .settings import MIN_PART
 from .syscalls import opened, read_file, write_file
 
@@ -50,7 +51,9 @@ class Writer:
     def key(self, name):
         return f"{self.name}/{name}"
 
-    def start(self, stop):
+    def start(self, stop, moment=None):
+        """Writes until `stop` or until the daemon is gone; `moment` is that of a coming power cut."""
+        self.ledger.moment = moment or Moment()
         self.s3 = s3c.client(self.node.endpoint)
         self.thread = threading.Thread(target=self._run, args=(stop,), daemon=True)
         self.thread.start()
@@ -66,6 +69,10 @@ class Writer:
             pass
         except BaseException as error:
             self.problem = error
+
+    @property
+    def moment(self):
+        return self.ledger.moment
 
     def read(self, name):
         """Bytes at both doors, which must agree; None where nothing is."""
@@ -159,33 +166,21 @@ class SyncedFiles(Writer):
 
 
 class ClosedFiles(Writer):
-    """Written and closed without fsync: old or new, whole. A file that was just being made may be there, empty."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.begun = None
+    """Written and closed without fsync: old or new, whole. A new file may be there and empty, since what is durable may end
+    between making it and closing it."""
 
     def step(self):
         name = f"c{self.rng.randrange(8)}"
-        if self.rng.random() < 0.15 and os.path.exists(self.dir / name):
+        there = os.path.exists(self.dir / name)
+        if there and self.rng.random() < 0.15:
             self.ledger.trying(name, GONE)
             os.unlink(self.dir / name)
             return
         tag, data = self.ledger.value(name, self.rng.choice(SIZES))
-        self.begun = None if os.path.exists(self.dir / name) else name
+        if not there:
+            self.ledger.trying(name, "")
         self.ledger.trying(name, tag)
         write_file(self.dir / name, data)
-        self.begun = None
-
-    def check(self):
-        if self.begun and not self.problem:
-            self.s3 = s3c.client(self.node.endpoint)
-            name = self.begun
-            if self.read(name) == b"":
-                os.unlink(self.dir / name)
-                self.ledger.acknowledged(name, GONE)
-        self.begun = None
-        super().check()
 
 
 class Log(Writer):
@@ -193,14 +188,22 @@ class Log(Writer):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.lines = 0
+        self.lines = self.synced = self.racing = 0
+
+    @property
+    def path(self):
+        return self.dir / "log"
 
     def step(self):
-        with opened(self.dir / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND) as fd:
+        with opened(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as fd:
             for _ in range(5):
                 os.write(fd, b"line %08d %s\n" % (self.lines, b"." * (self.lines % 200)))
-                os.fsync(fd)
+                os.fdatasync(fd)
                 self.lines += 1
+                if self.moment.racing:
+                    self.racing = self.lines
+                else:
+                    self.synced = self.lines
 
     def check(self):
         self.s3 = s3c.client(self.node.endpoint)
@@ -208,12 +211,14 @@ class Log(Writer):
             raise self.problem
         data = self.read("log") or b""
         lines = data.split(b"\n")[:-1]
-        assert len(lines) >= self.lines, f"{self.name}: {self.lines} lines were synced, {len(lines)} are there"
+        assert len(lines) >= self.synced, f"{self.name}: {self.synced} lines were synced, {len(lines)} are there"
         for number, line in enumerate(lines):
             assert line == b"line %08d %s" % (number, b"." * (number % 200)), f"{self.name}: line {number} is {line!r}"
         # A last line without its end is one that was being written.
-        os.truncate(self.dir / "log", len(data) - len(data.split(b"\n")[-1])) if data else None
-        self.lines = len(lines)
+        os.truncate(self.path, len(data) - len(data.split(b"\n")[-1])) if data else None
+        self.moment.raced += max(0, self.racing - len(lines))
+        self.lines = self.synced = len(lines)
+        self.racing = 0
 
 
 class Blocks(Writer):
@@ -223,7 +228,7 @@ class Blocks(Writer):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.synced, self.tried = [0] * self.COUNT, [0] * self.COUNT
+        self.synced, self.racing, self.tried = [0] * self.COUNT, [0] * self.COUNT, [0] * self.COUNT
 
     @staticmethod
     def block(number, turn):
@@ -238,7 +243,7 @@ class Blocks(Writer):
                     os.pwrite(fd, self.block(number, self.tried[number]), number * BLOCK)
                 os.fsync(fd)
                 for number in numbers:
-                    self.synced[number] = self.tried[number]
+                    (self.racing if self.moment.racing else self.synced)[number] = self.tried[number]
 
     def check(self):
         self.s3 = s3c.client(self.node.endpoint)
@@ -250,9 +255,10 @@ class Blocks(Writer):
             right = [bytes(BLOCK)] if self.synced[number] == 0 else []
             right += [self.block(number, t) for t in range(max(1, self.synced[number]), self.tried[number] + 1)]
             assert found in right, f"{self.name}: block {number} is {found[:29]!r}, synced is turn {self.synced[number]}"
-            self.synced[number] = self.tried[number] = next(
-                (t for t in range(self.tried[number] + 1) if t and found == self.block(number, t)), 0
-            )
+            turn = next((t for t in range(self.tried[number] + 1) if t and found == self.block(number, t)), 0)
+            self.moment.raced += turn < self.racing[number]
+            self.synced[number] = self.tried[number] = turn
+            self.racing[number] = 0
 
 
 class Directories(Writer):
@@ -260,11 +266,17 @@ class Directories(Writer):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.at, self.before = None, None
+        self.at, self.before, self.racing = None, None, None
+
+    def acknowledged(self, at):
+        if self.moment.racing:
+            self.racing = at
+        else:
+            self.before = at
 
     def step(self):
         following = 0 if self.at is None else self.at + 1
-        self.before, old = self.at, self.dir / f"d{self.at}"
+        old = self.dir / f"d{self.at}"
         if self.at is None:
             os.makedirs(self.dir / f"d{following}" / "sub", exist_ok=True)
             for i in range(20):
@@ -273,25 +285,32 @@ class Directories(Writer):
                 os.fsync(fd)
             with opened(self.dir, os.O_RDONLY | os.O_DIRECTORY) as fd:
                 os.fsync(fd)
-            self.at = self.before = following
+            self.at = following
+            self.acknowledged(following)
             return
         os.rename(old, self.dir / f"d{following}")
         self.at = following
         with opened(self.dir, os.O_RDONLY | os.O_DIRECTORY) as fd:
             os.fsync(fd)
-        self.before = following
+        self.acknowledged(following)
 
     def check(self):
         self.s3 = s3c.client(self.node.endpoint)
         if self.problem:
             raise self.problem
         found = [name for name in os.listdir(self.dir) if name.startswith("d")] if self.dir.exists() else []
-        if self.before is None and self.at is None:
+        if self.before is None:
+            # Nothing counts yet: the first one is made anew.
+            for name in found:
+                shutil.rmtree(self.dir / name)
+            self.at = self.racing = None
             return
         # The rename that was under way when the crash came may have come through without its answer.
-        right = {f"d{n}" for n in (self.before, self.at, self.at + 1) if n is not None and n >= self.before}
+        right = {f"d{n}" for n in range(self.before, self.at + 2)}
         assert len(found) == 1 and found[0] in right, f"{self.name}: {found} are there, right is one of {sorted(right)}"
         self.at = self.before = int(found[0][1:])
+        self.moment.raced += self.racing is not None and self.at < self.racing
+        self.racing = None
         listed = s3c.keys(self.s3, self.bucket, Prefix=self.key(found[0]) + "/")
         expected = sorted(self.key(f"{found[0]}/sub/{i}") for i in range(20))
         assert [k for k in listed if not k.endswith("/")] == expected

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::chunk::config::StepHook;
+use crate::chunk::sys;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 
 /// Shared by everything that writes.
@@ -58,6 +59,14 @@ impl Health {
         self.check()?;
         self.step(step)?;
         file.sync_all().at(step).map_err(|e| self.fail(e))
+    }
+
+    /// Hands a file's bytes to the disk and waits until it has them. What is written or changed from now on cannot become
+    /// durable before them, since the disk's own memory is emptied for that. They are durable themselves only after a sync.
+    pub(super) fn write_out(&self, file: &File, step: &'static str) -> Result<()> {
+        self.check()?;
+        self.step(step)?;
+        sys::write_out(file).at(step).map_err(|e| self.fail(e))
     }
 
     /// Makes everything on a file's disk durable.

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     pub(super) pool: PathBuf,
     pub(super) tmp: PathBuf,
     pub(super) uploads: PathBuf,
+    /// Which boot and mount the last run wrote under.
+    pub(super) boot: PathBuf,
 }
 
 impl Layout {
@@ -34,6 +36,7 @@ impl Layout {
             pool: dir.join("pool"),
             tmp: dir.join("tmp"),
             uploads: dir.join("uploads"),
+            boot: dir.join("boot"),
         };
         fs::create_dir_all(dir).at("making the chunk store's folder")?;
         let folders = [&layout.content, &layout.slabs, &layout.live, &layout.pool, &layout.tmp, &layout.uploads];

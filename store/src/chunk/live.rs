@@ -12,7 +12,7 @@ use rustix::fs::{CWD, RenameFlags, SeekFrom, renameat_with};
 
 use crate::chunk::health::{DirSync, Health};
 use crate::chunk::index::{Stamp, encode, object_key};
-use crate::chunk::layout::{TmpFile, parse_hex_name};
+use crate::chunk::layout::{Layout, TmpFile, parse_hex_name};
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
@@ -27,11 +27,44 @@ const MOST_POOLED: usize = 64;
 const COPY: usize = 1 << 20;
 /// What a file system can leave as a hole.
 const PAGE: usize = 4096;
-/// Mode of a live file.
+/// Mode of a live file whose bytes were durable when it got this mode: a crash leaves at least what was synced last.
 const KEPT: u32 = 0o600;
-/// Mode of a live file that begins empty in the place of older content, until what it holds is worth keeping: after a
-/// crash the older content holds. The mark is on the file itself, so that it needs no record.
+/// Mode of a live file that is whole for as long as the kernel's memory is: closed, or copied from sealed content, and not
+/// synced yet. After a power cut what was published last holds.
+const UNSYNCED: u32 = 0o1600;
+/// Mode of a live file that begins empty in the place of older content, until what it holds is worth keeping: after any
+/// crash the older content holds. The marks are on the file itself, so that they need no record.
 const DRAFT: u32 = 0o700;
+/// The bits that tell the three apart.
+const MARK: u32 = 0o7777;
+
+/// What a crash leaves of a live file: its mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Draft,
+    Unsynced,
+    /// As `Unsynced`, since before a sync of the whole disk began.
+    Settling,
+    Kept,
+}
+
+impl Mark {
+    fn of(meta: &fs::Metadata) -> Self {
+        match meta.mode() & MARK {
+            DRAFT => Self::Draft,
+            UNSYNCED => Self::Unsynced,
+            _ => Self::Kept,
+        }
+    }
+
+    fn mode(self) -> u32 {
+        match self {
+            Self::Draft => DRAFT,
+            Self::Unsynced | Self::Settling => UNSYNCED,
+            Self::Kept => KEPT,
+        }
+    }
+}
 
 /// An inode's live file, open for reading and writing.
 pub struct LiveFile {
@@ -40,8 +73,8 @@ pub struct LiveFile {
     file: Arc<File>,
     /// Whether its name is durable.
     named: AtomicBool,
-    /// Whether its mode is [`DRAFT`].
-    draft: AtomicBool,
+    /// As its mode is, durably so for [`Mark::Kept`].
+    mark: Mutex<Mark>,
     health: Arc<Health>,
     dirs: Arc<DirSync>,
 }
@@ -75,12 +108,18 @@ impl LiveFile {
     /// Makes what was written durable, and the file findable after a crash. After an error nothing more is written
     /// (Unavailable).
     pub fn sync_data(&self) -> Result<()> {
-        if self.is_draft() {
-            self.keep()?;
+        let mut mark = self.mark.lock();
+        if *mark == Mark::Kept {
+            drop(mark);
+            self.health.sync_data(&self.file, "live: syncing")?;
+        } else {
+            // Bytes before mark: anybody's sync may make the mark durable, and then it has to be true.
+            self.health.write_out(&self.file, "live: writing out")?;
+            self.set_mark(Mark::Kept)?;
             // The mode is no data.
             self.health.sync_all(&self.file, "live: syncing")?;
-        } else {
-            self.health.sync_data(&self.file, "live: syncing")?;
+            *mark = Mark::Kept;
+            drop(mark);
         }
         if !self.named.load(Ordering::Acquire) {
             if let Some(dir) = self.path.parent() {
@@ -91,25 +130,57 @@ impl LiveFile {
         Ok(())
     }
 
+    fn set_mark(&self, mark: Mark) -> Result<()> {
+        self.file.set_permissions(Permissions::from_mode(mark.mode())).at("marking a live file")
+    }
+
     /// Whether a crash now would bring back what was there before it.
     pub fn is_draft(&self) -> bool {
-        self.draft.load(Ordering::Acquire)
+        *self.mark.lock() == Mark::Draft
+    }
+
+    /// Whether it was closed, or copied, and a power cut now would bring back what was published before it.
+    pub fn is_unsynced(&self) -> bool {
+        matches!(*self.mark.lock(), Mark::Unsynced | Mark::Settling)
     }
 
     /// What it holds now is stored elsewhere too, and after a crash that is taken up until [`Self::keep`].
     pub fn begin_anew(&self) -> Result<()> {
-        self.file.set_permissions(Permissions::from_mode(DRAFT)).at("marking a live file")?;
-        self.draft.store(true, Ordering::Release);
+        let mut mark = self.mark.lock();
+        self.set_mark(Mark::Draft)?;
+        *mark = Mark::Draft;
         Ok(())
     }
 
-    /// From now on what it holds is taken up after a crash: it was closed, synced, or is written to in place.
+    /// From now on what it holds is taken up after a crash of the node, and after a power cut once it was synced: it was
+    /// closed, or is written to in place.
     pub fn keep(&self) -> Result<()> {
-        if self.is_draft() {
-            self.file.set_permissions(Permissions::from_mode(KEPT)).at("marking a live file")?;
-            self.draft.store(false, Ordering::Release);
+        let mut mark = self.mark.lock();
+        if *mark == Mark::Draft {
+            self.set_mark(Mark::Unsynced)?;
+            *mark = Mark::Unsynced;
         }
         Ok(())
+    }
+
+    /// The whole disk is about to be synced ([`crate::chunk::ChunkStore::sync_live`]); [`Self::mark_synced`] comes after it, and one
+    /// more such sync makes the marks durable.
+    pub fn about_to_sync(&self) {
+        let mut mark = self.mark.lock();
+        if *mark == Mark::Unsynced {
+            *mark = Mark::Settling;
+        }
+    }
+
+    /// The whole disk was synced: what the file held when that began is durable, and its mark may say so. False for a file
+    /// that was closed only since.
+    pub fn mark_synced(&self) -> Result<bool> {
+        let mark = self.mark.lock();
+        // In memory it stays as it is: who syncs the file before the mark is durable must not rely on it.
+        if *mark == Mark::Settling {
+            self.set_mark(Mark::Kept)?;
+        }
+        Ok(*mark != Mark::Unsynced)
     }
 }
 
@@ -155,9 +226,23 @@ impl Pool {
 }
 
 impl Inner {
-    fn live(&self, ino: Ino, path: PathBuf, file: File, named: bool, draft: bool) -> LiveFile {
+    fn live(&self, ino: Ino, path: PathBuf, file: File, mark: Mark) -> LiveFile {
         let (health, dirs) = (self.health.clone(), self.dirs.clone());
-        LiveFile { ino, path, file: Arc::new(file), named: named.into(), draft: draft.into(), health, dirs }
+        // Its name may be older than this: but whether it is durable nobody knows.
+        LiveFile { ino, path, file: Arc::new(file), named: false.into(), mark: mark.into(), health, dirs }
+    }
+
+    /// After a power cut: what rested upon the kernel's memory is gone, so that what was published last holds. Before
+    /// anything is written under the present boot and mount.
+    pub(super) fn forget_unsynced(layout: &Layout) -> Result<()> {
+        for entry in fs::read_dir(&layout.live).at("reading the folder of live files")? {
+            let entry = entry.at("reading the folder of live files")?;
+            let meta = entry.metadata().at("looking at a live file")?;
+            if meta.is_file() && Mark::of(&meta) == Mark::Unsynced {
+                fs::set_permissions(entry.path(), Permissions::from_mode(DRAFT)).at("marking a live file")?;
+            }
+        }
+        Ok(())
     }
 
     /// An empty live file for `ino`, a draft. AlreadyExists if it has one, NoSpace when the disk's reserve is reached.
@@ -170,7 +255,7 @@ impl Inner {
             match renameat_with(CWD, &pooled, CWD, &path, RenameFlags::NOREPLACE) {
                 Ok(()) => {
                     let file = open_rw(&path).at("opening a live file")?;
-                    return Ok(self.live(ino, path, file, false, true));
+                    return Ok(self.live(ino, path, file, Mark::Draft));
                 }
                 Err(rustix::io::Errno::EXIST) => {
                     self.live_pool.paths.lock().push(pooled);
@@ -185,7 +270,7 @@ impl Inner {
             std::io::ErrorKind::AlreadyExists => exists(ino),
             _ => Error::io("making a live file", e),
         })?;
-        Ok(self.live(ino, path, file, false, true))
+        Ok(self.live(ino, path, file, Mark::Draft))
     }
 
     /// A live file for `ino` that holds what `root` names: by reflink, or else a copy, every byte of it checked.
@@ -202,13 +287,15 @@ impl Inner {
             self.space.admit(size)?;
             self.copy_checked(&reader, &tmp.file)?;
         }
+        // The copy is not durable: a power cut must not put it in the place of what it was copied from.
+        tmp.file.set_permissions(Permissions::from_mode(UNSYNCED)).at("marking a live file")?;
         match renameat_with(CWD, tmp.path(), CWD, &path, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Err(exists(ino)),
             Err(e) => return Err(e).at("naming a live file"),
         }
         let file = tmp.moved().at("keeping a live file open")?;
-        Ok(self.live(ino, path, file, false, false))
+        Ok(self.live(ino, path, file, Mark::Unsynced))
     }
 
     /// Shares a sealed content file's extents with `to`, where the disk can; only if the file is as it was sealed.
@@ -245,14 +332,14 @@ impl Inner {
             }
             Err(e) => return Err(e).at("looking at a live file"),
         };
-        let draft = meta.nlink() == 1 && meta.mode() & 0o777 == DRAFT;
+        let mark = if meta.nlink() == 1 { Mark::of(&meta) } else { Mark::Kept };
         if meta.nlink() > 1 {
             self.unshare_live(&path)?;
         } else if meta.mode() & 0o200 == 0 {
             fs::set_permissions(&path, Permissions::from_mode(KEPT)).at("opening a live file for writing")?;
         }
         let file = open_rw(&path).at("opening a live file")?;
-        Ok(self.live(ino, path, file, true, draft))
+        Ok(self.live(ino, path, file, mark))
     }
 
     fn unshare_live(&self, path: &Path) -> Result<()> {

@@ -13,6 +13,7 @@
 
 mod append;
 mod block;
+mod cached;
 mod collect;
 mod compact;
 mod config;
@@ -191,7 +192,7 @@ impl ChunkStore {
         self.0.discard_live(ino)
     }
 
-    /// Makes all live files durable at once: cheaper than many syncs, dearer than a few.
+    /// Makes all live files' bytes durable at once: cheaper than many syncs, dearer than a few. See [`LiveFile::about_to_sync`].
     pub fn sync_live(&self) -> Result<()> {
         self.0.sync_live()
     }

@@ -38,12 +38,20 @@ impl Inner {
         if !sys::no_writer_left(&file).at("asking for writers of a live file")? {
             return Err(Error::new(ErrorKind::Busy, "a live file can still be written to").with("inode", ino));
         }
-        file.set_permissions(Permissions::from_mode(0o400)).at("sealing a live file")?;
+        let changed = || Error::new(ErrorKind::Busy, "a live file changed while it was sealed").with("inode", ino);
+        let begun = stamp(&file)?;
+        if begun.size > self.config.slab_object_max as u64 {
+            // Bytes before mode: after a crash a file of this mode is taken for whole.
+            self.health.sync_data(&file, "live: syncing to seal")?;
+            file.set_permissions(Permissions::from_mode(0o400)).at("sealing a live file")?;
+        }
         let before = stamp(&file)?;
+        if (before.size, before.mtime) != (begun.size, begun.mtime) {
+            return Err(changed());
+        }
         if before.size > MAX_OBJECT_SIZE {
             return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("size", before.size));
         }
-        let changed = || Error::new(ErrorKind::Busy, "a live file changed while it was sealed").with("inode", ino);
         if before.size <= self.config.slab_object_max as u64 {
             let mut bytes = vec![0; before.size as usize];
             file.read_exact_at(&mut bytes, 0).at("reading a live file")?;
@@ -52,7 +60,6 @@ impl Inner {
             }
             return self.publish_small(bytes);
         }
-        self.health.sync_data(&file, "live: syncing to seal")?;
         let mut leaves = LeafSink::new(profile);
         self.hash_chunks(&file, before.size, profile, &mut |piece| match piece {
             Piece::Zeros(count) => leaves.zeros(self, count),

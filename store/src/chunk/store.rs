@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::append::{AppendTo, Appender};
+use crate::chunk::cached::Memory;
 use crate::chunk::collect::Collector;
 use crate::chunk::config::ChunkConfig;
 use crate::chunk::content::{Content, Zeros};
@@ -97,6 +98,7 @@ impl Inner {
         if swept > 0 {
             tracing::info!(files = swept, "temporary files of an earlier run removed");
         }
+        Self::settle_unsynced(&layout)?;
         let live_pool = Pool::open(&layout.pool)?;
         let index = Index(index);
         if rebuild {
@@ -145,6 +147,20 @@ impl Inner {
         let recovered = recovered_slabs + inner.recover_content(progress)? + inner.sweep_uploads()?;
         inner.begin(recovered)?;
         Ok(inner)
+    }
+
+    /// Live files that rest upon the kernel's memory are looked at once: does it still hold what the last run wrote?
+    fn settle_unsynced(layout: &Layout) -> Result<()> {
+        let now = Memory::now(&layout.live);
+        let lives_on = match (Memory::recorded(&layout.boot), &now) {
+            (Some(then), Some(now)) => then.lives_on(now),
+            _ => false,
+        };
+        if !lives_on {
+            Self::forget_unsynced(layout)?;
+        }
+        // Only now: a crash before this finds the same again.
+        now.map_or(Ok(()), |now| now.record(&layout.boot))
     }
 
     /// Takes up the sums of the last clean stop, or counts anew.

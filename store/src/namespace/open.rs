@@ -1,6 +1,7 @@
 //! Opening and closing a namespace: what is built in which order, and the workers that run meanwhile.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Namespace;
 use super::config::NamespaceConfig;
@@ -11,10 +12,30 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{IoContext, Result};
 use crate::meta::record::InlineBlock;
 use crate::meta::{BlockSink, MetaConfig, Metadata, Prepared, Progress};
-use crate::worker::WorkerStatus;
+use crate::worker::{Stop, WorkerStatus};
 
 /// Average size of a file that `statfs` reckons with when it says how many files fit.
 const FILE_SIZE_FOR_STATFS: u64 = 4096;
+/// The first collection comes so many times sooner after a start than the next one.
+const FIRST_COLLECT: u32 = 100;
+
+impl Engine {
+    /// Collects what nothing needs until nothing is left to look at; half of the time is left to others.
+    fn collect_all(&self, stop: &Stop) -> Result<()> {
+        loop {
+            let begun = Instant::now();
+            let report = self.chunks.collect(self, &CollectBudget::default())?;
+            if report.objects_removed + report.blocks_removed + report.slabs_removed > 0 {
+                tracing::debug!(?report, "unreachable content collected");
+            }
+            // What could not go now, since somebody reads it, waits for the next round.
+            let went_on = report.digests + report.objects_removed + report.slabs_removed > 0;
+            if !report.more || !went_on || stop.wait(begun.elapsed()) {
+                return Ok(());
+            }
+        }
+    }
+}
 
 impl Namespace {
     /// Opens (or makes) the namespace below `config.data_dir` and starts its workers. The caller sees to it that only
@@ -65,14 +86,10 @@ impl Namespace {
         self.0.workers.every("sync", self.0.config.commit_interval, move || engine.sync_closed())?;
         let engine = Arc::clone(&self.0);
         self.0.workers.every("uploads", self.0.config.commit_interval, move || engine.sweep_uploads())?;
-        let engine = Arc::clone(&self.0);
-        self.0.workers.every("collect", self.0.config.collect_every, move || {
-            let report = engine.chunks.collect(&*engine, &CollectBudget::default())?;
-            if report.objects_removed + report.blocks_removed + report.slabs_removed > 0 {
-                tracing::debug!(?report, "unreachable content collected");
-            }
-            Ok(())
-        })?;
+        let (engine, stop) = (Arc::clone(&self.0), self.0.workers.stop_signal());
+        let pause = self.0.config.collect_every;
+        // Soon after a start: a node that is started again and again must not grow with each crash.
+        self.0.workers.every_from("collect", pause / FIRST_COLLECT, pause, move || engine.collect_all(&stop))?;
         if self.0.config.scrub_rate > 0 {
             let (engine, stop) = (Arc::clone(&self.0), self.0.workers.stop_signal());
             self.0.workers.every("scrub", self.0.config.scrub_every, move || engine.scrub(&stop))?;

@@ -221,16 +221,34 @@ impl Engine {
     pub(super) fn sync_closed(&self) -> Result<()> {
         let closed = std::mem::take(&mut *self.lives.closed.lock());
         let live: Vec<_> = closed.iter().filter_map(|ino| self.lives.get(*ino)).collect();
-        if live.len() > FEW {
-            return self.chunks.sync_live();
+        if live.len() <= FEW {
+            return self.for_each_closed(&live, |file| {
+                // Opened since to be written anew: a sync would vouch for what is not whole yet.
+                if file.is_draft() { Ok(true) } else { file.sync_data().map(|()| true) }
+            });
         }
+        self.for_each_closed(&live, |file| {
+            file.about_to_sync();
+            Ok(true)
+        })?;
+        self.chunks.sync_live()?;
+        self.for_each_closed(&live, LiveFile::mark_synced)?;
+        self.chunks.sync_live()
+    }
+
+    /// Does something with live files that nobody is opening or publishing. Those of which it says false, and those that
+    /// somebody is, are looked at in the next round.
+    fn for_each_closed(&self, live: &[Arc<Inode>], each: impl Fn(&LiveFile) -> Result<bool>) -> Result<()> {
         for inode in live {
-            let Some(_open) = inode.open.try_lock() else {
-                self.lives.closed.lock().insert(inode.ino);
-                continue;
+            let done = match inode.open.try_lock() {
+                Some(_open) => match inode.data.read().clone() {
+                    Data::Live(file) => each(&file)?,
+                    _ => true,
+                },
+                None => false,
             };
-            if let Data::Live(file) = inode.data.read().clone() {
-                file.sync_data()?;
+            if !done {
+                self.lives.closed.lock().insert(inode.ino);
             }
         }
         Ok(())

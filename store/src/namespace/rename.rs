@@ -1,7 +1,10 @@
 //! `renameat2`: one commit, whatever lies below (S5).
 
+use std::sync::Arc;
+
 use super::Namespace;
-use super::inode::{Holder, Place};
+use super::inode::{Holder, Inode, Place};
+use super::live::Data;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, RenameMode};
 use super::node::{dir_row, is_root};
@@ -132,7 +135,37 @@ fn target_name(name: Name<'_>, is_dir: bool) -> Result<()> {
 }
 
 impl Namespace {
-    /// `renameat2`.
+    /// Whether [`Self::rename`] would wait for a sync: a file that was closed and is not synced takes the place of another
+    /// one. False for what it refuses.
+    pub fn rename_waits(&self, parent: Ino, name: Name<'_>, new_parent: Ino, new_name: Name<'_>) -> bool {
+        let waits = || -> Result<bool> {
+            let ((from, _), (to, _)) = (self.0.dir_place(parent)?, self.0.dir_place(new_parent)?);
+            Ok(self.unsynced_replacement(from, name, to, new_name)?.is_some())
+        };
+        waits().unwrap_or(false)
+    }
+
+    /// The file at `name`, if it was closed and not synced, and another is at `new_name`. Writing aside, closing and
+    /// renaming without a sync is common: after a power cut the name must have the old content or the new (S14), so the
+    /// new one has to be durable before the old one goes.
+    fn unsynced_replacement(
+        &self,
+        from: DirId,
+        name: Name<'_>,
+        to: DirId,
+        new_name: Name<'_>,
+    ) -> Result<Option<Arc<Inode>>> {
+        if is_root(from) || is_root(to) {
+            return Ok(None);
+        }
+        let Some(source) = find(&*self.0, from, name)?.filter(|found| !is_dir(found)) else { return Ok(None) };
+        let Some(inode) = self.0.lives.get(source.ino()) else { return Ok(None) };
+        let Some(target) = find(&*self.0, to, new_name)? else { return Ok(None) };
+        let unsynced = matches!(&*inode.data.read(), Data::Live(file) if file.is_unsynced());
+        Ok((unsynced && target.ino() != source.ino()).then_some(inode))
+    }
+
+    /// `renameat2`. See [`Self::rename_waits`].
     pub fn rename(
         &self,
         caller: &Caller,
@@ -149,6 +182,13 @@ impl Namespace {
         }
         if bucket != to_bucket {
             return Err(Error::new(ErrorKind::CrossesBuckets, "a rename stays in its bucket"));
+        }
+        if let (RenameMode::Replace, Some(inode)) = (mode, self.unsynced_replacement(from, name, to, new_name)?) {
+            // No publish comes between, and none has to make a copy because of this.
+            let _open = inode.open.lock();
+            if let Data::Live(file) = inode.data.read().clone() {
+                file.sync_data()?;
+            }
         }
         let renamed = self.0.commit(caller, bucket, Op::Rename, |txn| {
             let source = find(txn, from, name)?.ok_or_else(|| no_entry(name))?;

@@ -218,7 +218,7 @@ pub(super) fn files(dir: &Path) -> Vec<std::path::PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all.extend(files(&path));
-        } else {
+        } else if !path.ends_with("boot") {
             all.push(path);
         }
     }

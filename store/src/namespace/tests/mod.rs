@@ -28,6 +28,7 @@ mod objects;
 mod replaced;
 mod scrub;
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use super::mount_types::{Name, OpenMode};
@@ -107,10 +108,29 @@ impl Fixture {
 
     /// What a start would find had the process been killed now: the data directory as it is, opened elsewhere.
     pub(super) fn killed(&self) -> Self {
+        self.crashed(|_| ())
+    }
+
+    /// What a start would find had the power gone: names and modes of live files are there, bytes that no sync has
+    /// vouched for are not, and the boot is another one.
+    pub(super) fn powered_off(&self) -> Self {
+        self.crashed(|dir| {
+            for entry in std::fs::read_dir(dir.join("chunks/live")).unwrap() {
+                let path = entry.unwrap().path();
+                if std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777 == 0o1600 {
+                    std::fs::write(&path, b"").unwrap();
+                }
+            }
+            std::fs::write(dir.join("chunks/boot"), "pinfold boot 1\nanother - -\n").unwrap();
+        })
+    }
+
+    fn crashed(&self, lose: impl Fn(&std::path::Path)) -> Self {
         self.ns.sync_names().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let copied = std::process::Command::new("cp").arg("-a").arg(self.dir.path().join(".")).arg(dir.path()).status();
         assert!(copied.unwrap().success());
+        lose(dir.path());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let ns = Opened(Some(Self::open(dir.path(), self.engine)));
         Self { dir, ns, engine: self.engine, runtime }

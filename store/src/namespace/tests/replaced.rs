@@ -2,7 +2,7 @@
 
 use super::{Fixture, READ, WRITE, mount_caller, pattern, plain};
 use crate::meta::EngineKind;
-use crate::namespace::mount_types::{OpenMode, SetAttr};
+use crate::namespace::mount_types::{OpenMode, RenameMode, SetAttr};
 
 const ANEW: OpenMode = OpenMode { truncate: true, ..WRITE };
 
@@ -79,9 +79,98 @@ fn writing_in_place_promises_no_more_than_posix(engine: EngineKind) {
     assert_eq!(f.killed().get("f").unwrap(), b"");
 }
 
+fn s14_a_closed_file_is_whole_after_a_power_cut(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let root = f.bucket_ino();
+    let (old, new) = (pattern(300_000, 1), pattern(200_000, 2));
+    for size in [70_000, 200_000] {
+        let ino = f.write_file(root, "f", &old);
+        f.ns.publish_all().unwrap();
+        let handle = f.ns.open_file(&mount_caller(), ino, ANEW).unwrap();
+        f.ns.write(&handle, 0, &new[..size]).unwrap();
+        f.ns.flush(&handle).unwrap();
+        assert_eq!(f.killed().get("f").unwrap(), new[..size], "closed, and the kernel's memory is there");
+        // The worker that syncs closed files may have come by.
+        let found = f.powered_off().get("f").unwrap();
+        assert!(found == old || found == new[..size], "closed: {} bytes", found.len());
+        f.ns.release(&handle).unwrap();
+        f.ns.0.as_ref().unwrap().0.sync_closed().unwrap();
+        assert_eq!(f.powered_off().get("f").unwrap(), new[..size], "closed and synced by the worker");
+        f.ns.unlink(&mount_caller(), root, plain("f")).unwrap();
+    }
+}
+
+fn s14_what_was_closed_before_does_not_vouch_for_what_is_written_now(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let root = f.bucket_ino();
+    let old = pattern(100_000, 1);
+    for others in [0, 40] {
+        for i in 0..others {
+            f.write_file(root, &format!("f{i}"), &pattern(70_000, i));
+        }
+        let ino = f.write_file(root, "f", &old);
+        let handle = f.ns.open_file(&mount_caller(), ino, ANEW).unwrap();
+        f.ns.write(&handle, 0, b"half of it").unwrap();
+        // The worker comes for the first close.
+        f.ns.0.as_ref().unwrap().0.sync_closed().unwrap();
+        assert_eq!(f.killed().get("f").unwrap(), old, "{others} others");
+        assert_eq!(f.powered_off().get("f").unwrap(), old, "{others} others");
+        f.ns.release(&handle).unwrap();
+        f.ns.unlink(&mount_caller(), root, plain("f")).unwrap();
+    }
+}
+
+fn s14_a_name_that_is_replaced_by_rename_has_the_old_content_or_the_new(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let root = f.bucket_ino();
+    let (old, new) = (pattern(300_000, 1), pattern(200_000, 2));
+    f.write_file(root, "f", &old);
+    f.ns.publish_all().unwrap();
+    f.write_file(root, "aside", &new);
+    let (from, to) = (plain("aside"), plain("f"));
+    f.ns.rename(&mount_caller(), root, from, root, to, RenameMode::Replace).unwrap();
+    assert_eq!(f.powered_off().get("f").unwrap(), new);
+    assert!(!f.ns.rename_waits(root, to, root, from), "nothing is there to replace");
+}
+
+fn s14_many_closed_files_are_synced_together(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let root = f.bucket_ino();
+    for i in 0..40 {
+        f.write_file(root, &format!("f{i}"), &pattern(70_000, i));
+    }
+    f.ns.0.as_ref().unwrap().0.sync_closed().unwrap();
+    let after = f.powered_off();
+    for i in 0..40 {
+        assert_eq!(after.get(&format!("f{i}")).unwrap(), pattern(70_000, i), "f{i}");
+    }
+}
+
+fn s14_opening_for_writing_risks_nothing_that_is_published(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let root = f.bucket_ino();
+    let old = pattern(3_000_000, 1);
+    let ino = f.write_file(root, "f", &old);
+    f.ns.publish_all().unwrap();
+    let handle = f.ns.open_file(&mount_caller(), ino, WRITE).unwrap();
+    assert_eq!(f.powered_off().get("f").unwrap(), old);
+    f.ns.write(&handle, 5, b"new").unwrap();
+    assert_eq!(f.powered_off().get("f").unwrap(), old);
+    f.ns.fsync(&handle, true).unwrap();
+    let mut new = old;
+    new[5..8].copy_from_slice(b"new");
+    assert_eq!(f.powered_off().get("f").unwrap(), new);
+    f.ns.release(&handle).unwrap();
+}
+
 on_every_engine!(
     s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_synced,
     s14_a_new_file_is_empty_until_it_is_closed_or_synced,
     s14_a_reader_beside_it_changes_nothing,
     writing_in_place_promises_no_more_than_posix,
+    s14_a_closed_file_is_whole_after_a_power_cut,
+    s14_what_was_closed_before_does_not_vouch_for_what_is_written_now,
+    s14_a_name_that_is_replaced_by_rename_has_the_old_content_or_the_new,
+    s14_many_closed_files_are_synced_together,
+    s14_opening_for_writing_risks_nothing_that_is_published,
 );
