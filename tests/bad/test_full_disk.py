@@ -94,7 +94,8 @@ def test_a_disk_that_others_fill_to_the_last_byte(kind, passthrough):
         part = node.s3.upload_part(**at, PartNumber=1, Body=noise(5 * MIB, "part"))["ETag"]
         size = 40 * MIB
         put = hanging_put(node, size)
-        until(lambda: sum(f.stat().st_size for f in (node.data / "chunks/tmp").iterdir()) > size // 2 - 4 * MIB, "the half arrives")
+        tmp = node.data / "chunks/tmp"
+        until(lambda: sum(f.stat().st_size for f in tmp.iterdir()) > size // 2 - 4 * MIB, "the half arrives")
         with opened(top / "written", os.O_RDWR | os.O_CREAT) as fd:
             os.pwrite(fd, noise(MIB, "written"), 0)
             ballast = Ballast(disk).fill()

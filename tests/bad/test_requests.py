@@ -184,13 +184,13 @@ LONG = {"ascii": "k" * 1025, "two bytes": "\u00e9" * 513, "path": "a/" * 512 + "
 
 @pytest.mark.parametrize("what", LONG)
 def test_keys_that_are_too_long(raw, bucket, what):
-    path, size = f"/{bucket}/{encode(LONG[what])}", str(len(LONG[what].encode()))
+    path = f"/{bucket}/{encode(LONG[what])}"
     source = {"x-amz-copy-source": f"{bucket}/kept"}
     for method, params, headers, body in [
         ("PUT", [], {}, b"x"), ("PUT", [], {}, DATA), ("POST", [("uploads", "")], {}, b""), ("PUT", [], source, b""),
     ]:
         answer = raw.request(method, path, params, headers, body)
-        refusal(answer, 400, "KeyTooLongError", Size=size, MaxSizeAllowed="1024")
+        refusal(answer, 400, "KeyTooLongError", Message="too long")
 
 
 def test_s2_keys_with_nul(raw, bucket):
@@ -214,7 +214,11 @@ def md5_of(body):
 def test_s10_keys_that_are_not_utf8(raw, bucket, name):
     for method, params in [("PUT", []), ("GET", []), ("DELETE", []), ("POST", [("uploads", "")]), ("PUT", [("tagging", "")])]:
         refusal(raw.request(method, f"/{bucket}/{name}", params), 400, "InvalidURI")
+    # In the header a `%` without an escape is taken for itself: there is no such key.
     headers = {"x-amz-copy-source": f"{bucket}/{name}"}
+    if name in ("%", "%zz", "%4"):
+        refusal(raw.request("PUT", f"/{bucket}/new", headers=headers), 404, "NoSuchKey", Key=name)
+        return
     refusal(raw.request("PUT", f"/{bucket}/new", headers=headers), 400, "InvalidArgument", ArgumentName="x-amz-copy-source")
 
 
@@ -361,5 +365,6 @@ def test_documents_of_what_is_not_there(raw, s3, bucket):
     refusal(raw.request("DELETE", f"/{bucket}"), 409, "BucketNotEmpty", BucketName=bucket)
     refusal(raw.request("GET", f"/{bucket}/kept", headers={"range": "bytes=9-"}), 416, "InvalidRange",
             RangeRequested="bytes=9-", ActualObjectSize="4")
-    refusal(raw.request("GET", f"/{bucket}/kept", headers={"if-match": '"else"'}), 412, "PreconditionFailed", Condition="If-Match")
+    answer = raw.request("GET", f"/{bucket}/kept", headers={"if-match": '"else"'})
+    refusal(answer, 412, "PreconditionFailed", Condition="If-Match")
     assert document(raw.request("PATCH", f"/{bucket}/kept"))["Code"] in ("MethodNotAllowed", "NotImplemented")

@@ -304,7 +304,8 @@ def test_certificates_that_do_not_fit(node):
 
 
 def test_credentials_that_are_wrong(node):
-    for access, secret, word in [("", "a-secret-of-some-length", "ACCESS"), ("root", "", "SECRET"), ("root", "short", "SECRET")]:
+    pairs = [("", "a-secret-of-some-length", "ACCESS"), ("root", "", "SECRET"), ("root", "short", "SECRET")]
+    for access, secret, word in pairs:
         env = node.environment() | {settings.ENV_ROOT_ACCESS: access, settings.ENV_ROOT_SECRET: secret}
         said = refused(node, CONFIG, word, env=env)
         assert "a-secret-of-some-length" not in said

@@ -112,7 +112,7 @@ impl Seen {
 
     /// A run that met only one wall has tried nothing behind it.
     pub fn is_broad(&self, seed: u64) {
-        println!("seed {seed}: {:?}", self.0);
+        eprintln!("seed {seed}: {:?}", self.0);
         let all: usize = self.0.values().sum();
         assert!(self.0.len() >= 12, "seed {seed}: only {:?}", self.0);
         assert!(
