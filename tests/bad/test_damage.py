@@ -283,7 +283,8 @@ def test_a_flipped_byte_in_a_sidecar(hurt, at):
 def test_foreign_files_are_left_alone(hurt):
     """What an operator or a file system leaves in the folders is no damage."""
     hurt.fill(12).node.stop()
-    strange = [hurt.data / folder / "lost+found" for folder in ("", "log", "checkpoint", "chunks", "chunks/content", "chunks/slabs")]
+    folders = ("", "log", "checkpoint", "chunks", "chunks/content", "chunks/slabs")
+    strange = [hurt.data / folder / "lost+found" for folder in folders]
     for path in strange:
         path.parent.mkdir(exist_ok=True)
         path.write_text("theirs")

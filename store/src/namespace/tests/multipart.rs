@@ -106,7 +106,8 @@ fn parts_of_more_than_five_tebibytes_are_refused() {
         writer.write(&number.to_le_bytes()).unwrap();
         let mut stored = writer.finish().unwrap();
         stored.size = size;
-        let put = f.ns.put_part(&s3_caller(), "pics", &upload.key, upload.id, number, stored, None);
+        let caller = s3_caller();
+        let put = f.ns.put_part(&caller, "pics", &upload.key, upload.id, number, stored, None);
         CompletePart { number, etag: f.run(put).unwrap().etag.0, checksum: None }
     };
     let parts: Vec<_> = (1..=1024).map(|n| part(n, 5 << 30)).chain([part(1025, 1)]).collect();
