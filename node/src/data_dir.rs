@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 
 /// Name of the lock file within the data directory; its text is the holder's process id.
 const LOCK: &str = "lock";
@@ -87,6 +87,7 @@ impl DataDir {
         let written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(io("write", &lock_path))?;
+        check_writable(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -100,6 +101,28 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Folders of the data directory in which a node writes, and what is right below them.
+const WRITTEN: [&str; 4] = ["log", "replica", "checkpoint", "chunks"];
+
+/// A folder in which this process may not write would be met later, in the middle of somebody's request.
+fn check_writable(dir: &Path) -> Result<(), DataDirError> {
+    let check = |folder: &Path| {
+        let refused = |source| DataDirError::Io { step: "write in", path: folder.to_owned(), source };
+        let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        accessat(CWD, folder, wanted, AtFlags::EACCESS).map_err(|errno| refused(errno.into()))
+    };
+    check(dir)?;
+    for folder in WRITTEN.iter().map(|name| dir.join(name)).filter(|folder| folder.is_dir()) {
+        check(&folder)?;
+        let entries = std::fs::read_dir(&folder);
+        let entries = entries.map_err(|source| DataDirError::Io { step: "list", path: folder.clone(), source })?;
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            check(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

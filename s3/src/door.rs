@@ -61,6 +61,8 @@ impl Door {
         let span = error_span!("s3", request = %scope.id);
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let date = request.headers().get("x-amz-date").cloned();
+        let payload = request.headers().get("x-amz-content-sha256").cloned();
         let expects = request.headers().contains_key(EXPECT);
         let http1 = request.version() < Version::HTTP_2;
         let place = self.clone().place().await;
@@ -77,6 +79,8 @@ impl Door {
             path: &path,
             host_id: &self.config.host_id,
             max_xml: self.config.max_xml_bytes as u64,
+            date,
+            payload,
         };
         let mut answer = respond::finish(answer, &about);
         metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());

@@ -184,20 +184,29 @@ pub(crate) fn from_store(e: Error) -> S3Error {
         S3ErrorCode::InvalidArgument | S3ErrorCode::NotImplemented => answer.set_message(e.message().to_owned()),
         _ => {}
     }
-    let detail = match e.kind() {
-        ErrorKind::NotFound => Some(("Key", "key")),
-        ErrorKind::NoSuchBucket | ErrorKind::NotEmpty | ErrorKind::AlreadyExists => Some(("BucketName", "bucket")),
-        ErrorKind::NoSuchUpload => Some(("UploadId", "upload")),
-        ErrorKind::PreconditionFailed => Some(("Condition", "condition")),
-        ErrorKind::InvalidPart => Some(("PartNumber", "part")),
-        _ => None,
-    };
-    if let Some((element, name)) = detail
-        && let Some(value) = e.context(name)
-    {
-        answer = with_detail(answer, element, value);
+    for (element, name) in details(e.kind()) {
+        if let Some(value) = e.context(name) {
+            answer = with_detail(answer, element, value);
+        }
     }
     answer
+}
+
+/// What AWS's document of an error has beside the message, and what the store calls it.
+fn details(kind: ErrorKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        ErrorKind::NotFound => &[("Key", "key")],
+        ErrorKind::NoSuchBucket | ErrorKind::NotEmpty | ErrorKind::AlreadyExists => &[("BucketName", "bucket")],
+        ErrorKind::NoSuchUpload => &[("UploadId", "upload")],
+        ErrorKind::PreconditionFailed => &[("Condition", "condition")],
+        ErrorKind::InvalidPart => &[("PartNumber", "part")],
+        ErrorKind::PartTooSmall => {
+            &[("ProposedSize", "size"), ("MinSizeAllowed", "minimum"), ("PartNumber", "part"), ("ETag", "etag")]
+        }
+        ErrorKind::TooLarge => &[("ProposedSize", "bytes"), ("MaxSizeAllowed", "maximum")],
+        ErrorKind::NameTooLong => &[("Size", "bytes"), ("MaxSizeAllowed", "maximum")],
+        _ => &[],
+    }
 }
 
 /// What a failure of a request's body means to its client.

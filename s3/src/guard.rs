@@ -25,6 +25,7 @@ const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-content-sha256", "x-amz-user-agent"];
 pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     let region = config.region.as_str();
     check_size(head, config.max_head_bytes)?;
+    check_path(head.uri.path())?;
     refuse_forms(head)?;
     refuse_tokens(head)?;
     let query = head.uri.query().unwrap_or_default();
@@ -53,6 +54,14 @@ fn check_size(head: &Parts, limit: usize) -> S3Result<()> {
         ));
     }
     Ok(())
+}
+
+/// s3s takes a `%` that begins no escape for itself, and then finds another signature than the client's.
+fn check_path(path: &str) -> S3Result<()> {
+    let mut escapes = path.split('%').skip(1);
+    let whole =
+        |escape: &str| escape.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    if escapes.all(whole) { Ok(()) } else { Err(plain(S3ErrorCode::InvalidURI)) }
 }
 
 fn unsupported_mechanism() -> S3Error {

@@ -1,6 +1,8 @@
 //! Finishing an answer: what AWS says in every one (request ids, `Server`) and in every error (`Message`, `Resource`,
 //! `RequestId`, `HostId`), which s3s leaves out.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use hyper::{HeaderMap, Method, StatusCode};
 use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
 use crate::convert::key::percent_decode;
+use crate::convert::range::BAD_PART_NUMBER;
+use crate::convert::time::iso_now;
 use crate::error::{DETAIL, from_failure, message, plain};
 use crate::guard::payload_mismatch;
 use crate::scope::Scope;
@@ -25,11 +29,21 @@ pub(crate) struct About<'a> {
     pub(crate) host_id: &'a str,
     /// The largest XML body.
     pub(crate) max_xml: u64,
+    /// When it was sent, as it says itself.
+    pub(crate) date: Option<HeaderValue>,
+    /// The digest that its body is to have, or how it comes.
+    pub(crate) payload: Option<HeaderValue>,
 }
 
 impl About<'_> {
     fn request_id(&self) -> String {
         self.scope.id.to_string().to_uppercase()
+    }
+
+    /// The signature covers a body that is not empty.
+    fn promised_a_body(&self) -> bool {
+        const OF_NOTHING: &[u8] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        self.payload.as_ref().is_some_and(|digest| digest.len() == 64 && digest.as_bytes() != OF_NOTHING)
     }
 
     fn extended_id(&self) -> String {
@@ -127,7 +141,8 @@ fn take_details(headers: &mut HeaderMap) -> Vec<(String, String)> {
 /// known here: it was too long, the body's own reader noticed, or, if all bytes came, they were not the signed ones.
 fn failed_body(xml: &str, about: &About<'_>) -> Option<S3Error> {
     let scope = about.scope;
-    if !xml.contains("<Code>InternalError</Code>") || xml.contains("<Message>") || scope.received() == 0 {
+    let nothing_came = scope.received() == 0 && !about.promised_a_body();
+    if !xml.contains("<Code>InternalError</Code>") || xml.contains("<Message>") || nothing_came {
         return None;
     }
     if scope.received() > about.max_xml {
@@ -162,17 +177,51 @@ fn complete(xml: &str, details: &[(String, String)], about: &About<'_>) -> Optio
     out.push_str(xml.get(..after_code)?);
     match message(code).filter(|_| reword) {
         Some(text) => push_element(&mut out, "Message", text),
+        None if code == "InvalidArgument" && push_argument(&mut out, rest).is_some() => {}
         None if rest.contains("<Message>") => out.push_str(rest),
         None => push_element(&mut out, "Message", code),
     }
     for (name, value) in details {
         push_element(&mut out, name, value);
     }
+    if code == "RequestTimeTooSkewed" {
+        push_times(&mut out, about);
+    }
     push_element(&mut out, "Resource", about.path);
     push_element(&mut out, "RequestId", &about.request_id());
     push_element(&mut out, "HostId", &about.extended_id());
     out.push_str(xml.get(end..)?);
     Some(out)
+}
+
+/// What s3s says of an argument that it cannot read, as AWS says it. `None` for any other message.
+fn push_argument(out: &mut String, rest: &str) -> Option<()> {
+    let (text, _) = rest.strip_prefix("<Message>")?.split_once("</Message>")?;
+    let what = text.strip_prefix("invalid query: ").or_else(|| text.strip_prefix("invalid header: "))?;
+    let (name, value) = what.split_once(": ")?;
+    let message = match name {
+        "partNumber" => BAD_PART_NUMBER.to_owned(),
+        "x-amz-copy-source" => "Copy Source must mention the source bucket and key: sourcebucket/sourcekey".to_owned(),
+        _ if name.starts_with("max-") => format!("Provided {name} not an integer or within integer range"),
+        _ => format!("Invalid value for {name}"),
+    };
+    push_element(out, "Message", &message);
+    push_element(out, "ArgumentName", name);
+    // It is XML already.
+    let _ = write!(out, "<ArgumentValue>{}</ArgumentValue>", value.trim_matches('"').replace("&quot;", ""));
+    Some(())
+}
+
+/// How far a clock may be off: s3s's own bound.
+const MAX_SKEW_MILLISECONDS: u32 = 900_000;
+
+/// The two times that are too far apart.
+fn push_times(out: &mut String, about: &About<'_>) {
+    if let Some(date) = about.date.as_ref().and_then(|d| d.to_str().ok()) {
+        push_element(out, "RequestTime", date);
+    }
+    push_element(out, "ServerTime", &iso_now());
+    push_element(out, "MaxAllowedSkewMilliseconds", &MAX_SKEW_MILLISECONDS.to_string());
 }
 
 fn push_element(out: &mut String, name: &str, value: &str) {
@@ -187,6 +236,7 @@ fn push_element(out: &mut String, name: &str, value: &str) {
             '"' => out.push_str("&quot;"),
             // What XML 1.0 cannot hold at all.
             c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => out.push('\u{FFFD}'),
+            '\u{FFFE}' | '\u{FFFF}' => out.push('\u{FFFD}'),
             c => out.push(c),
         }
     }
@@ -200,8 +250,13 @@ mod tests {
     use super::*;
     use crate::scope::BodyFailure;
 
+    fn about(scope: &Scope) -> About<'_> {
+        About { scope, method: &Method::POST, path: "/b/k", host_id: "h1", max_xml: 1000, date: None, payload: None }
+    }
+
     fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
-        let about = About { scope, method: &method, path: "/b/a&b", host_id: "h1", max_xml: 1000 };
+        let about =
+            About { scope, method: &method, path: "/b/a&b", host_id: "h1", max_xml: 1000, date: None, payload: None };
         let answer = finish(error(error_), &about);
         assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
         let body = answer.body().bytes().unwrap();
@@ -223,7 +278,15 @@ mod tests {
     fn attributes_have_a_bare_etag() {
         let scope = Scope::new();
         scope.set_operation("GetObjectAttributes");
-        let about = About { scope: &scope, method: &Method::GET, path: "/b/k", host_id: "h1", max_xml: 1000 };
+        let about = About {
+            scope: &scope,
+            method: &Method::GET,
+            path: "/b/k",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+        };
         let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
         assert_eq!(answer.body().bytes().unwrap(), "<R><ETag>abc</ETag></R>");
@@ -238,7 +301,15 @@ mod tests {
             body.contains("<ArgumentName>max-keys</ArgumentName><ArgumentValue>&lt;5&gt;</ArgumentValue>"),
             "{body}"
         );
-        let about = About { scope: &scope, method: &Method::GET, path: "/", host_id: "h1", max_xml: 1000 };
+        let about = About {
+            scope: &scope,
+            method: &Method::GET,
+            path: "/",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+        };
         let answer = finish(error(crate::error::bad_argument("a", "b", "no")), &about);
         assert!(!answer.headers().contains_key(DETAIL));
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/xml");
@@ -264,6 +335,10 @@ mod tests {
     fn a_body_that_failed_is_the_clients_fault() {
         let scope = Scope::new();
         assert_eq!(text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &scope).0.as_u16(), 500);
+        let digest = HeaderValue::from_static("fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9");
+        let cut = About { payload: Some(digest), ..about(&scope) };
+        let answer = finish(error(S3Error::new(S3ErrorCode::InternalError)), &cut);
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "of a body that never came");
         scope.count_received(1);
         let (status, body) = text(S3Error::new(S3ErrorCode::InternalError), Method::POST, &scope);
         assert!(status == StatusCode::BAD_REQUEST && body.contains("XAmzContentSHA256Mismatch"), "{body}");

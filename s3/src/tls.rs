@@ -59,7 +59,9 @@ fn read(files: &TlsFiles) -> Result<ServerConfig> {
         .map_err(|e| Error::new(ErrorKind::Internal, "TLS offers no protocol version").caused_by(e))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|e| wrong("the TLS certificate and key do not fit", &files.certificate, e))?;
+        .map_err(|e| {
+            wrong("the TLS certificate and key do not fit", &files.certificate, e).with("key", files.key.display())
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

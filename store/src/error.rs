@@ -128,7 +128,8 @@ impl Error {
         })
     }
 
-    /// An error of the disk below: out of space is told apart from other failures.
+    /// An error of the disk below: out of space is told apart from other failures. One that does not let this node write
+    /// (read-only, not its own) is the node's failure, never a matter of the caller's rights.
     pub fn io(message: &'static str, source: std::io::Error) -> Self {
         let kind = match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => ErrorKind::NoSpace,

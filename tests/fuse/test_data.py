@@ -311,10 +311,32 @@ def test_ruling19_beyond_5_tib(place, fs):
     with opened(fs / "f", os.O_RDWR | os.O_CREAT) as fd:
         with fails(errno.EFBIG):
             os.ftruncate(fd, 5 * 1024 * settings.GIB + 1)
+        with fails(errno.EFBIG):
+            os.truncate(fs / "f", 5 * 1024 * settings.GIB + 1)
+        with fails(errno.EFBIG):
+            os.posix_fallocate(fd, 5 * 1024 * settings.GIB, 1)
         if place.mode == "daemon":
             with fails(errno.EFBIG):
                 os.pwrite(fd, b"x", 5 * 1024 * settings.GIB)
         assert os.fstat(fd).st_size == 0
+        os.ftruncate(fd, 5 * 1024 * settings.GIB)
+        assert os.fstat(fd).st_size == 5 * 1024 * settings.GIB, "5 TiB themselves are fine"
+        os.ftruncate(fd, 0)
+
+
+@pytest.mark.pinfold
+def test_ruling19_the_kernel_s_own_writes_beyond_5_tib(place, fs):
+    """Nobody can refuse them (passthrough): such a file has no published content, and everything else goes on."""
+    if place.mode != "passthrough":
+        pytest.skip("the daemon refuses the write itself")
+    with opened(fs / "f", os.O_RDWR | os.O_CREAT) as fd:
+        os.pwrite(fd, b"x", 5 * 1024 * settings.GIB)
+    key = f"{fs.name}/f"
+    with pytest.raises(place.s3.exceptions.ClientError) as caught:
+        place.s3.get_object(Bucket=place.bucket, Key=key)["Body"].read()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 404), caught.value
+    os.truncate(fs / "f", 1)
+    assert s3c.body(place.s3, place.bucket, key) == b"\0"
 
 
 def test_many_open_files(fs):

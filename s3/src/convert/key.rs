@@ -3,16 +3,22 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinfold_store::types::MAX_KEY_LEN;
-use s3s::{S3ErrorCode, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::error::{bad_argument, invalid_argument, plain};
+use crate::error::{bad_argument, invalid_argument, plain, with_detail};
 
 /// A key that names a new object: 1 to 1,024 bytes without NUL. (The mount can make longer paths; S3 cannot.)
 pub(crate) fn check_new(key: &str) -> S3Result<()> {
     if key.len() > MAX_KEY_LEN {
-        return Err(plain(S3ErrorCode::KeyTooLongError));
+        return Err(too_long(key.len()));
     }
     check(key)
+}
+
+/// `400 KeyTooLongError` with what AWS adds.
+pub(crate) fn too_long(bytes: usize) -> S3Error {
+    let error = with_detail(plain(S3ErrorCode::KeyTooLongError), "Size", &bytes.to_string());
+    with_detail(error, "MaxSizeAllowed", &MAX_KEY_LEN.to_string())
 }
 
 /// A key that names an object, there or not.

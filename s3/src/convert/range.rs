@@ -95,13 +95,17 @@ fn resolve_part(whole: Slice, parts: &[PartInfo], number: i32) -> S3Result<Slice
 
 /// A part's number: 1 to 10,000.
 pub(crate) fn check_part_number(number: i32) -> S3Result<u32> {
+    part_number("partNumber", number)
+}
+
+/// What is wrong with a part number.
+pub(crate) const BAD_PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive";
+
+/// A part number in an argument of this name.
+pub(crate) fn part_number(name: &'static str, number: i32) -> S3Result<u32> {
     match u32::try_from(number) {
         Ok(n) if (1..=10_000).contains(&n) => Ok(n),
-        _ => Err(bad_argument(
-            "partNumber",
-            &number.to_string(),
-            "Part number must be an integer between 1 and 10000, inclusive.",
-        )),
+        _ => Err(bad_argument(name, &number.to_string(), BAD_PART_NUMBER)),
     }
 }
 

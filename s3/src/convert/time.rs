@@ -24,6 +24,14 @@ pub(crate) fn http_date(t: Timestamp) -> Option<String> {
     time::OffsetDateTime::from_unix_timestamp(t.secs).ok()?.format(HTTP_DATE).ok()
 }
 
+const ISO: &[time::format_description::BorrowedFormatItem<'_>] =
+    time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// `1994-11-06T08:49:37Z` of now.
+pub(crate) fn iso_now() -> String {
+    time::OffsetDateTime::now_utc().format(ISO).unwrap_or_default()
+}
+
 /// Reads an HTTP date (the IMF form, which all S3 clients send); `None` if it is none.
 pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
     let t = time::PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok()?.assume_utc();

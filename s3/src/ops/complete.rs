@@ -14,7 +14,7 @@ use super::{put, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
 use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name};
-use crate::convert::{condition, headers, key, output};
+use crate::convert::{condition, headers, key, output, range};
 use crate::error::{OrS3, bad_argument, checksum_mismatch, from_store, invalid_request, plain, with_detail};
 use crate::service::Service;
 
@@ -132,10 +132,7 @@ impl Named {
         let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
             return Err(plain(S3ErrorCode::MalformedXML));
         };
-        let number = match u32::try_from(number) {
-            Ok(n) if n >= 1 => n,
-            _ => return Err(bad_argument("PartNumber", &number.to_string(), "PartNumber must be >= 1")),
-        };
+        let number = range::part_number("PartNumber", number)?;
         let sums = [
             (Algorithm::Crc32, part.checksum_crc32),
             (Algorithm::Crc32c, part.checksum_crc32c),

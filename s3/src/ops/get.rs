@@ -10,7 +10,7 @@ use crate::access;
 use crate::body::download;
 use crate::convert::output::Overrides;
 use crate::convert::{condition, headers, key, output, range};
-use crate::error::{OrS3, plain};
+use crate::error::{OrS3, plain, with_detail};
 use crate::service::Service;
 
 /// GetObject.
@@ -48,7 +48,10 @@ pub(crate) async fn get(
 pub(crate) fn check(info: &ObjectInfo, precondition: &Precondition) -> S3Result<()> {
     match check_read(precondition, &info.meta.etag.0, info.meta.last_modified) {
         ReadVerdict::Proceed => Ok(()),
-        ReadVerdict::Failed => Err(plain(S3ErrorCode::PreconditionFailed)),
+        ReadVerdict::Failed => {
+            let which = if precondition.if_match.is_some() { "If-Match" } else { "If-Unmodified-Since" };
+            Err(with_detail(plain(S3ErrorCode::PreconditionFailed), "Condition", which))
+        }
         ReadVerdict::NotModified => {
             let mut unchanged = S3Error::with_message(S3ErrorCode::NotModified, "Not Modified");
             unchanged.set_headers(output::validators(info));

@@ -23,7 +23,7 @@ use crate::error::{OrS3, bad_argument, invalid_argument, invalid_request, plain,
 use crate::service::Service;
 
 pub(super) fn upload_id(text: &str) -> S3Result<Id> {
-    text.parse().map_err(|_| plain(S3ErrorCode::NoSuchUpload))
+    text.parse().map_err(|_| with_detail(plain(S3ErrorCode::NoSuchUpload), "UploadId", text))
 }
 
 /// The algorithm as answers show it: only if it was asked for.

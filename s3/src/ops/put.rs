@@ -68,7 +68,10 @@ pub(crate) fn length(headers: &HeaderMap, content_length: Option<i64>) -> S3Resu
     let said = decoded.or_else(|| content_length.and_then(|n| u64::try_from(n).ok()));
     match said {
         None => Err(plain(S3ErrorCode::MissingContentLength)),
-        Some(n) if n > MAX_BODY => Err(plain(S3ErrorCode::EntityTooLarge)),
+        Some(n) if n > MAX_BODY => {
+            let error = with_detail(plain(S3ErrorCode::EntityTooLarge), "ProposedSize", &n.to_string());
+            Err(with_detail(error, "MaxSizeAllowed", &MAX_BODY.to_string()))
+        }
         Some(n) => Ok(n),
     }
 }
@@ -110,7 +113,11 @@ pub(crate) async fn fail_early(
         }
         Err(e) => return Err(e).or_s3(),
     };
-    if holds { Ok(()) } else { Err(plain(S3ErrorCode::PreconditionFailed)) }
+    if holds {
+        return Ok(());
+    }
+    let which = if precondition.if_match.is_some() { "If-Match" } else { "If-None-Match" };
+    Err(with_detail(plain(S3ErrorCode::PreconditionFailed), "Condition", which))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::chunk::slab::{Placed, Slabs};
 use crate::chunk::space::Space;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::RowChange;
+use crate::meta::aside::Aside;
 use crate::types::Cid;
 use crate::unixfs;
 
@@ -29,6 +30,10 @@ const QUEUE: usize = 256;
 /// A group is synced when it has so many bytes or blocks, however many more wait.
 const GROUP_BYTES: u64 = 8 << 20;
 const GROUP_BLOCKS: usize = 1024;
+
+/// Set aside in the slab that is appended to: small bodies that a commit carried have been acknowledged, and commits that
+/// give space back wait behind them.
+const ASIDE: u64 = 4 << 20;
 
 /// A block to store. The caller holds a pin on it until it is named or needed by a row.
 pub(super) struct NewBlock {
@@ -128,7 +133,7 @@ impl AppendTo {
         }
         let path = self.slabs.layout.slab(id);
         let file = OpenOptions::new().read(true).write(true).open(path).at("opening the last slab")?;
-        Ok(Some(Current { id, file, len: row.len }))
+        Current::new(id, file, row.len).map(Some)
     }
 }
 
@@ -136,6 +141,20 @@ struct Current {
     id: u64,
     file: File,
     len: u64,
+    aside: Aside,
+}
+
+impl Current {
+    fn new(id: u64, file: File, len: u64) -> Result<Self> {
+        let aside = Aside::new(ASIDE);
+        aside.fill_up(&file)?;
+        Ok(Self { id, file, len, aside })
+    }
+
+    /// No more is appended: gives back what was set aside.
+    fn close(self) -> Result<()> {
+        self.file.set_len(self.len).at("closing a slab")
+    }
 }
 
 struct Worker {
@@ -159,7 +178,7 @@ impl Worker {
             let mut all = Vec::with_capacity(blocks);
             for request in group {
                 if request.blocks.is_empty() {
-                    self.current = None;
+                    self.close_current();
                     self.to.slabs.set_active(0);
                 }
                 all.extend(request.blocks);
@@ -182,7 +201,11 @@ impl Worker {
         while blocks.peek().is_some() {
             let current = match self.current.take() {
                 Some(current) if current.len < self.to.slab_bytes => current,
-                _ => self.new_slab()?,
+                full => {
+                    self.current = full;
+                    self.close_current();
+                    self.new_slab()?
+                }
             };
             let mut part = Vec::new();
             let mut len = current.len;
@@ -231,8 +254,17 @@ impl Worker {
         self.to.health.step("slab: blocks durable, not named")?;
         let result = self.to.slabs.add(current.id, placed);
         current.len = end;
+        if let Err(error) = current.aside.fill_up(&current.file) {
+            tracing::warn!(%error, "no room is set aside in a slab");
+        }
         self.current = Some(current);
         result
+    }
+
+    fn close_current(&mut self) {
+        if let Some(Err(error)) = self.current.take().map(Current::close) {
+            tracing::warn!(%error, "what was set aside in a slab was not given back");
+        }
     }
 
     fn new_slab(&mut self) -> Result<Current> {
@@ -240,12 +272,18 @@ impl Worker {
         let path = self.to.slabs.layout.slab(id);
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path).at("making a slab")?;
-        file.write_all_at(&slab_header(id), 0).at("writing a slab's header")?;
+        if let Err(error) = file.write_all_at(&slab_header(id), 0).at("writing a slab's header") {
+            // A full disk: it is tried again and again, and would leave a file each time.
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(%error, slab = id, "an unfinished slab stays until the next start");
+            }
+            return Err(error);
+        }
         self.to.health.sync_data(&file, "slab: syncing a new one")?;
         self.to.dirs.sync(&self.to.slabs.layout.slabs)?;
         self.to.slabs.set_row(id, SlabRow { len: SLAB_HEADER, live: 0 })?;
         self.to.slabs.set_active(id);
-        Ok(Current { id, file, len: SLAB_HEADER })
+        Current::new(id, file, SLAB_HEADER)
     }
 }
 

@@ -206,7 +206,8 @@ impl Slabs {
         }
         let active = id == self.active();
         let bytes = match fs::metadata(self.layout.slab(id)) {
-            Ok(meta) => meta.blocks() * 512,
+            // Not what is set aside beyond its end.
+            Ok(meta) => (meta.blocks() * 512).min(meta.len().next_multiple_of(meta.blksize())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
             Err(e) => return Err(Error::io("looking at a slab", e)),
         };

@@ -52,7 +52,7 @@ impl Space {
     /// NoSpace if `bytes` more would eat into the reserve.
     pub(super) fn admit(&self, bytes: u64) -> Result<()> {
         let disk = self.disk()?;
-        if disk.free.saturating_sub(bytes) >= self.reserve {
+        if disk.free >= self.reserve.saturating_add(bytes) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NoSpace, "the disk would be left with less than its reserve")

@@ -10,6 +10,7 @@ use super::apply::{BlockSink, Replica, store_bodies};
 use super::log::Position;
 use super::overlay::Overlay;
 use super::record::Record;
+use super::room::Room;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::types::Seq;
 
@@ -22,6 +23,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Applier {
     pub(super) replica: Arc<Replica>,
     pub(super) overlay: Arc<Overlay>,
+    pub(super) room: Arc<Room>,
     pub(super) sink: Arc<dyn BlockSink>,
     pub(super) position: watch::Receiver<Position>,
     /// How long to wait for company after a record became durable: a flush costs the disk that the log needs too.
@@ -76,7 +78,13 @@ impl Applier {
                 if !self.store_bodies(&records)? {
                     continue;
                 }
-                applied = self.replica.apply(&records, applied).inspect_err(|e| (self.on_damage)(e))?;
+                applied = self.replica.apply(&records, applied).inspect_err(|error| {
+                    // A full disk says nothing about the rows that are there.
+                    if error.kind() != ErrorKind::NoSpace {
+                        (self.on_damage)(error);
+                    }
+                })?;
+                self.room.look(&*self.replica.store);
                 self.overlay.forget(applied);
                 (self.after_run)(applied);
             }

@@ -39,16 +39,21 @@ pub(super) fn build(
             tracing::error!(%error, "the checkpoint is damaged; replaying the whole commit log");
             build_from(config, layout, None, progress)
         }
+        Err(error) if error.context("checkpoint").is_some() && error.context("help").is_none() => {
+            Err(error.with("help", HELP))
+        }
         other => other,
     }
 }
+
+const HELP: &str = "`pinfold fsck` says what is there and what can be done with it";
 
 fn does_not_fit(message: &'static str, recovered: &Recovered) -> Error {
     Error::corrupt("the replica cannot be rebuilt")
         .with("because", message)
         .with("log begins at", recovered.first)
         .with("log ends at", recovered.head)
-        .with("help", "`pinfold fsck` says what is there and what can be done with it")
+        .with("help", HELP)
 }
 
 /// Whether the log completes a checkpoint whose scan went from `began` to `ended`.

@@ -8,6 +8,7 @@
 
 mod applier;
 mod apply;
+pub(crate) mod aside;
 mod build;
 pub mod checkpoint;
 mod checkpointer;
@@ -26,6 +27,7 @@ mod progress;
 pub mod record;
 mod repair;
 mod replica;
+mod room;
 pub mod rows;
 pub mod schema;
 #[cfg(test)]
@@ -70,6 +72,10 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// Returns when everything applied before is durable: it survives a power cut.
     fn flush(&self) -> Result<()>;
+
+    /// Bytes that the engine can still write, whatever others do to the disk: it sets them aside here, where its files
+    /// allow that. Else what the disk has free now.
+    fn room(&self) -> Result<u64>;
 
     /// Size figures, cheap enough for a metrics scrape.
     fn stats(&self) -> Result<StoreStats>;

@@ -24,6 +24,7 @@ use super::open::Prepared;
 use super::overlay::Overlay;
 use super::progress::Progress;
 use super::record::Record;
+use super::room::Room;
 use super::{MetaStore, Row, schema};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Seq;
@@ -36,6 +37,7 @@ struct Inner {
     log: Arc<dyn CommitLog>,
     replica: Arc<Replica>,
     overlay: Arc<Overlay>,
+    room: Arc<Room>,
     layout: Layout,
     /// Keeps the order of the overlay that of the log.
     order: Mutex<()>,
@@ -66,6 +68,7 @@ impl Metadata {
     ) -> Result<Self> {
         let replica = Arc::new(replica);
         let overlay = Arc::new(Overlay::new(applied, config.overlay_bytes));
+        let room = Arc::new(Room::new(&*replica.store));
         let (stopping, damaged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let cursors = Arc::new(Cursors::open(layout.cursors())?);
         let checkpointer = Arc::new(Checkpointer {
@@ -100,6 +103,7 @@ impl Metadata {
         let applier = Applier {
             replica: replica.clone(),
             overlay: overlay.clone(),
+            room: room.clone(),
             sink,
             position: log.follow(),
             interval: config.apply_interval,
@@ -119,6 +123,7 @@ impl Metadata {
             log,
             replica,
             overlay,
+            room,
             layout,
             order: Mutex::new(()),
             stopping,
@@ -159,13 +164,14 @@ impl Metadata {
     /// applier nor the committer ever takes a lock of the caller's, so that cannot be a deadlock as long as
     /// [`BlockSink`] takes none that is held around a commit.
     ///
-    /// Unavailable after a failure of log or replica, NoSpace while the log has no room on disk: nothing was
+    /// Unavailable after a failure of log or replica, NoSpace while log or replica has no room on disk: nothing was
     /// committed then.
     pub fn commit(&self, mut record: Record) -> Result<Seq> {
         let inner = &*self.0;
         if let Some((key, _)) = record.rows.iter().find(|(key, _)| !schema::is_logged(key)) {
             return Err(Error::new(ErrorKind::Internal, "a commit changes a local row").with("key", hex::encode(key)));
         }
+        inner.room.admit(&record, &*inner.replica.store)?;
         if !inner.overlay.has_room() {
             inner.log.request_sync(inner.log.head());
         }

@@ -99,7 +99,8 @@ impl Engine {
                 return Err(Error::new(ErrorKind::PartTooSmall, "a part is smaller than the minimum")
                     .with("part", part.number)
                     .with("etag", &row.etag)
-                    .with("size", row.content.size));
+                    .with("size", row.content.size)
+                    .with("minimum", MIN_PART_SIZE));
             }
             chosen.push((part.number, row));
         }
@@ -282,7 +283,9 @@ impl Namespace {
         let parts = self.0.chosen_parts(upload, &request.parts)?;
         let size: u64 = parts.iter().map(|(_, part)| part.content.size).sum();
         if size > MAX_OBJECT_SIZE {
-            return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", size));
+            return Err(Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB")
+                .with("bytes", size)
+                .with("maximum", MAX_OBJECT_SIZE));
         }
         if let Some(expected) = request.expected_size
             && expected != size

@@ -181,7 +181,7 @@ fn meta_config(config: &NamespaceConfig) -> MetaConfig {
 fn chunk_config(config: &NamespaceConfig) -> ChunkConfig {
     let mut chunks = ChunkConfig::new(config.data_dir.join("chunks"));
     chunks.inline_max = config.inline_max;
-    chunks.reserve_bytes = config.reserve_bytes;
+    chunks.reserve_bytes = config.reserve_bytes.max(config.engine.least_reserve());
     chunks.hash_threads = config.hash_threads;
     chunks
 }

@@ -38,7 +38,9 @@ impl<'k> KeyPath<'k> {
     /// Splits a key that is to be created: NameTooLong over 1,024 bytes (S10), NotUtf8 if it is not UTF-8.
     pub(super) fn parse_new(key: &'k [u8]) -> Result<Self> {
         if key.len() > MAX_KEY_LEN {
-            return Err(Error::new(ErrorKind::NameTooLong, "a key has at most 1,024 bytes").with("bytes", key.len()));
+            return Err(Error::new(ErrorKind::NameTooLong, "a key has at most 1,024 bytes")
+                .with("bytes", key.len())
+                .with("maximum", MAX_KEY_LEN));
         }
         if std::str::from_utf8(key).is_err() {
             return Err(Error::new(ErrorKind::NotUtf8, "a key is UTF-8"));

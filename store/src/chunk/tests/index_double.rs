@@ -88,6 +88,10 @@ impl MetaStore for IndexDouble {
         Ok(())
     }
 
+    fn room(&self) -> Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn stats(&self) -> Result<StoreStats> {
         Ok(StoreStats { disk_bytes: 0, rows: Some(self.0.read().rows.len() as u64) })
     }

@@ -4,12 +4,13 @@
 //! in front makes the rest alike: whatever a replica loses it gets from there.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 
-use super::{EngineOptions, is_damage};
+use super::{EngineOptions, free_bytes, is_damage};
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::meta::aside::Ballast;
 use crate::meta::log::sync_dir;
 use crate::meta::{MetaStore, Row, RowChange, StoreStats};
 
@@ -18,6 +19,8 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// One keyspace.
 pub(super) struct FjallStore {
+    dir: PathBuf,
+    ballast: Ballast,
     db: Database,
     rows: Keyspace,
 }
@@ -25,13 +28,15 @@ pub(super) struct FjallStore {
 impl FjallStore {
     pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Self> {
         std::fs::create_dir_all(dir).at("cannot make the replica's folder")?;
+        // A start on a full disk needs it.
+        let ballast = Ballast::released(&dir.join("ballast"))?;
         let db = Database::builder(dir)
             .cache_size(options.cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
             .open()
             .map_err(translate)?;
         let rows = db.keyspace("rows", KeyspaceCreateOptions::default).map_err(translate)?;
-        let store = Self { db, rows };
+        let store = Self { dir: dir.to_owned(), ballast, db, rows };
         store.flush()?;
         if let Some(parent) = dir.parent() {
             sync_dir(parent).at("cannot sync the folder above the replica")?;
@@ -109,6 +114,10 @@ impl MetaStore for FjallStore {
 
     fn flush(&self) -> Result<()> {
         self.db.persist(PersistMode::SyncData).map_err(translate)
+    }
+
+    fn room(&self) -> Result<u64> {
+        self.ballast.room(|| free_bytes(&self.dir))
     }
 
     fn stats(&self) -> Result<StoreStats> {

@@ -49,6 +49,10 @@ impl MetaStore for MemoryStore {
         Ok(())
     }
 
+    fn room(&self) -> Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn stats(&self) -> Result<StoreStats> {
         Ok(StoreStats { disk_bytes: 0, rows: Some(self.rows.read().len() as u64) })
     }

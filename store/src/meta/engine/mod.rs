@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::MetaStore;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 
 /// Which database holds the replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,6 +54,15 @@ impl EngineKind {
         match self {
             Self::Sled => sled::MIN_CACHE_BYTES,
             Self::Fjall | Self::Memory => 1 << 20,
+        }
+    }
+
+    /// Bytes that clients' writes leave free on the disk however little the operator wants to keep: what was accepted must
+    /// find its place, and what is held for fjall could be taken by others when it is let go.
+    pub fn least_reserve(self) -> u64 {
+        match self {
+            Self::Fjall => super::room::ASIDE,
+            Self::Sled | Self::Memory => super::room::ASIDE / 4,
         }
     }
 
@@ -108,6 +117,12 @@ impl FromStr for EngineKind {
 fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
     matches!(error.kind(), NotFound | UnexpectedEof | InvalidData | InvalidInput)
+}
+
+/// Bytes that are free on the disk of `dir`.
+fn free_bytes(dir: &Path) -> Result<u64> {
+    let disk = rustix::fs::statvfs(dir).at("asking for free space")?;
+    Ok(disk.f_bavail * disk.f_frsize)
 }
 
 /// What every engine is told.

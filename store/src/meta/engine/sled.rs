@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{EngineOptions, is_damage};
+use super::{EngineOptions, free_bytes, is_damage};
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::meta::aside::{Aside, give_back};
 use crate::meta::log::sync_dir;
+use crate::meta::room::ASIDE;
 use crate::meta::{MetaStore, Row, RowChange, StoreStats};
 
 /// More keys than this in a batch make sled's memory grow far beyond its cache (measured: 9.5 GB against 0.5 GB).
@@ -34,6 +36,7 @@ pub(super) struct SledStore {
     /// sled's `db` file: what has to reach the disk.
     file: File,
     blobs: PathBuf,
+    aside: Aside,
     /// Blob files that were synced already.
     synced_blobs: Mutex<HashSet<OsString>>,
     /// Readers of ranges against writers of batches.
@@ -44,6 +47,8 @@ impl SledStore {
     pub(super) fn open(dir: &Path, options: &EngineOptions) -> Result<Self> {
         std::fs::create_dir_all(dir).at("cannot make the replica's folder")?;
         refuse_file_system(dir)?;
+        // A start on a full disk needs it: sled writes a snapshot of its page table.
+        give_back(&dir.join("db"))?;
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(cache_bytes(options))
@@ -58,8 +63,14 @@ impl SledStore {
             Err(_) => return Err(Error::corrupt("sled panicked while it opened its database")),
         };
         let file = File::options().read(true).write(true).open(dir.join("db")).at("cannot open sled's file")?;
-        let store =
-            Self { db, file, blobs: dir.join("blobs"), synced_blobs: Mutex::default(), batches: RwLock::new(()) };
+        let store = Self {
+            db,
+            file,
+            blobs: dir.join("blobs"),
+            aside: Aside::new(ASIDE),
+            synced_blobs: Mutex::default(),
+            batches: RwLock::new(()),
+        };
         store.flush()?;
         sync_dir(dir).at("cannot sync the replica's folder")?;
         if let Some(parent) = dir.parent() {
@@ -197,6 +208,14 @@ impl MetaStore for SledStore {
         guarded(|| self.db.flush())?;
         self.sync_blobs()?;
         rustix::fs::fdatasync(&self.file).at("cannot sync sled's file")
+    }
+
+    fn room(&self) -> Result<u64> {
+        // All that sled writes while it is open, but for very large values, goes to the end of its one file.
+        match self.aside.fill_up(&self.file)? {
+            Some(left) => Ok(left),
+            None => free_bytes(&self.blobs),
+        }
     }
 
     fn stats(&self) -> Result<StoreStats> {

@@ -96,6 +96,26 @@ fn parts_become_one_object_with_the_canonical_cid(engine: EngineKind) {
     }
 }
 
+fn parts_of_more_than_five_tebibytes_are_refused(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let upload = f.start("k");
+    // As if each had 5 GiB: what they really have is never looked at.
+    let part = |number: u32, size: u64| {
+        let mut writer = f.ns.writer("pics", WriteOptions { md5: true, size_hint: None }).unwrap();
+        writer.write(&number.to_le_bytes()).unwrap();
+        let mut stored = writer.finish().unwrap();
+        stored.size = size;
+        let caller = s3_caller();
+        let put = f.ns.put_part(&caller, "pics", &upload.key, upload.id, number, stored, None);
+        CompletePart { number, etag: f.run(put).unwrap().etag.0, checksum: None }
+    };
+    let parts: Vec<_> = (1..=1024).map(|n| part(n, 5 << 30)).chain([part(1025, 1)]).collect();
+    let error = f.complete(&upload, parts).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(error.context("bytes"), Some(((5_u64 << 40) + 1).to_string().as_str()));
+    assert_eq!(f.ns.parts("pics", &upload.key, upload.id, 0, 2000).unwrap().0.len(), 1025, "the upload is as it was");
+}
+
 fn a_bad_list_of_parts_is_refused(engine: EngineKind) {
     let f = Fixture::new(engine);
     let upload = f.start("k");
@@ -281,6 +301,7 @@ fn ten_thousand_parts_are_completed(engine: EngineKind) {
 
 on_every_engine!(
     parts_become_one_object_with_the_canonical_cid,
+    parts_of_more_than_five_tebibytes_are_refused,
     a_bad_list_of_parts_is_refused,
     an_aborted_upload_leaves_nothing,
     ruling15_equal_parts_become_an_object_without_a_copy,
