@@ -1,5 +1,7 @@
 //! Files that are written anew, and a crash meanwhile (S14).
 
+use std::sync::Arc;
+
 use super::{Fixture, READ, WRITE, mount_caller, pattern, plain};
 use crate::namespace::mount_types::{OpenMode, SetAttr};
 
@@ -80,4 +82,40 @@ fn writing_in_place_promises_no_more_than_posix() {
     // truncate(2) ends when it returns.
     f.ns.setattr(&mount_caller(), ino, SetAttr { size: Some(0), ..SetAttr::default() }).unwrap();
     assert_eq!(f.killed().get("f").unwrap(), b"");
+}
+
+#[test]
+fn a_release_that_would_publish_or_wait_is_left_for_another_thread() {
+    let f = Fixture::new();
+    let (root, engine) = (f.bucket_ino(), Arc::clone(&(*f.ns).0));
+    let sealed = f.write_file(root, "sealed", &pattern(100_000, 1));
+    f.ns.publish_all().unwrap();
+    let (reader, beside) = (|| f.ns.open_file(&mount_caller(), sealed, READ).unwrap(), engine.inode(sealed).unwrap());
+    let first = reader();
+    {
+        let _publisher = beside.open.lock();
+        assert!(!f.ns.release_at_once(&first).unwrap());
+    }
+    assert_eq!(beside.open.lock().handles, 1, "it did nothing");
+    assert!(f.ns.release_at_once(&first).unwrap() && f.ns.release_at_once(&first).unwrap());
+    assert_eq!(beside.open.lock().handles, 0, "once");
+
+    let written = |name: &str, size: usize| {
+        let (stat, handle) = f.ns.create(&mount_caller(), root, plain(name), 0o644, WRITE).unwrap();
+        f.ns.write(&handle, 0, &pattern(size, 2)).unwrap();
+        f.ns.flush(&handle).unwrap();
+        (stat.ino, handle)
+    };
+    let (ino, small) = written("small", 10);
+    assert!(!f.ns.release_at_once(&small).unwrap());
+    assert!(engine.lives.get(ino).is_some());
+    f.ns.release(&small).unwrap();
+    assert!(engine.lives.get(ino).is_none(), "published");
+    let (ino, large) = written("large", 100_000);
+    assert!(f.ns.release_at_once(&large).unwrap());
+    assert!(engine.lives.get(ino).is_some(), "published later");
+    assert_eq!(f.get("large").unwrap(), pattern(100_000, 2));
+    let (_, unnamed) = written("unnamed", 10);
+    f.ns.unlink(&mount_caller(), root, plain("unnamed")).unwrap();
+    assert!(f.ns.release_at_once(&unnamed).unwrap());
 }
