@@ -240,6 +240,11 @@ impl Door {
         Ok(file)
     }
 
+    /// The other part of `release` where it is short; false where it may take long and is [`Self::release_waiting`]'s.
+    pub(crate) fn release_at_once(&self, file: &OpenFile) -> Outcome<bool> {
+        Ok(self.namespace.release_at_once(&file.handle)?)
+    }
+
     /// The part of `release` that may publish.
     pub(crate) fn release_waiting(&self, file: &OpenFile) -> Outcome<()> {
         Ok(self.namespace.release(&file.handle)?)

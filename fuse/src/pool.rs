@@ -1,51 +1,65 @@
 //! Threads for what waits: a request that ends with a sync must not hold up those that come after it (ruling 29).
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A few named threads behind a bounded queue. When the queue is full the asking thread does the job itself: requests
 /// then come in more slowly, and nothing piles up.
 pub(crate) struct Pool {
-    queue: Mutex<Option<SyncSender<Job>>>,
+    shared: Arc<Shared>,
+    depth: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// A queue and a condition, not a channel behind a lock: a job wakes one thread, and no thread wakes the next.
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    stopped: bool,
 }
 
 impl Pool {
     /// Starts `threads` threads (one at least) with room for `depth` waiting jobs.
     pub(crate) fn start(name: &str, threads: usize, depth: usize) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel::<Job>(depth);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let shared = Arc::new(Shared::default());
         let threads = (0..threads.max(1))
             .map(|n| {
-                let jobs = Arc::clone(&jobs);
-                std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || work(&jobs))
+                let shared = Arc::clone(&shared);
+                std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || work(&shared))
             })
             .collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })
+        Ok(Self { shared, depth, threads: Mutex::new(threads) })
     }
 
     /// Does `job` on one of the threads, or here if they have enough to do or were stopped.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        let queue = self.queue.lock().clone();
-        let rest: Job = match queue {
-            None => Box::new(job),
-            Some(queue) => match queue.try_send(Box::new(job)) {
-                Ok(()) => return,
-                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job,
-            },
-        };
-        guarded(rest);
+        let job: Job = Box::new(job);
+        let mut queue = self.shared.queue.lock();
+        if queue.stopped || queue.jobs.len() >= self.depth {
+            drop(queue);
+            return guarded(job);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        self.shared.more.notify_one();
     }
 
     /// Lets the threads finish what is queued and waits for them.
     pub(crate) fn stop(&self) {
-        self.queue.lock().take();
+        self.shared.queue.lock().stopped = true;
+        self.shared.more.notify_all();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the mount's pool panicked");
@@ -54,13 +68,20 @@ impl Pool {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+fn work(shared: &Shared) {
     loop {
-        let job = jobs.lock().recv();
-        match job {
-            Ok(job) => guarded(job),
-            Err(_) => return,
-        }
+        let mut queue = shared.queue.lock();
+        let job = loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                break job;
+            }
+            if queue.stopped {
+                return;
+            }
+            shared.more.wait(&mut queue);
+        };
+        drop(queue);
+        guarded(job);
     }
 }
 

@@ -21,9 +21,10 @@ def options(words):
     parser.add_argument("--dry", action="store_true", help="print the parts, leave the page as it is")
     parser.add_argument("--peer", action="append", default=[], help=argparse.SUPPRESS)  # NAME=PROGRAM, from tests/bench/run
     given = parser.parse_args(words)
+    peers = dict(each.split("=", 1) for each in given.peer)
     return Options(
         quick=given.quick, long=given.long, pairs=given.pairs or (1 if given.quick else 5), busy=given.busy, dry=given.dry,
-        only=tuple(part for part in PARTS if part in (given.only or PARTS)), peers=dict(each.split("=", 1) for each in given.peer),
+        only=tuple(part for part in PARTS if part in (given.only or PARTS)), peers=peers,
     )
 
 

@@ -32,6 +32,12 @@ impl Inner {
         if let Some(len) = self.zeros.len_of(digest) {
             return Ok(Some(vec![0; len as usize].into()));
         }
+        // Nearly always it lies in one place: the rest is looked for when that one is not good.
+        if let Some((id, place)) = self.index.first_place(digest)?.filter(|(id, _)| Some(*id) != not_in)
+            && let Read::Good(bytes) = self.read_place(digest, id, place)?
+        {
+            return Ok(Some(bytes));
+        }
         let mut bad = None;
         for _ in 0..TRIES {
             let mut gone = false;

@@ -244,6 +244,13 @@ impl Index {
         rows.iter().map(|(k, v)| Ok((id_of(k)?, decode(v)?))).collect()
     }
 
+    /// The first of [`Self::places`]: the end of the range is not looked for.
+    pub(super) fn first_place(&self, digest: &Digest32) -> Result<Option<(u64, Place)>> {
+        let prefix = key(b"b", &[digest]);
+        let rows = self.0.range(&prefix, &prefix_end(&prefix), 1)?;
+        rows.first().map(|(k, v)| Ok((id_of(k)?, decode(v)?))).transpose()
+    }
+
     /// The place of `digest` in the file `id`.
     pub(super) fn place(&self, digest: &Digest32, id: u64) -> Result<Option<Place>> {
         self.get(&block_key(digest, id))

@@ -28,13 +28,13 @@ const OPEN_RETRIES: usize = 4;
 
 /// An open file. It counts as open until it is released or dropped.
 pub struct FileHandle {
-    namespace: Namespace,
-    inode: Arc<Inode>,
-    mode: OpenMode,
+    pub(super) namespace: Namespace,
+    pub(super) inode: Arc<Inode>,
+    pub(super) mode: OpenMode,
     /// Flushed since it last wrote.
-    flushed: AtomicBool,
-    released: AtomicBool,
-    passthrough: Mutex<Option<Arc<File>>>,
+    pub(super) flushed: AtomicBool,
+    pub(super) released: AtomicBool,
+    pub(super) passthrough: Mutex<Option<Arc<File>>>,
 }
 
 impl FileHandle {
@@ -252,53 +252,6 @@ impl Engine {
         };
         Ok(())
     }
-
-    /// Releases one handle; at the last one of a written file publishing follows.
-    fn release(&self, inode: &Arc<Inode>, mode: OpenMode, flushed: bool) -> Result<()> {
-        let mut open = inode.open.lock();
-        open.handles -= 1;
-        if mode.write {
-            open.writers -= 1;
-            if !flushed {
-                open.unflushed -= 1;
-            }
-            inode.released.notify_all();
-        }
-        let last = open.handles == 0;
-        if last {
-            open.backing = None;
-            if let Some(digest) = open.backed.take() {
-                self.backed.remove_if(&digest, |_, ino| *ino == inode.ino);
-            }
-        }
-        let data = inode.data.read().clone();
-        let result = match data {
-            // It goes with the inode's last reference.
-            Data::Live(_) if is_orphan(inode) => Ok(()),
-            Data::Live(live) if open.writers == 0 => {
-                let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
-                drop(live);
-                if last && small {
-                    let published = self.publish_locked(inode, &mut open);
-                    if published.is_err() {
-                        self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
-                    }
-                    published.map(|_| ())
-                } else {
-                    self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
-                    Ok(())
-                }
-            }
-            Data::Sealed(_) if last => {
-                *inode.data.write() = Data::None;
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        drop(open);
-        self.dereference(inode.ino, 1);
-        result
-    }
 }
 
 impl Namespace {
@@ -401,16 +354,6 @@ impl Namespace {
         }
         self.0.lives.closed.lock().insert(handle.ino());
         Ok(())
-    }
-
-    /// Last close of a handle: publishing follows.
-    pub fn release(&self, handle: &Arc<FileHandle>) -> Result<()> {
-        if handle.released.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        // Its descriptor would look like a writer that is left.
-        handle.passthrough.lock().take();
-        self.0.release(&handle.inode, handle.mode, handle.flushed.load(Ordering::Acquire))
     }
 
     /// `fsync`, `fdatasync`: durable when it returns (S14). Both sync the live file's bytes and size, then the log up

@@ -76,7 +76,12 @@ struct Queue {
     due: BTreeSet<(Instant, Ino)>,
     when: HashMap<Ino, Instant>,
     stopped: bool,
+    /// Until when the publisher sleeps; none while it is awake.
+    asleep: Option<Instant>,
 }
+
+/// How long the publisher sleeps with nothing to wait for.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// With more live files than this waiting, the earliest is published at once: each holds a descriptor.
 const MOST_WAITING: usize = 512;
@@ -114,7 +119,10 @@ impl LiveTable {
             queue.due.remove(&(before, ino));
         }
         queue.due.insert((at, ino));
-        self.wake.notify_one();
+        // What is due later than the publisher wakes by itself needs no waking: that would cost each close a thread's.
+        if queue.asleep.is_some_and(|until| at < until) || queue.due.len() > MOST_WAITING {
+            self.wake.notify_one();
+        }
     }
 
     /// Waits for the next inode that is due; none when stopped.
@@ -130,10 +138,12 @@ impl LiveTable {
                     queue.when.remove(&ino);
                     return Some(ino);
                 }
-                Some((at, _)) => {
-                    self.wake.wait_until(&mut queue, at);
+                first => {
+                    let until = first.map_or_else(|| Instant::now() + IDLE, |(at, _)| at);
+                    queue.asleep = Some(until);
+                    self.wake.wait_until(&mut queue, until);
+                    queue.asleep = None;
                 }
-                None => self.wake.wait(&mut queue),
             }
         }
     }
@@ -142,5 +152,40 @@ impl LiveTable {
     pub(super) fn stop(&self) {
         self.queue.lock().stopped = true;
         self.wake.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Duration = Duration::from_secs(1800);
+
+    fn asleep(table: &LiveTable) -> bool {
+        table.queue.lock().asleep.is_some()
+    }
+
+    #[test]
+    fn who_sleeps_for_a_later_one_is_woken_by_an_earlier_one_and_by_too_many() {
+        let table = LiveTable::default();
+        std::thread::scope(|scope| {
+            let publisher = scope.spawn(|| std::iter::from_fn(|| table.next_due()).take(3).collect::<Vec<_>>());
+            let when_asleep = |ino: u64, at: Instant| {
+                while !asleep(&table) {
+                    std::thread::yield_now();
+                }
+                table.schedule(Ino(ino), at);
+            };
+            // It sleeps with nothing to do, then until the first of many is due.
+            when_asleep(1, Instant::now());
+            when_asleep(2, Instant::now() + LATER);
+            when_asleep(3, Instant::now());
+            for ino in 4..4 + MOST_WAITING as u64 {
+                when_asleep(ino, Instant::now() + 2 * LATER);
+            }
+            assert_eq!(publisher.join().unwrap(), [Ino(1), Ino(3), Ino(2)]);
+        });
+        table.stop();
+        assert_eq!(table.next_due(), None);
     }
 }

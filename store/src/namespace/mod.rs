@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`engine`] (what the parts share) and [`txn`] (how a change becomes one record). The object side
 //! (S3) is in `bucket`, `object`, `list`, `copy`, `multipart`, `account`; the mount's in `lookup`, `names`, `rename`,
-//! `setattr`, `xattr`, `handle`; what joins them in `publish` and `watch`.
+//! `setattr`, `xattr`, `handle`, `release`; what joins them in `publish` and `watch`.
 
 mod account;
 mod bucket;
@@ -28,6 +28,7 @@ mod orphan;
 mod path;
 mod publish;
 mod recover;
+mod release;
 mod rename;
 pub mod s3_limits;
 pub mod s3_types;

@@ -1,5 +1,7 @@
 //! Files that are written anew, and a crash meanwhile (S14).
 
+use std::sync::Arc;
+
 use super::{Fixture, READ, WRITE, mount_caller, pattern, plain};
 use crate::meta::EngineKind;
 use crate::namespace::mount_types::{OpenMode, RenameMode, SetAttr};
@@ -163,6 +165,41 @@ fn s14_opening_for_writing_risks_nothing_that_is_published(engine: EngineKind) {
     f.ns.release(&handle).unwrap();
 }
 
+fn a_release_that_would_publish_or_wait_is_left_for_another_thread(kind: EngineKind) {
+    let f = Fixture::new(kind);
+    let (root, engine) = (f.bucket_ino(), Arc::clone(&(*f.ns).0));
+    let sealed = f.write_file(root, "sealed", &pattern(100_000, 1));
+    f.ns.publish_all().unwrap();
+    let (reader, beside) = (|| f.ns.open_file(&mount_caller(), sealed, READ).unwrap(), engine.inode(sealed).unwrap());
+    let first = reader();
+    {
+        let _publisher = beside.open.lock();
+        assert!(!f.ns.release_at_once(&first).unwrap());
+    }
+    assert_eq!(beside.open.lock().handles, 1, "it did nothing");
+    assert!(f.ns.release_at_once(&first).unwrap() && f.ns.release_at_once(&first).unwrap());
+    assert_eq!(beside.open.lock().handles, 0, "once");
+
+    let written = |name: &str, size: usize| {
+        let (stat, handle) = f.ns.create(&mount_caller(), root, plain(name), 0o644, WRITE).unwrap();
+        f.ns.write(&handle, 0, &pattern(size, 2)).unwrap();
+        f.ns.flush(&handle).unwrap();
+        (stat.ino, handle)
+    };
+    let (ino, small) = written("small", 10);
+    assert!(!f.ns.release_at_once(&small).unwrap());
+    assert!(engine.lives.get(ino).is_some());
+    f.ns.release(&small).unwrap();
+    assert!(engine.lives.get(ino).is_none(), "published");
+    let (ino, large) = written("large", 100_000);
+    assert!(f.ns.release_at_once(&large).unwrap());
+    assert!(engine.lives.get(ino).is_some(), "published later");
+    assert_eq!(f.get("large").unwrap(), pattern(100_000, 2));
+    let (_, unnamed) = written("unnamed", 10);
+    f.ns.unlink(&mount_caller(), root, plain("unnamed")).unwrap();
+    assert!(f.ns.release_at_once(&unnamed).unwrap());
+}
+
 on_every_engine!(
     s14_a_file_that_is_written_anew_keeps_its_old_content_until_it_is_closed_or_synced,
     s14_a_new_file_is_empty_until_it_is_closed_or_synced,
@@ -173,4 +210,5 @@ on_every_engine!(
     s14_a_name_that_is_replaced_by_rename_has_the_old_content_or_the_new,
     s14_many_closed_files_are_synced_together,
     s14_opening_for_writing_risks_nothing_that_is_published,
+    a_release_that_would_publish_or_wait_is_left_for_another_thread,
 );
