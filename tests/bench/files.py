@@ -96,6 +96,8 @@ class Bench:
             for work in (self.big_file, self.small_files, self.source_tree):
                 at = round_ % len(self.systems)
                 for system in self.systems[at:] + self.systems[:at]:
+                    if work == self.big_file and not system.big_file:
+                        continue
                     say(f"files: {work.__name__}, round {round_ + 1} of {self.options.pairs}, {system.name}")
                     os.sync()
                     work(system)
@@ -106,7 +108,7 @@ def measure(options):
     kinds = [mounts.Plain, mounts.Loopback, mounts.PinfoldMount, mounts.PinfoldDaemon]
     kinds += [kind for name, kind in (("bindfs", mounts.Bindfs), ("rclone", mounts.Rclone)) if name in options.peers]
     kinds += [mounts.Juicefs] if "juicefs" in options.peers else []
-    with Scratch("files") as base:
+    with Scratch(options, "files") as base:
         systems = []
         try:
             for kind in kinds:

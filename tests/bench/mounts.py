@@ -17,6 +17,8 @@ class Plain:
 
     name = "raw"
     what = "the disk's own file system"
+    #: Whether it is measured with the big file too.
+    big_file = True
 
     def __init__(self, base, program=None):
         self.base, self.program = base / self.name.replace(" ", "-"), program
@@ -115,6 +117,7 @@ class Juicefs(Mounted):
 
     name = "JuiceFS"
     what = "JuiceFS, metadata in badger, blocks in a folder"
+    big_file = False  # its blocks go through a cache of its own: minutes a round
 
     def meta(self):
         return f"badger://{self.base}/meta"
@@ -136,6 +139,7 @@ class PinfoldMount:
 
     name = "Pinfold"
     what = "Pinfold, whole local files by passthrough"
+    big_file = True
     passthrough = True
 
     def __init__(self, base, program=None):

@@ -66,15 +66,15 @@ def model():
     return platform.machine()
 
 
-def note(options, words):
+def note(options, words, rounds=True):
     """How and when a part was measured."""
+    medians = f"; medians of {options.pairs} interleaved rounds, ratios are medians of the rounds' ratios" if rounds else ""
     loads = " ".join(f"{load:.1f}" for load in os.getloadavg())
     beside = " **Beside other work on the same cores: only ratios and processor time mean something.**" if options.busy else ""
     quick = " `--quick`: figures of a check that it runs, not a measurement." if options.quick else ""
     return (
         f"Made by `tests/bench/run {shlex.join(words)}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores ({model()}), "
-        f"kernel {platform.release()}, load average at the end {loads}; medians of {options.pairs} interleaved rounds, "
-        f"ratios are medians of the rounds' ratios.{beside}{quick}\n"
+        f"kernel {platform.release()}, load average at the end {loads}{medians}.{beside}{quick}\n"
     )
 
 
@@ -177,7 +177,7 @@ def files(options, words, values, systems, tree_files):
 
 def space(options, words, ratios):
     """The part about the disk."""
-    text = "## Bytes on disk for a byte stored\n\n" + note(options, words) + "\n"
+    text = "## Bytes on disk for a byte stored\n\n" + note(options, words, rounds=False) + "\n"
     rows = [
         [what, engine, f"{found['at rest']:.4f}", f"{found['after a restart']:.4f}", f"{found['empty'] / MIB:.1f} MiB"]
         for (what, engine), found in ratios.items()

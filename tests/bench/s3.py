@@ -110,7 +110,7 @@ def listing(options, running, results):
 def measure(options):
     """All of it: (results, servers in the order of the page, limits of disk and hashes)."""
     results = Results()
-    with Scratch("s3") as base:
+    with Scratch(options, "s3") as base:
         running = []
         try:
             kinds = [(servers.Ceiling, None), (servers.Pinfold, None), (servers.PinfoldFjall, None)]

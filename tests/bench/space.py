@@ -14,7 +14,7 @@ def measure(options):
     for kind in (servers.Pinfold, servers.PinfoldFjall):
         for what, size, count in ((f"{large} × 64 MiB", 64 * MIB, large), (f"{small:,} × 4 KiB", 4 * KIB, small)):
             say(f"space: {what} on {kind.engine}")
-            with Scratch("space") as base:
+            with Scratch(options, "space") as base:
                 server = kind(base)
                 try:
                     server.start()

@@ -25,28 +25,31 @@ class Options:
     quick: bool = False
     long: bool = False
     pairs: int = 5
+    seconds: float = 2.0  # of one measure of requests
     busy: bool = False
     dry: bool = False
     only: tuple = ("s3", "files", "space")
     peers: dict = field(default_factory=dict)  # name → path of the program
-
-    @property
-    def seconds(self):
-        """Of one measure of requests."""
-        return 0.5 if self.quick else 2.0
+    left: list = field(default_factory=list)  # folders to remove
 
 
 class Scratch:
-    """A folder on the test disk, removed at the end."""
+    """A folder on the test disk; it goes when the part's page is written, since that may take minutes."""
 
-    def __init__(self, name):
-        self.path = new_base(f"bench-{name}")
+    def __init__(self, options, name):
+        self.path, self.left = new_base(f"bench-{name}"), options.left
 
     def __enter__(self):
         return self.path
 
     def __exit__(self, *_):
-        shutil.rmtree(self.path, ignore_errors=True)
+        self.left.append(self.path)
+
+
+def clear(options):
+    """Removes what the measures left."""
+    while options.left:
+        shutil.rmtree(options.left.pop(), ignore_errors=True)
 
 
 def say(*words):
