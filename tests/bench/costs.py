@@ -89,7 +89,8 @@ def traced(node, operation, count):
             trace.terminate()
             trace.wait(30)
         lines = [line.split() for line in out.read().splitlines()]
-    return {words[0]: int(words[1]) / count for words in lines if len(words) == 2 and words[1].isdigit() and words[0] != "total"}
+    counts = [words for words in lines if len(words) == 2 and words[1].isdigit() and words[0] != "total"]
+    return {name: int(number) / count for name, number in counts}
 
 
 def cost(node, operation, few):
