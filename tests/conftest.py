@@ -16,8 +16,7 @@ from harness.rawhttp import Raw
 def pytest_addoption(parser):
     group = parser.getgroup("pinfold")
     group.addoption("--seed", type=int, default=None, help="seed of every random sequence (default: a new one, printed)")
-    group.addoption("--long", action="store_true",
-                    help="long runs: 10 minutes of cross, 200 rounds of kill -9 and 100 power cuts an engine, slow tests")
+    group.addoption("--long", action="store_true", help="long runs: 10 minutes of cross, 200 kills, 100 power cuts, slow tests")
     group.addoption("--seconds", type=float, default=None, help="length of each random cross run")
     group.addoption("--rounds", type=int, default=None, help="rounds of kill -9 and of power cuts, of each engine")
     group.addoption("--s3-endpoint", help="run tests/s3 against another S3 server (checks the tests, not Pinfold)")

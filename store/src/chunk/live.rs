@@ -5,14 +5,14 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::{CWD, RenameFlags, SeekFrom, renameat_with};
 
-use crate::chunk::health::{DirSync, Health};
 use crate::chunk::index::{Stamp, encode, object_key};
 use crate::chunk::layout::{Layout, TmpFile, parse_hex_name};
+use crate::chunk::live_file::{DRAFT, KEPT, LiveFile, Mark, UNSYNCED};
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
@@ -27,169 +27,6 @@ const MOST_POOLED: usize = 64;
 const COPY: usize = 1 << 20;
 /// What a file system can leave as a hole.
 const PAGE: usize = 4096;
-/// Mode of a live file whose bytes were durable when it got this mode: a crash leaves at least what was synced last.
-const KEPT: u32 = 0o600;
-/// Mode of a live file that is whole for as long as the kernel's memory is: closed, or copied from sealed content, and not
-/// synced yet. After a power cut what was published last holds.
-const UNSYNCED: u32 = 0o1600;
-/// Mode of a live file that begins empty in the place of older content, until what it holds is worth keeping: after any
-/// crash the older content holds. The marks are on the file itself, so that they need no record.
-const DRAFT: u32 = 0o700;
-/// The bits that tell the three apart.
-const MARK: u32 = 0o7777;
-
-/// What a crash leaves of a live file: its mode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mark {
-    Draft,
-    Unsynced,
-    /// As `Unsynced`, since before a sync of the whole disk began.
-    Settling,
-    Kept,
-}
-
-impl Mark {
-    fn of(meta: &fs::Metadata) -> Self {
-        match meta.mode() & MARK {
-            DRAFT => Self::Draft,
-            UNSYNCED => Self::Unsynced,
-            _ => Self::Kept,
-        }
-    }
-
-    fn mode(self) -> u32 {
-        match self {
-            Self::Draft => DRAFT,
-            Self::Unsynced | Self::Settling => UNSYNCED,
-            Self::Kept => KEPT,
-        }
-    }
-}
-
-/// An inode's live file, open for reading and writing.
-pub struct LiveFile {
-    ino: Ino,
-    path: PathBuf,
-    file: Arc<File>,
-    /// Whether its name is durable.
-    named: AtomicBool,
-    /// As its mode is, durably so for [`Mark::Kept`].
-    mark: Mutex<Mark>,
-    health: Arc<Health>,
-    dirs: Arc<DirSync>,
-}
-
-impl LiveFile {
-    /// The inode it belongs to.
-    pub fn ino(&self) -> Ino {
-        self.ino
-    }
-
-    /// The open file: for the kernel's passthrough, or for positioned reads and writes.
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
-    /// Where it lies, to be opened once more with a caller's access mode (ruling 11).
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its length in bytes now.
-    pub fn size(&self) -> Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-
-    /// Its attributes now: length, blocks and times are those of the data.
-    pub fn metadata(&self) -> Result<fs::Metadata> {
-        self.file.metadata().at("looking at a live file")
-    }
-
-    /// Makes what was written durable, and the file findable after a crash. After an error nothing more is written
-    /// (Unavailable).
-    pub fn sync_data(&self) -> Result<()> {
-        let mut mark = self.mark.lock();
-        if *mark == Mark::Kept {
-            drop(mark);
-            self.health.sync_data(&self.file, "live: syncing")?;
-        } else {
-            // Bytes before mark: anybody's sync may make the mark durable, and then it has to be true.
-            self.health.write_out(&self.file, "live: writing out")?;
-            self.set_mark(Mark::Kept)?;
-            // The mode is no data.
-            self.health.sync_all(&self.file, "live: syncing")?;
-            *mark = Mark::Kept;
-            drop(mark);
-        }
-        if !self.named.load(Ordering::Acquire) {
-            if let Some(dir) = self.path.parent() {
-                self.dirs.sync(dir)?;
-            }
-            self.named.store(true, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn set_mark(&self, mark: Mark) -> Result<()> {
-        self.file.set_permissions(Permissions::from_mode(mark.mode())).at("marking a live file")
-    }
-
-    /// Whether a crash now would bring back what was there before it.
-    pub fn is_draft(&self) -> bool {
-        *self.mark.lock() == Mark::Draft
-    }
-
-    /// Whether it was closed, or copied, and a power cut now would bring back what was published before it.
-    pub fn is_unsynced(&self) -> bool {
-        matches!(*self.mark.lock(), Mark::Unsynced | Mark::Settling)
-    }
-
-    /// What it holds now is stored elsewhere too, and after a crash that is taken up until [`Self::keep`].
-    pub fn begin_anew(&self) -> Result<()> {
-        let mut mark = self.mark.lock();
-        self.set_mark(Mark::Draft)?;
-        *mark = Mark::Draft;
-        Ok(())
-    }
-
-    /// From now on what it holds is taken up after a crash of the node, and after a power cut once it was synced: it was
-    /// closed, or is written to in place.
-    pub fn keep(&self) -> Result<()> {
-        let mut mark = self.mark.lock();
-        if *mark == Mark::Draft {
-            self.set_mark(Mark::Unsynced)?;
-            *mark = Mark::Unsynced;
-        }
-        Ok(())
-    }
-
-    /// The whole disk is about to be synced ([`crate::chunk::ChunkStore::sync_live`]); [`Self::mark_synced`] comes after it, and one
-    /// more such sync makes the marks durable.
-    pub fn about_to_sync(&self) {
-        let mut mark = self.mark.lock();
-        if *mark == Mark::Unsynced {
-            *mark = Mark::Settling;
-        }
-    }
-
-    /// The whole disk was synced: what the file held when that began is durable, and its mark may say so. False for a file
-    /// that was closed only since.
-    pub fn mark_synced(&self) -> Result<bool> {
-        let mark = self.mark.lock();
-        // In memory it stays as it is: who syncs the file before the mark is durable must not rely on it.
-        if *mark == Mark::Settling {
-            self.set_mark(Mark::Kept)?;
-        }
-        Ok(*mark != Mark::Unsynced)
-    }
-}
-
-impl std::fmt::Debug for LiveFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LiveFile({})", self.ino)
-    }
-}
-
 /// Emptied live files that nobody else has open.
 pub(super) struct Pool {
     /// Whether the kernel tells when somebody has a file open or mapped: else nothing is pooled, since a leftover
@@ -227,9 +64,7 @@ impl Pool {
 
 impl Inner {
     fn live(&self, ino: Ino, path: PathBuf, file: File, mark: Mark) -> LiveFile {
-        let (health, dirs) = (self.health.clone(), self.dirs.clone());
-        // Its name may be older than this: but whether it is durable nobody knows.
-        LiveFile { ino, path, file: Arc::new(file), named: false.into(), mark: mark.into(), health, dirs }
+        LiveFile::new(ino, path, file, mark, self.health.clone(), self.dirs.clone())
     }
 
     /// After a power cut: what rested upon the kernel's memory is gone, so that what was published last holds. Before

@@ -26,6 +26,7 @@ mod join;
 mod layout;
 mod link;
 mod live;
+mod live_file;
 mod pins;
 mod pool;
 mod reader;
@@ -59,7 +60,7 @@ use crate::unixfs::Profile;
 
 pub use collect::{CollectBudget, CollectReport, Roots};
 pub use config::{ChunkConfig, StepHook};
-pub use live::LiveFile;
+pub use live_file::LiveFile;
 pub use pins::TempPin;
 pub use reader::ObjectReader;
 pub use recover::{Progress, ProgressFn};

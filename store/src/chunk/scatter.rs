@@ -12,7 +12,7 @@ use crate::chunk::append::NewBlock;
 use crate::chunk::ids::IdGuard;
 use crate::chunk::index::{Kind, Stamp, need_key};
 use crate::chunk::link::NewObject;
-use crate::chunk::live::LiveFile;
+use crate::chunk::live_file::LiveFile;
 use crate::chunk::pins::{Digest32, TempPin};
 use crate::chunk::pool::Buffer;
 use crate::chunk::seal::{Piece, stamp};

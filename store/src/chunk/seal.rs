@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::chunk::content::matches;
 use crate::chunk::index::{Kind, ObjectRow, Stamp, encode, object_key};
-use crate::chunk::live::{LiveFile, next_data};
+use crate::chunk::live::next_data;
+use crate::chunk::live_file::LiveFile;
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::{Buffer, Pending, WINDOW, is_zero};
 use crate::chunk::store::Inner;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::chunk::index::{Kind, ObjectRow, Stamp, encode, object_key};
-use crate::chunk::live::LiveFile;
+use crate::chunk::live_file::LiveFile;
 use crate::chunk::pins::TempPin;
 use crate::chunk::reader::ObjectReader;
 use crate::chunk::store::Inner;
