@@ -32,8 +32,10 @@ const GROUP_BYTES: u64 = 8 << 20;
 const GROUP_BLOCKS: usize = 1024;
 
 /// Set aside in the slab that is appended to: small bodies that a commit carried have been acknowledged, and commits that
-/// give space back wait behind them.
-const ASIDE: u64 = 4 << 20;
+/// give space back wait behind them. A slab of the usual size has 4 MiB.
+fn aside_of(slab_bytes: u64) -> u64 {
+    slab_bytes / 64
+}
 
 /// A block to store. The caller holds a pin on it until it is named or needed by a row.
 pub(super) struct NewBlock {
@@ -133,7 +135,7 @@ impl AppendTo {
         }
         let path = self.slabs.layout.slab(id);
         let file = OpenOptions::new().read(true).write(true).open(path).at("opening the last slab")?;
-        Current::new(id, file, row.len).map(Some)
+        Current::new(id, file, row.len, self.slab_bytes).map(Some)
     }
 }
 
@@ -145,8 +147,8 @@ struct Current {
 }
 
 impl Current {
-    fn new(id: u64, file: File, len: u64) -> Result<Self> {
-        let aside = Aside::new(ASIDE);
+    fn new(id: u64, file: File, len: u64, slab_bytes: u64) -> Result<Self> {
+        let aside = Aside::new(aside_of(slab_bytes));
         aside.fill_up(&file)?;
         Ok(Self { id, file, len, aside })
     }
@@ -283,7 +285,7 @@ impl Worker {
         self.to.dirs.sync(&self.to.slabs.layout.slabs)?;
         self.to.slabs.set_row(id, SlabRow { len: SLAB_HEADER, live: 0 })?;
         self.to.slabs.set_active(id);
-        Current::new(id, file, SLAB_HEADER)
+        Current::new(id, file, SLAB_HEADER, self.to.slab_bytes)
     }
 }
 

@@ -71,7 +71,8 @@ impl Inner {
         let shares = object.is_mostly_stored() && self.index.object(&object.digest)?.is_none();
         let object = if shares { Some(object) } else { self.join_in_place(parts, object, &guard)? };
         let Some(mut object) = object else { return Ok(stored(guard)) };
-        self.space.admit(size)?;
+        // Holes are copied as holes.
+        self.space.admit(parts.iter().filter_map(|part| part.row).map(|row| row.disk).sum())?;
         let tmp = self.layout.tmp_file()?;
         let mut at = 0;
         for part in parts {

@@ -27,7 +27,7 @@ struct State {
 }
 
 impl Aside {
-    /// So many bytes; they are asked for in sixteenths.
+    /// So many bytes, in sixteenths where there are not that many.
     pub(crate) fn new(bytes: u64) -> Self {
         Self { bytes, state: Mutex::default() }
     }
@@ -52,10 +52,15 @@ impl Aside {
         }
         state.length = length;
         state.end = state.end.max(length);
-        while state.end - length <= self.bytes - step {
-            match fallocate(file, FallocateFlags::KEEP_SIZE, state.end, step) {
-                Ok(()) => state.end += step,
-                Err(Errno::NOSPC | Errno::DQUOT) => break,
+        let mut wanted = self.bytes - (state.end - length).min(self.bytes);
+        // Not for every little growth.
+        while wanted >= 2 * step {
+            match fallocate(file, FallocateFlags::KEEP_SIZE, state.end, wanted) {
+                Ok(()) => {
+                    state.end += wanted;
+                    break;
+                }
+                Err(Errno::NOSPC | Errno::DQUOT) => wanted = (wanted / 2).next_multiple_of(step),
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                     state.unsupported = true;
                     return Ok(None);
@@ -141,11 +146,11 @@ mod tests {
         assert!(file.metadata().unwrap().blocks() * 512 >= ASIDE);
         // Growing takes of it, and it is filled up.
         file.set_len(6 << 20).unwrap();
-        assert!(aside.fill_up(&file).unwrap().unwrap() > ASIDE - (4 << 20));
+        assert!(aside.fill_up(&file).unwrap().unwrap() > ASIDE - (8 << 20));
         // Cutting gives back what was there.
         file.set_len(1 << 20).unwrap();
-        assert!(aside.fill_up(&file).unwrap().unwrap() > ASIDE - (4 << 20));
-        assert!(file.metadata().unwrap().blocks() * 512 >= ASIDE - (4 << 20));
+        assert!(aside.fill_up(&file).unwrap().unwrap() > ASIDE - (8 << 20));
+        assert!(file.metadata().unwrap().blocks() * 512 >= ASIDE - (8 << 20));
         give_back(&path).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 1 << 20);
         assert!(file.metadata().unwrap().blocks() * 512 <= 2 << 20);
