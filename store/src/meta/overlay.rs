@@ -165,6 +165,50 @@ impl Overlay {
         }
     }
 
+    /// The first row with `start <= key < end` over `below`, which answers for the replica with that many rows at most. Costs
+    /// a look at each change before that row, and copies none. No record comes in or is forgotten meanwhile.
+    pub(super) fn first(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        below: impl Fn(&[u8], &[u8], usize) -> Result<Vec<Row>>,
+    ) -> Result<Option<Row>> {
+        const FEW: usize = 2;
+        const MANY: usize = 256;
+        let inner = self.rows.read();
+        let (mut from, mut chunk) = (start.to_vec(), FEW);
+        while from.as_slice() < end {
+            let stored = below(&from, end, chunk)?;
+            let bounds = (Bound::Included(from.as_slice()), Bound::Excluded(end));
+            let mut changes = inner.rows.range::<[u8], _>(bounds).peekable();
+            let live = |(key, (record, n)): (&Vec<u8>, &Place)| Some((key.clone(), record.rows[*n].1.clone()?));
+            let next = (stored.len() == chunk).then(|| stored.last().map(|(key, _)| [key.as_slice(), &[0]].concat()));
+            for row in stored {
+                let mut hidden = false;
+                while let Some(change) = changes.next_if(|(key, _)| **key <= row.0) {
+                    hidden = *change.0 == row.0;
+                    if let Some(row) = live(change) {
+                        return Ok(Some(row));
+                    }
+                }
+                if !hidden {
+                    return Ok(Some(row));
+                }
+            }
+            match next.flatten() {
+                Some(next) => (from, chunk) = (next, MANY),
+                None => return Ok(changes.find_map(live)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether no change with `start <= key < end` waits to be applied.
+    pub(super) fn is_clear(&self, start: &[u8], end: &[u8]) -> bool {
+        let inner = self.rows.read();
+        start >= end || inner.rows.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end))).next().is_none()
+    }
+
     /// The next records to apply: in order, none above `durable`, together about `max_bytes`.
     pub(super) fn pending(&self, durable: Seq, max_bytes: usize) -> Vec<Arc<Record>> {
         let inner = self.rows.read();

@@ -150,10 +150,22 @@ impl Metadata {
         self.0.note(self.0.range(start, end, limit))
     }
 
+    /// The first row with `start <= key < end`, at one position of the log. Cheap however many deleted rows are before it
+    /// in the overlay, where [`Metadata::range`] copies them.
+    pub fn first(&self, start: &[u8], end: &[u8]) -> Result<Option<Row>> {
+        let store = &self.0.replica.store;
+        self.0.note(self.0.overlay.first(start, end, |start, end, limit| store.range(start, end, limit)))
+    }
+
     /// The last row with `start <= key < end`, at one position of the log.
     pub fn last(&self, start: &[u8], end: &[u8]) -> Result<Option<Row>> {
         let store = &self.0.replica.store;
         self.0.note(self.0.overlay.last(start, end, |start, end| store.last(start, end)))
+    }
+
+    /// Whether every change with `start <= key < end` up to now is durable, and in the replica. Costs no wait.
+    pub fn is_settled(&self, start: &[u8], end: &[u8]) -> bool {
+        self.0.overlay.is_clear(start, end)
     }
 
     /// Appends `record` to the log and shows its rows to readers; returns its number. Not durable yet: see

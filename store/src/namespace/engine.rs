@@ -10,6 +10,7 @@ use super::inode::InodeTable;
 use super::live::LiveTable;
 use super::txn::{Rows, StreamState};
 use super::watch::Mounts;
+use super::witness::Witnesses;
 use crate::chunk::{ChunkStore, Roots};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -38,6 +39,7 @@ pub(super) struct Engine {
     pub(super) lives: LiveTable,
     pub(super) mounts: Mounts,
     pub(super) inos: InoAllocator,
+    pub(super) witnesses: Witnesses,
     /// Which inode a kernel uses a content file for.
     pub(super) backed: DashMap<[u8; 32], Ino>,
     pub(super) workers: Workers,
@@ -67,7 +69,7 @@ impl Roots for Engine {
         // Rows first: an inode keeps its content from before the commit that takes its last name away.
         let held =
             !self.meta.range(&prefix, &schema::prefix_end(&prefix), 1)?.is_empty() || self.inodes.is_kept(digest);
-        if !held {
+        if !held && !self.meta.is_settled(&prefix, &schema::prefix_end(&prefix)) {
             // The record that took the last holder away may be lost in a crash; then its bytes are needed again.
             self.meta.durable_blocking(self.meta.head())?;
         }

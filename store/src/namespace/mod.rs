@@ -38,6 +38,7 @@ pub mod shown;
 mod txn;
 mod walk;
 mod watch;
+mod witness;
 mod xattr;
 
 #[cfg(test)]

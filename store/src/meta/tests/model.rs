@@ -69,6 +69,7 @@ fn agrees_with_a_map(config: &MetaConfig, steps: Vec<Step>) -> Result<(), propte
             }
             Step::Last(start, end) => {
                 prop_assert_eq!(meta.last(&start, &end).unwrap(), part(&model, &start, &end).pop());
+                prop_assert_eq!(meta.first(&start, &end).unwrap(), part(&model, &start, &end).into_iter().next());
             }
             Step::Get(key) => prop_assert_eq!(meta.get(&key).unwrap(), model.get(&key).cloned()),
             Step::Settle => meta.settle().unwrap(),
@@ -128,6 +129,7 @@ fn a_moving_name_is_always_seen_once(engine: EngineKind) {
                     let rows = meta.range(b"E", b"F", 10).unwrap();
                     assert_eq!(rows.len(), 1, "{rows:?}");
                     assert!(meta.last(b"E", b"F").unwrap().is_some());
+                    assert!(meta.first(b"E", b"F").unwrap().is_some());
                 }
             });
         }
