@@ -18,6 +18,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub fn serve(flags: SettingFlags) -> Result<(), Failure> {
     let loaded = flags.load()?;
     let telemetry = Telemetry::install(&loaded.config.log)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("pinfold").build()?;
     let outcome = runtime.block_on(async {
         let (orders_in, orders) = signals::channel();
@@ -44,4 +45,15 @@ pub fn serve(flags: SettingFlags) -> Result<(), Failure> {
     });
     runtime.shutdown_timeout(RUNTIME_GRACE);
     outcome
+}
+
+/// Open files up to the hard limit: the soft one, 1024 mostly, is for programs that still use `select`. What keeps files
+/// open (live files, content, slabs) looks at it once, later.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }

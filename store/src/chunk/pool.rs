@@ -54,10 +54,6 @@ impl HashPool {
         Ok(Self { shared, threads, buffers: Arc::default() })
     }
 
-    fn run(&self, job: Job) {
-        run_in(&self.shared, job);
-    }
-
     /// An empty buffer that goes back to the pool when it is dropped.
     pub(super) fn buffer(&self, capacity: usize) -> Buffer {
         let mut bytes = self.buffers.lock().pop().unwrap_or_default();
@@ -68,12 +64,14 @@ impl HashPool {
     /// Hashes a buffer on one of the threads.
     pub(super) fn sha256(&self, buffer: Arc<Buffer>) -> Pending {
         let (send, receive) = sync_channel(1);
-        self.run(Box::new(move || {
+        let job = Box::new(move || {
             let digest = Sha256::digest(&buffer.bytes).into();
             drop(buffer);
             // Nobody waits any more when a writer was dropped.
             let _ = send.send(digest);
-        }));
+        });
+        self.shared.queue.lock().jobs.push_back(job);
+        self.shared.more.notify_one();
         Pending(receive)
     }
 
@@ -94,8 +92,10 @@ impl Drop for HashPool {
     }
 }
 
-fn run_in(shared: &Shared, job: Job) {
-    shared.queue.lock().jobs.push_back(job);
+/// Runs a step of an MD5, before all else: it is the one hash that cannot be shared among threads, so that a stream is
+/// as fast as its MD5. What bounds the pieces of a stream (`WINDOW`) keeps these steps from starving the others.
+fn run_next(shared: &Shared, job: Job) {
+    shared.queue.lock().jobs.push_front(job);
     shared.more.notify_one();
 }
 
@@ -198,7 +198,7 @@ impl Md5Lane {
 /// One piece a job: a long stream does not keep a thread from others.
 fn step_later(shared: &Arc<Shared>, lane: &Arc<(Mutex<Lane>, Condvar)>) {
     let (again, lane) = (shared.clone(), lane.clone());
-    run_in(
+    run_next(
         shared,
         Box::new(move || {
             let (mut md5, piece) = {

@@ -1,6 +1,9 @@
 //! How full the disk is, and the refusal before it is full.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
 
@@ -34,14 +37,21 @@ pub struct Usage {
     pub disk: DiskSpace,
 }
 
+/// While so much is free beyond the reserve, what was free is good for [`AGE`]: no disk takes as much in that time.
+const PLENTY: u64 = 4 << 30;
+/// How long.
+const AGE: Duration = Duration::from_millis(100);
+
 pub(super) struct Space {
     dir: PathBuf,
     reserve: u64,
+    /// When much was free.
+    seen: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Space {
     pub(super) fn new(dir: PathBuf, reserve: u64) -> Self {
-        Self { dir, reserve }
+        Self { dir, reserve, seen: Mutex::new(None) }
     }
 
     pub(super) fn disk(&self) -> Result<DiskSpace> {
@@ -51,8 +61,17 @@ impl Space {
 
     /// NoSpace if `bytes` more would eat into the reserve.
     pub(super) fn admit(&self, bytes: u64) -> Result<()> {
+        let wanted = self.reserve.saturating_add(bytes);
+        let plenty = wanted.saturating_add(PLENTY);
+        if let Some((when, free)) = *self.seen.lock()
+            && free >= plenty
+            && when.elapsed() < AGE
+        {
+            return Ok(());
+        }
         let disk = self.disk()?;
-        if disk.free >= self.reserve.saturating_add(bytes) {
+        if disk.free >= wanted {
+            *self.seen.lock() = (disk.free >= plenty).then(|| (Instant::now(), disk.free));
             return Ok(());
         }
         Err(Error::new(ErrorKind::NoSpace, "the disk would be left with less than its reserve")

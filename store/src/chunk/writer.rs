@@ -24,7 +24,7 @@ use crate::types::{Cid, Id, MAX_OBJECT_SIZE};
 use crate::unixfs::{self, DagBuilder, Leaf, Profile, RAW, Root, cid_of_digest};
 
 /// Written bytes after which the kernel is asked to begin writing them to disk.
-const WRITEBACK_EVERY: u64 = 16 << 20;
+const WRITEBACK_EVERY: u64 = 4 << 20;
 
 /// What a writer is told beforehand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -167,7 +167,7 @@ impl Inner {
         Ok(Stored { root, size, leaves: 1, md5, inline, guard })
     }
 
-    /// Takes over bodies that the log carried. Those that are stored already are passed over.
+    /// Takes over bodies that the log carried. Those that slabs hold already are passed over.
     pub(super) fn store_inline(&self, blocks: &[InlineBlock]) -> Result<()> {
         // Dropped with a hint: what was deleted while it was on its way is looked at by the collector.
         let mut pins = Vec::with_capacity(blocks.len());
@@ -176,9 +176,8 @@ impl Inner {
             unixfs::verify(&block.cid, &block.bytes)?;
             let digest = unixfs::digest_of(&block.cid)?;
             pins.push(self.pins.pin(&digest));
-            if self.pin_stored_block(&digest)?.is_none() {
-                new.push(NewBlock::new(&block.cid, Bytes::copy_from_slice(&block.bytes))?);
-            }
+            // Those that slabs hold already are passed over by the appender.
+            new.push(NewBlock::new(&block.cid, Bytes::copy_from_slice(&block.bytes))?);
         }
         // They were accepted when they were logged: the reserve is there for this.
         if new.is_empty() { Ok(()) } else { self.appender.append(new, true) }

@@ -94,9 +94,16 @@ pub struct Record {
     /// What it replaced.
     pub replaced: Option<Replaced>,
     /// Rows after the operation; `None` deletes.
+    #[serde(serialize_with = "rows_as_bytes")]
     pub rows: Vec<RowChange>,
     /// Small bodies.
     pub blocks: Vec<InlineBlock>,
+}
+
+/// As serde would do it, but each key and value in one piece instead of byte by byte.
+fn rows_as_bytes<S: serde::Serializer>(rows: &[RowChange], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    use serde_bytes::Bytes;
+    serializer.collect_seq(rows.iter().map(|(key, value)| (Bytes::new(key), value.as_deref().map(Bytes::new))))
 }
 
 impl Record {

@@ -35,6 +35,11 @@ pub fn bucket(name: &str) -> Vec<u8> {
     [b"B", name.as_bytes()].concat()
 }
 
+/// Whether a key is that of a bucket's row.
+pub fn is_bucket(key: &[u8]) -> bool {
+    key.first() == Some(&b'B')
+}
+
 /// Key of the entry `name` in `dir`. Directories have a trailing `/`, so that store order is S3's key order.
 pub fn entry(dir: DirId, name: &[u8], is_dir: bool) -> Vec<u8> {
     let mut key = Vec::with_capacity(18 + name.len());

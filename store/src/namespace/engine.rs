@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use super::buckets::Buckets;
 use super::config::NamespaceConfig;
 use super::inode::InodeTable;
 use super::live::LiveTable;
@@ -39,6 +40,7 @@ pub(super) struct Engine {
     pub(super) lives: LiveTable,
     pub(super) mounts: Mounts,
     pub(super) inos: InoAllocator,
+    pub(super) buckets: Buckets,
     pub(super) witnesses: Witnesses,
     /// Which inode a kernel uses a content file for.
     pub(super) backed: DashMap<[u8; 32], Ino>,
@@ -48,7 +50,8 @@ pub(super) struct Engine {
 impl Engine {
     /// A bucket's row, or NoSuchBucket.
     pub(super) fn bucket_row(&self, name: &str) -> Result<BucketRow> {
-        self.row(&schema::bucket(name))?
+        self.buckets
+            .get(name, || self.row(&schema::bucket(name)))?
             .ok_or_else(|| Error::new(ErrorKind::NoSuchBucket, "the bucket does not exist").with("bucket", name))
     }
 

@@ -59,8 +59,9 @@ pub(super) struct Copied {
 }
 
 /// All inodes with a live file, and when each is due to be published.
-#[derive(Default)]
 pub(super) struct LiveTable {
+    began: Instant,
+    most_waiting: usize,
     map: DashMap<Ino, Arc<Inode>>,
     queue: Mutex<Queue>,
     wake: Condvar,
@@ -80,11 +81,34 @@ struct Queue {
     asleep: Option<Instant>,
 }
 
+/// What is due is due at the end of one of these: a publisher that slept between any two files would cost each its waking.
+const TICK: Duration = Duration::from_millis(20);
+
 /// How long the publisher sleeps with nothing to wait for.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// With more live files than this waiting, the earliest is published at once: each holds a descriptor.
-const MOST_WAITING: usize = 512;
+/// With more live files than this waiting, the earliest is published at once: each holds a descriptor. A quarter of what
+/// this process may have, in these bounds.
+const MOST_WAITING: std::ops::RangeInclusive<u64> = 64..=4096;
+
+fn most_waiting() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    (limit.unwrap_or(u64::MAX) / 4).clamp(*MOST_WAITING.start(), *MOST_WAITING.end()) as usize
+}
+
+impl Default for LiveTable {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            most_waiting: most_waiting(),
+            map: DashMap::new(),
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            discards: Mutex::default(),
+            closed: Mutex::default(),
+        }
+    }
+}
 
 impl LiveTable {
     /// The inode behind a live file.
@@ -112,17 +136,25 @@ impl LiveTable {
         self.map.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
-    /// Has an inode published at `at`, instead of whenever it was due before.
+    /// Has an inode published at `at` or a moment later, instead of whenever it was due before.
     pub(super) fn schedule(&self, ino: Ino, at: Instant) {
+        let at = self.tick(at);
         let mut queue = self.queue.lock();
         if let Some(before) = queue.when.insert(ino, at) {
             queue.due.remove(&(before, ino));
         }
         queue.due.insert((at, ino));
         // What is due later than the publisher wakes by itself needs no waking: that would cost each close a thread's.
-        if queue.asleep.is_some_and(|until| at < until) || queue.due.len() > MOST_WAITING {
+        if queue.asleep.is_some_and(|until| at < until) || queue.due.len() > self.most_waiting {
             self.wake.notify_one();
         }
+    }
+
+    /// The end of the tick that `at` is in: files that are closed one after the other fall due together.
+    fn tick(&self, at: Instant) -> Instant {
+        let since = at.saturating_duration_since(self.began).as_micros();
+        let ticks = since.div_ceil(TICK.as_micros()).min(u128::from(u32::MAX)) as u32;
+        self.began.checked_add(TICK * ticks).map_or(at, |tick| tick.max(at))
     }
 
     /// Waits for the next inode that is due; none when stopped.
@@ -133,7 +165,7 @@ impl LiveTable {
                 return None;
             }
             match queue.due.first().copied() {
-                Some((at, ino)) if at <= Instant::now() || queue.due.len() > MOST_WAITING => {
+                Some((at, ino)) if at <= Instant::now() || queue.due.len() > self.most_waiting => {
                     queue.due.remove(&(at, ino));
                     queue.when.remove(&ino);
                     return Some(ino);
@@ -180,7 +212,7 @@ mod tests {
             when_asleep(1, Instant::now());
             when_asleep(2, Instant::now() + LATER);
             when_asleep(3, Instant::now());
-            for ino in 4..4 + MOST_WAITING as u64 {
+            for ino in 4..4 + table.most_waiting as u64 {
                 when_asleep(ino, Instant::now() + 2 * LATER);
             }
             assert_eq!(publisher.join().unwrap(), [Ino(1), Ino(3), Ino(2)]);

@@ -6,6 +6,7 @@
 
 mod account;
 mod bucket;
+mod buckets;
 mod condition;
 pub mod config;
 mod copy;

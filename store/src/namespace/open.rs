@@ -66,6 +66,7 @@ impl Namespace {
             lives: Default::default(),
             mounts: Default::default(),
             inos: Default::default(),
+            buckets: Default::default(),
             witnesses: Default::default(),
             backed: Default::default(),
             workers: Default::default(),

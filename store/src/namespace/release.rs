@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
@@ -15,6 +15,9 @@ use super::local;
 use super::mount_types::OpenMode;
 use super::orphan::is_orphan;
 use crate::error::Result;
+
+/// A closed file that fits into a record is published after this long: it saves the file a sync of its own.
+const SMALL_AFTER: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Releases one handle; at the last one of a written file publishing follows.
@@ -49,18 +52,11 @@ impl Engine {
             // It goes with the inode's last reference.
             Data::Live(_) if is_orphan(inode) => Ok(()),
             Data::Live(live) if open.writers == 0 => {
-                let small = local::stat(live.file())?.size <= self.config.inline_max as u64;
-                drop(live);
-                if last && small {
-                    let published = self.publish_locked(inode, &mut open);
-                    if published.is_err() {
-                        self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
-                    }
-                    published.map(|_| ())
-                } else {
-                    self.lives.schedule(inode.ino, Instant::now() + self.config.publish_after);
-                    Ok(())
-                }
+                let small = last && local::stat(live.file())?.size <= self.config.inline_max as u64;
+                // Not at once: a program that makes many and takes them away again, as compilers do, waits for none.
+                let after = if small { SMALL_AFTER.min(self.config.publish_after) } else { self.config.publish_after };
+                self.lives.schedule(inode.ino, Instant::now() + after);
+                Ok(())
             }
             Data::Sealed(_) if last => {
                 *inode.data.write() = Data::None;
@@ -71,16 +67,6 @@ impl Engine {
         drop(open);
         self.dereference(inode.ino, 1);
         result
-    }
-
-    /// Whether the release of a handle publishes, there and then.
-    fn release_publishes(&self, inode: &Inode, open: &OpenState, mode: OpenMode) -> Result<bool> {
-        match &*inode.data.read() {
-            Data::Live(live) if open.handles == 1 && open.writers == u32::from(mode.write) && !is_orphan(inode) => {
-                Ok(local::stat(live.file())?.size <= self.config.inline_max as u64)
-            }
-            _ => Ok(false),
-        }
     }
 }
 
@@ -95,13 +81,10 @@ impl Namespace {
         self.0.release(&handle.inode, handle.mode, handle.flushed.load(Ordering::Acquire))
     }
 
-    /// As [`Self::release`] where that neither publishes nor waits for somebody who does. False if nothing was done:
-    /// then it is `release`'s, on a thread that may wait.
+    /// As [`Self::release`] where that does not wait for somebody who publishes. False if nothing was done: then it is
+    /// `release`'s, on a thread that may wait.
     pub fn release_at_once(&self, handle: &Arc<FileHandle>) -> Result<bool> {
         let Some(open) = handle.inode.open.try_lock() else { return Ok(false) };
-        if self.0.release_publishes(&handle.inode, &open, handle.mode)? {
-            return Ok(false);
-        }
         if !handle.released.swap(true, Ordering::AcqRel) {
             handle.passthrough.lock().take();
             self.0.release_locked(&handle.inode, open, handle.mode, handle.flushed.load(Ordering::Acquire))?;

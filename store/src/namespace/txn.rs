@@ -249,7 +249,11 @@ impl Engine {
             }
             record.blocks = blocks;
             self.keep_orphans(&places)?;
+            let changes_bucket = record.rows.iter().any(|(key, _)| schema::is_bucket(key));
             let seq = self.meta.commit(record).inspect_err(|_| self.unkeep_orphans(&places))?;
+            if changes_bucket {
+                self.buckets.changed();
+            }
             state.0.seq = Some(last + 1);
             seq
         };
