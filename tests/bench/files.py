@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 
 from . import mounts, tree
-from .system import Scratch, example, processor_seconds, say, settle
+from .system import Scratch, example, processor_seconds, say, settle, touch_memory
 
 MIB = 1 << 20
 
@@ -45,6 +45,7 @@ class Bench:
 
     def big_file(self, system):
         """Sequential and random, on a file that the page cache holds."""
+        touch_memory(system.dir, 2 << 30)
         self.add("sequential write, 1 MiB", system, self.fio(system, "write", "1M", False)[0])
         settle(system.pid)
         self.add("sequential read, 1 MiB", system, self.fio(system, "read", "1M", False)[0])

@@ -9,9 +9,10 @@ from pathlib import Path
 from harness.settings import REPO
 
 from .s3 import CONNECTIONS, OPS, SIZES
-from .system import median, ratio
+from .system import file_system, median, ratio
 
 PAGE = REPO / "docs/BENCHMARKS.md"
+TEST_DIR = os.environ.get("PINFOLD_TEST_DIR", "/var/tmp")
 COSTS_PAGE = REPO / "docs/PERFORMANCE.md"
 MIB = 1 << 20
 
@@ -74,7 +75,8 @@ def note(options, words, rounds=True):
     quick = " `--quick`: figures of a check that it runs, not a measurement." if options.quick else ""
     return (
         f"Made by `tests/bench/run {shlex.join(words)}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores ({model()}), "
-        f"kernel {platform.release()}, load average at the end {loads}{medians}.{beside}{quick}\n"
+        f"kernel {platform.release()}, data on {file_system(TEST_DIR)}, load average at the end "
+        f"{loads}{medians}.{beside}{quick}\n"
     )
 
 

@@ -4,10 +4,12 @@ import os
 from collections import defaultdict
 
 from . import servers
-from .system import Scratch, example, median, processor_seconds, ratio, say, settle
+from .system import Scratch, example, median, processor_seconds, ratio, say, settle, touch_memory
 
-KIB, MIB = 1 << 10, 1 << 20
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SIZES = {"4 KiB": 4 * KIB, "1 MiB": MIB, "64 MiB": 64 * MIB}
+#: About what a round of PUTs takes of the page cache.
+NEW_MEMORY = {"4 KiB": GIB, "1 MiB": 2 * GIB, "64 MiB": 3 * GIB}
 OPS = ["put", "get", "head", "delete"]
 CONNECTIONS = [1, 16]
 
@@ -78,6 +80,8 @@ def one_round(options, running, results, what, turn):
             keys = {} if op == "put" else {"keys": written[server.name]}
             if op in ("put", "delete"):
                 os.sync()  # what others left dirty is not this one's to write
+            if op == "put":
+                touch_memory(server.base, NEW_MEMORY[label] if not options.quick else MIB)
             asked = {"size": size, "connections": connections, "prefix": f"r{turn}/", "seed": turn, **keys}
             if op == "get" and not isinstance(server, servers.Ceiling):
                 server.ask(op, **asked, requests=2)  # compares the bytes
