@@ -1,5 +1,6 @@
 """The section that a run writes: into its folder, and into docs/SOAK.md if asked to."""
 
+import csv
 import os
 import platform
 import shlex
@@ -40,10 +41,11 @@ def intro(soak):
     count, seconds = options.periods
     verdict = "**Passed.**" if not soak.problems else "**FAILED:** " + "; ".join(p.splitlines()[0] for p in soak.problems)
     growth = "" if judged(options.minutes) else " Too short a run to judge growth by."
+    command = " ".join(word for word in ("tests/soak/run", said(options), "--seed", options.seed) if word)
     return (
-        f"`{f'tests/soak/run {said(options)}'.strip()} --seed {options.seed}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, "
-        f"kernel {platform.release()}, {version()}. {count} periods of {seconds / 60:g} minutes of load, {soak.steps:,} operations "
-        f"of {WRITERS} writers with keys of their own (at most {MOST_LIVE >> 20} MiB) and of threads that share keys.\n\n"
+        f"`{command}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, kernel {platform.release()}, {version()}. "
+        f"{count} periods of {seconds / 60:g} minutes of load, {soak.steps:,} operations of {WRITERS} writers with keys of "
+        f"their own (at most {MOST_LIVE >> 20} MiB) and of threads that share keys.\n\n"
         f"{verdict}{growth}\n"
     )
 
@@ -65,7 +67,7 @@ def work(soak):
     rows = [
         ["S3 requests; requests of the kernel", f"{last['s3_requests']:,}; {last['mount_requests']:,}"],
         ["records in the log", f"{last['records']:,}"], ["checkpoints", f"{last['checkpoints']:,}"],
-        ["collections that found something", f"{last['collections']:,} of {last['collect_rounds']:,} rounds"],
+        ["rounds of the collector; sweeps that found something", f"{last['collect_rounds']:,}; {last['collections']:,}"],
         ["compacted", emptied], ["scrubs that went through all content", scrubs], ["eviction", "not built yet"],
         ["invalidations that came late", late], ["`fsck --verify` after the stop", fsck],
     ]
@@ -88,13 +90,15 @@ def pauses(soak):
     for pause in soak.pauses:
         row = pause.sample
         rows.append([
-            f"{row['seconds'] / 60:.1f}", f"{pause.settled:.1f}", f"{pause.keys:,}", f"{pause.bytes / MIB:,.0f}", len(pause.wrong),
+            f"{row['seconds'] / 60:.1f}", f"{pause.settled:.1f}", f"{pause.keys:,}", f"{pause.bytes / MIB:,.0f}",
+            len(pause.wrong),
             "/".join(str(row[f"{name}_files"]) for name in ("tmp", "live", "upload")), f"{row['rss'] / MIB:.0f}",
-            row["descriptors"], row["threads"], f"{row['chunk_bytes'] / MIB:,.0f}", f"{pause.different / MIB:,.0f}",
+            f"{row['descriptors']} ({row['kept_open']})", row["threads"], f"{row['chunk_bytes'] / MIB:,.0f}",
+            f"{pause.different / MIB:,.0f}",
             f"{row['replica_bytes'] / MIB:.0f}", f"{row['log_bytes'] / MIB:.0f}",
         ])
-    head = ["minute", "at rest after, s", "keys", "MiB", "differences", "tmp/live/uploads", "RSS, MiB", "descriptors", "threads",
-            "chunks, MiB", "different contents, MiB", "replica, MiB", "log, MiB"]
+    head = ["minute", "at rest after, s", "keys", "MiB", "differences", "tmp/live/uploads", "RSS, MiB",
+            "descriptors (contents kept open)", "threads", "chunks, MiB", "different contents, MiB", "replica, MiB", "log, MiB"]
     return "\nEach pause: both views compared, every byte of every key.\n\n" + table(head, rows)
 
 
@@ -105,8 +109,8 @@ def slowest(soak):
         found = [period[what] for period in soak.periods if what in period]
         middle = sorted(row["p50"] for row in found)[len(found) // 2]
         late = sorted(row["p99"] for row in found)
-        rows.append([what, f"{sum(row['n'] for row in found):,}", f"{middle:.2f}", f"{late[len(late) // 2]:.1f}", f"{late[-1]:.1f}",
-                     f"{max(row['max'] for row in found):.0f}"])
+        count, slow = sum(row["n"] for row in found), max(row["max"] for row in found)
+        rows.append([what, f"{count:,}", f"{middle:.2f}", f"{late[len(late) // 2]:.1f}", f"{late[-1]:.1f}", f"{slow:.0f}"])
     head = ["ms", "operations", "p50 (median of the periods)", "p99 (median)", "p99 (worst period)", "max"]
     return "\n" + table(head, rows)
 
@@ -131,6 +135,12 @@ def write(soak):
         for end, svg in pictures.all_of(soak).items():
             written.append(folder / f"{name}-{end}.svg")
             written[-1].write_text(svg)
+    written.append(options.out / "latencies.csv")
+    with written[-1].open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["period", "operation", "n", "p50_ms", "p99_ms", "max_ms"])
+        for number, period in enumerate(soak.periods, 1):
+            rows.writerows([number, what, *period[what].values()] for what in sorted(period))
     written.append(options.out / "soak.md")
     written[-1].write_text(section(soak, "") + "\n" + criterion() + "\n")
     if options.page:

@@ -9,7 +9,8 @@ FIGURES = ["p50", "p99", "max"]
 #: Title, unit, divisor, lines: name in the legend and field of a sample.
 HELD = [
     ("Memory", "MiB", MIB, [("resident", "rss"), ("anonymous", "rss_anon")]),
-    ("Descriptors and threads", "", 1, [("descriptors", "descriptors"), ("threads", "threads")]),
+    ("Descriptors and threads", "", 1, [
+        ("descriptors", "descriptors"), ("kept contents", "kept_open"), ("threads", "threads")]),
     ("Files that pass", "", 1, [("temporary", "tmp_files"), ("live", "live_files"), ("uploads", "upload_files")]),
     ("Disk", "MiB", MIB, [("all", "disk_bytes"), ("chunks", "chunk_bytes")]),
     ("Log and replica", "MiB", MIB, [("kept log", "log_bytes"), ("replica", "replica_bytes")]),
@@ -53,10 +54,12 @@ def held(soak):
         elif begin is not None:
             bands.append((begin, at))
             begin = None
+
+    def line(number, name, field, divisor):
+        return Line(name, number, [(row["seconds"] / 60, row[field] / divisor) for row in rows])
+
     panels = [
-        Panel(title, unit, [
-            Line(name, i, [(row["seconds"] / 60, row[field] / divisor) for row in rows]) for i, (name, field) in enumerate(lines)
-        ], bands=bands)
+        Panel(title, unit, [line(i, name, field, divisor) for i, (name, field) in enumerate(lines)], bands=bands)
         for title, unit, divisor, lines in HELD
     ]
     return figure("What the daemon held; pauses are shaded", panels, 3, "minutes")

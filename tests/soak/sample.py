@@ -1,6 +1,8 @@
 """What the daemon holds, every few seconds, as a CSV file: memory, descriptors, files, disk, work done."""
 
+import contextlib
 import csv
+import os
 import re
 import threading
 import time
@@ -38,7 +40,8 @@ LOGGED = {
 }
 #: What a node may say at ERROR or must be asked for to count the above.
 LOG_LEVEL = "info,pinfold_store::namespace::open=debug"
-FIELDS = ["seconds", "phase", "rss", "rss_anon", "descriptors", "threads", "tmp_files", "live_files", "upload_files",
+FIELDS = ["seconds", "phase", "rss", "rss_anon", "descriptors", "own_descriptors", "kept_open",
+          "deleted_open", "threads", "tmp_files", "live_files", "upload_files",
           "disk_bytes", "chunk_bytes", *METRIC, *LOGGED]
 
 
@@ -55,6 +58,19 @@ def metrics(node):
             if bare != name:
                 found[bare] = found.get(bare, 0.0) + float(value)
     return found
+
+
+def descriptors(node):
+    """How many there are, and of these: all but contents that the store keeps open; those contents; files that were deleted."""
+    folder, targets = Path(f"/proc/{node.process.pid}/fd"), []
+    for fd in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(os.readlink(fd))
+    roots = tuple(f"{node.data}/chunks/{name}/" for name in ("content", "slabs"))
+    kept = [target for target in targets if target.startswith(roots)]
+    deleted = [target for target in targets if target.startswith(str(node.data)) and target.endswith(" (deleted)")]
+    return {"descriptors": len(targets), "own_descriptors": len(targets) - len(kept), "kept_open": len(kept),
+            "deleted_open": len(deleted)}
 
 
 class Logged:
@@ -118,8 +134,8 @@ class Sampler:
                  for name, folder in (("tmp", "tmp"), ("live", "live"), ("upload", "uploads"))}
         return {
             "seconds": round(self.seconds(), 1), "phase": self.phase, "rss": int(fields["VmRSS"]) * 1024,
-            "rss_anon": int(fields["RssAnon"]) * 1024, "descriptors": self.node.open_files(), "threads": int(fields["Threads"]),
-            **files, "disk_bytes": self.node.disk_use(), "chunk_bytes": folder_size(self.node.data / "chunks"),
+            "rss_anon": int(fields["RssAnon"]) * 1024, "threads": int(fields["Threads"]), **descriptors(self.node), **files,
+            "disk_bytes": self.node.disk_use(), "chunk_bytes": folder_size(self.node.data / "chunks"),
             **{name: int(found.get(metric, 0)) for name, metric in METRIC.items()}, **self.logged.read(),
         }
 

@@ -7,15 +7,22 @@ from html import escape
 WIDTH, HEIGHT = 300, 170
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 34
 HEAD = 30
-STYLE = """
-:root { --back: #fff; --ink: #1f2328; --dim: #656d76; --grid: #d8dee4; --c0: #0969da; --c1: #bc4c00; --c2: #8250df;
-  --c3: #1a7f37; --c4: #cf222e }
-@media (prefers-color-scheme: dark) { :root { --back: #0d1117; --ink: #e6edf3; --dim: #9198a1; --grid: #30363d; --c0: #58a6ff;
-  --c1: #f0883e; --c2: #bc8cff; --c3: #3fb950; --c4: #ff7b72 } }
-text { font: 11px system-ui, sans-serif; fill: var(--ink) } .dim { fill: var(--dim) } .title { font-weight: 600 }
-.back { fill: var(--back) } .grid { stroke: var(--grid) } .band { fill: var(--grid); opacity: 0.5 }
-path { fill: none; stroke-width: 1.6 }
-"""
+LIGHT = ("#ffffff", "#1f2328", "#656d76", "#d8dee4", ["#0969da", "#bc4c00", "#8250df", "#1a7f37", "#cf222e"])
+DARK = ("#0d1117", "#e6edf3", "#9198a1", "#30363d", ["#58a6ff", "#f0883e", "#bc8cff", "#3fb950", "#ff7b72"])
+
+
+def colours(back, ink, dim, grid, lines):
+    """Rules of one scheme. Plain classes, since not every reader of SVG knows variables."""
+    rules = f".back {{ fill: {back} }} text {{ fill: {ink} }} .dim {{ fill: {dim} }} "
+    rules += f".grid {{ stroke: {grid} }} .band {{ fill: {grid} }}"
+    return rules + "".join(f" .s{i} {{ stroke: {c} }} .f{i} {{ fill: {c} }}" for i, c in enumerate(lines))
+
+
+STYLE = (
+    "text { font: 11px system-ui, sans-serif } .title { font-weight: 600 } .band { opacity: 0.5 } "
+    "path { fill: none; stroke-width: 1.6 } "
+    f"{colours(*LIGHT)} @media (prefers-color-scheme: dark) {{ {colours(*DARK)} }}"
+)
 
 
 @dataclass
@@ -93,16 +100,15 @@ def panel(chart, x_ticks, x_unit):
     for line in chart.lines:
         points = [(x(px), y(py)) for px, py in line.points if py > 0 or not chart.log]
         path = " ".join(f"{'L' if i else 'M'}{px:.1f} {py:.1f}" for i, (px, py) in enumerate(points))
-        colour = f"var(--c{line.colour})"
-        yield f'<path style="stroke: {colour}" d="{path}"/>' if path else ""
+        yield f'<path class="s{line.colour}" d="{path}"/>' if path else ""
         if chart.dots:
-            yield from (f'<circle style="fill: {colour}" cx="{px:.1f}" cy="{py:.1f}" r="2"/>' for px, py in points)
+            yield from (f'<circle class="f{line.colour}" cx="{px:.1f}" cy="{py:.1f}" r="2"/>' for px, py in points)
 
 
 def legend(names, at):
     """Names beside strokes of their colour."""
     for colour, name in names:
-        yield f'<line style="stroke: var(--c{colour}); stroke-width: 3" x1="{at}" x2="{at + 18}" y1="16" y2="16"/>'
+        yield f'<line class="s{colour}" stroke-width="3" x1="{at}" x2="{at + 18}" y1="16" y2="16"/>'
         yield f'<text x="{at + 23}" y="20">{escape(name)}</text>'
         at += 38 + 6.2 * len(name)
 
@@ -116,7 +122,8 @@ def figure(title, panels, columns, x_unit):
     width, height = columns * WIDTH, HEAD + rows * high
     furthest = max((x for chart in panels for line in chart.lines for x, _ in line.points), default=1)
     x_ticks = steps(furthest)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
            f"<title>{escape(title)}</title><style>{STYLE}</style>",
            f'<rect class="back" width="{width}" height="{height}"/>']
     out += legend(next(iter(shared)), LEFT) if one else [f'<text class="title" x="{LEFT}" y="20">{escape(title)}</text>']
