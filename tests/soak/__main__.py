@@ -33,10 +33,17 @@ def options(words):
     )
 
 
+def ended(*_):
+    """Whoever ends this ends the node and the mount with it; a second signal does not disturb that."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit("ended by a signal")
+
+
 def main():
     chosen = options(sys.argv[1:])
-    # Whoever ends this ends the node and the mount with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, ended)
     say(f"{chosen.minutes:g} minutes, {chosen.engine}, {chosen.mode}, seed {chosen.seed}; results in {chosen.out}")
     soak = Soak(chosen)
     soak.run()
