@@ -32,7 +32,7 @@ def said(options):
     for word in ("--out", "--seed"):
         if word in words:
             del words[words.index(word) : words.index(word) + 2]
-    return shlex.join([word for word in words if word != "--page"])
+    return shlex.join([word for word in words if word != "--page" and not word.startswith(("--out=", "--seed="))])
 
 
 def intro(soak):
@@ -44,7 +44,7 @@ def intro(soak):
     command = " ".join(word for word in ("tests/soak/run", said(options), "--seed", options.seed) if word)
     return (
         f"`{command}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, kernel {platform.release()}, {version()}. "
-        f"{count} periods of {seconds / 60:g} minutes of load, {soak.steps:,} operations of {WRITERS} writers with keys of "
+        f"{count} periods of {seconds / 60:.3g} minutes of load, {soak.steps:,} operations of {WRITERS} writers with keys of "
         f"their own (at most {MOST_LIVE >> 20} MiB) and of threads that share keys.\n\n"
         f"{verdict}{growth}\n"
     )

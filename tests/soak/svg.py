@@ -86,7 +86,7 @@ def panel(chart, x_ticks, x_unit):
     ticks = (decades(values or [1]) if chart.log else steps(max(values or [0])))
     x = Scale(x_ticks, LEFT, WIDTH - RIGHT)
     y = Scale(ticks, HEIGHT - BOTTOM, TOP, chart.log)
-    unit = f", {chart.unit}" if chart.unit else ""
+    unit = f" ({chart.unit})" if chart.unit else ""
     yield f'<text class="title" x="{LEFT}" y="{TOP - 10}">{escape(chart.title + unit)}</text>'
     for low, high in chart.bands:
         width = max(1.0, x(high) - x(low))
