@@ -69,7 +69,8 @@ def work(soak):
         ["records in the log", f"{last['records']:,}"], ["checkpoints", f"{last['checkpoints']:,}"],
         ["rounds of the collector; sweeps that found something", f"{last['collect_rounds']:,}; {last['collections']:,}"],
         ["compacted", emptied], ["scrubs that went through all content", scrubs], ["eviction", "not built yet"],
-        ["invalidations that came late", late], ["`fsck --verify` after the stop", fsck],
+        ["invalidations that came late", late], ["warnings in the log", f"{last['log_warnings']:,}"],
+        ["`fsck --verify` after the stop", fsck],
     ]
     return "\n" + table(["what the node did", ""], rows)
 

@@ -36,9 +36,10 @@ LOGGED = {
     "collections": (r"unreachable content collected", None),
     "slabs_emptied": (r"slabs_removed: (\d+)", 1),
     "bytes_compacted": (r"bytes_moved: (\d+)", 1),
+    "log_warnings": (r"\bWARN\b", None),
     "log_errors": (r"\bERROR\b", None),
 }
-#: What a node may say at ERROR or must be asked for to count the above.
+#: Collections are told of at this level only.
 LOG_LEVEL = "info,pinfold_store::namespace::open=debug"
 FIELDS = ["seconds", "phase", "rss", "rss_anon", "descriptors", "own_descriptors", "kept_open",
           "deleted_open", "threads", "tmp_files", "live_files", "upload_files",
