@@ -299,8 +299,8 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Storage,
         kind: Kind::Duration,
         default: Some("5s"),
-        help: "A written file that rests this long while still open is published (chunked, hashed, named by its CID).",
-        details: "Last close, a GET or HEAD of the key, and a clean unmount publish at once.",
+        help: "A written file is published (chunked, hashed, named by its CID) this long after its last close.",
+        details: "Files of up to 4 KiB after 100 ms. A GET, HEAD or LIST of the key and a clean unmount publish at once.",
         reload: false,
     },
     Setting {

@@ -199,8 +199,11 @@ impl Inner {
         };
         let meta = file.metadata().at("looking at a live file")?;
         if meta.nlink() > 1 {
-            fs::remove_file(&path).at("removing a live file's name")?;
-            return self.settle_stamp(ino, &file, &Stamp::of(&meta));
+            let remove = || fs::remove_file(&path).at("removing a live file's name");
+            return match self.sealing.lock().remove(&ino) {
+                Some(root) => self.lose_name(&root, &file, remove),
+                None => remove(),
+            };
         }
         drop(file);
         if self.empty_into_pool(&path)? {
@@ -209,19 +212,16 @@ impl Inner {
         fs::remove_file(&path).at("removing a live file")
     }
 
-    /// A sealed file lost its second name, which changes its ctime.
-    fn settle_stamp(&self, ino: Ino, file: &File, before: &Stamp) -> Result<()> {
-        let Some(root) = self.sealing.lock().remove(&ino) else { return Ok(()) };
-        self.restamp(&root, file, before)
-    }
-
-    /// The content file of `root` lost its second name: what it must look like is written anew, if it was as recorded.
-    pub(super) fn restamp(&self, root: &Digest32, file: &File, before: &Stamp) -> Result<()> {
-        let after = Stamp::of(&file.metadata().at("looking at a sealed file")?);
+    /// The content file of `root` loses its second name by `remove`, which changes its ctime: what it must look like is
+    /// written anew, if it was as recorded. Whoever finds it changed looks again under the same lock.
+    pub(super) fn lose_name(&self, root: &Digest32, file: &File, remove: impl FnOnce() -> Result<()>) -> Result<()> {
+        let stamp = || file.metadata().at("looking at a sealed file").map(|meta| Stamp::of(&meta));
         let _locked = self.pins.lock(root);
+        let before = stamp()?;
+        remove()?;
         match self.index.object(root)? {
-            Some(mut row) if row.stamp == Some(*before) => {
-                row.stamp = Some(after);
+            Some(mut row) if row.stamp == Some(before) => {
+                row.stamp = Some(stamp()?);
                 self.index.apply(&[(object_key(root), Some(encode(&row)?))])
             }
             _ => Ok(()),

@@ -101,8 +101,20 @@ impl Inner {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e).at("opening a content file"),
         };
-        let now = Stamp::of(&file.metadata().at("looking at a content file")?);
-        Ok((row.stamp == Some(now) || self.reseal(row, &file)?).then_some(file))
+        let stamp = || file.metadata().at("looking at a content file").map(|meta| Some(Stamp::of(&meta)));
+        if row.stamp == stamp()? {
+            return Ok(Some(file));
+        }
+        let row = {
+            // It may be losing another name just now.
+            let _locked = self.pins.lock(&row.root);
+            match self.index.object(&row.root)?.filter(|now| now.id == row.id) {
+                Some(now) if now.stamp == stamp()? => return Ok(Some(file)),
+                Some(now) => now,
+                None => return Ok(None),
+            }
+        };
+        Ok(self.reseal(&row, &file)?.then_some(file))
     }
 
     /// Makes the content file of `root` the live file of `ino`, whose readers may have it open by passthrough; the object

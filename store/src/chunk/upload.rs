@@ -16,9 +16,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::append::NewBlock;
-use crate::chunk::index::{
-    Kind, ObjectRow, PAGE, Slice, Stamp, decode, encode, id_of, joined_key, slice_key, upload_key,
-};
+use crate::chunk::index::{Kind, ObjectRow, PAGE, Slice, decode, encode, id_of, joined_key, slice_key, upload_key};
 use crate::chunk::join::Part;
 use crate::chunk::layout::parse_hex_name;
 use crate::chunk::link::NewObject;
@@ -390,10 +388,10 @@ impl Inner {
         let path = self.layout.upload_file(id);
         match File::open(&path) {
             Ok(file) => {
-                let before = Stamp::of(&file.metadata().at("looking at an upload file")?);
-                fs::remove_file(&path).at("removing an upload file")?;
-                if let Some(root) = self.index.joined(id)? {
-                    self.restamp(&root, &file, &before)?;
+                let remove = || fs::remove_file(&path).at("removing an upload file");
+                match self.index.joined(id)? {
+                    Some(root) => self.lose_name(&root, &file, remove)?,
+                    None => remove()?,
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
