@@ -181,10 +181,12 @@ def space(options, words, ratios):
     """The part about the disk."""
     text = "## Bytes on disk for a byte stored\n\n" + note(options, words, rounds=False) + "\n"
     rows = [
-        [what, engine, f"{found['at rest']:.4f}", f"{found['after a restart']:.4f}", f"{found['empty'] / MIB:.1f} MiB"]
+        [what, engine, f"{found['at rest']:.4f}", f"{found['after a restart']:.4f}", f"{found['empty'] / MIB:.1f} MiB",
+         f"{found['resident'] / MIB:,.0f} MiB", f"{found['peak'] / MIB:,.0f} MiB"]
         for (what, engine), found in ratios.items()
     ]
-    text += table(["objects", "engine", "at rest", "after a restart", "an empty data directory (not counted)"], rows)
+    head = ["objects", "engine", "at rest", "after a restart", "an empty data directory (not counted)"]
+    text += table([*head, "node's memory at rest", "at most"], rows)
     put(options, "space", text)
 
 

@@ -1,7 +1,7 @@
-"""Bytes that the data directory takes on the disk for a byte stored."""
+"""Bytes that the data directory takes on the disk for a byte stored, and the node's memory meanwhile."""
 
 from . import servers
-from .system import Scratch, disk_use, say, settle
+from .system import Scratch, disk_use, resident_bytes, say, settle
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -22,6 +22,7 @@ def measure(options):
                     server.ask("put", size=size, connections=16, requests=count, seed=3)
                     settle(server.pid)
                     resting = disk_use(server.data)
+                    resident, peak = resident_bytes(server.pid)
                     server.node.restart()
                     settle(server.pid)
                     again = disk_use(server.data)
@@ -30,5 +31,6 @@ def measure(options):
             stored = size * count
             ratios[what, kind.engine] = {
                 "at rest": (resting - empty) / stored, "after a restart": (again - empty) / stored, "empty": empty,
+                "resident": resident, "peak": peak,
             }
     return (ratios,)

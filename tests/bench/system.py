@@ -103,6 +103,12 @@ def settle(pid, within=60.0):
         quiet = quiet + 1 if processor_seconds(pid) - before <= 0.01 else 0
 
 
+def resident_bytes(pid):
+    """A process's memory in the RAM: now, and the most that it was."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    return tuple(int(fields[name].split()[0]) << 10 for name in ("VmRSS", "VmHWM"))
+
+
 def touch_memory(folder, size):
     """Uses and frees memory for that much of a file: what a virtual machine has free may be its host's for now, and the
     first to use it pays for each page (measured: 3.4 s instead of 0.4 s for 2 GiB)."""

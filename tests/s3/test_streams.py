@@ -114,6 +114,38 @@ def test_two_gib_in_bounded_memory(server, s3, bucket, how):
 
 
 @pytest.mark.pinfold
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_twenty_gib_put_get_and_copy_in_200_mib(server, s3, bucket):
+    """Far beyond what any buffer could hold; the whole process stays below 200 MiB."""
+    node, size, part = server.node, 20 * settings.GIB, 256 * MIB
+
+    def upload(key, give):
+        at = {"Bucket": bucket, "Key": key, "UploadId": s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]}
+        parts = [{"PartNumber": n + 1, "ETag": give({**at, "PartNumber": n + 1}, n * part)} for n in range(size // part)]
+        return s3.complete_multipart_upload(**at, MultipartUpload={"Parts": parts})["ETag"]
+
+    whole = Pattern(size)
+
+    def copy(at, begin):
+        source = {"Bucket": bucket, "Key": "big"}
+        copied = s3.upload_part_copy(**at, CopySource=source, CopySourceRange=f"bytes={begin}-{begin + part - 1}")
+        return copied["CopyPartResult"]["ETag"]
+
+    most = {}
+    with watched_memory(node) as peaks:
+        etag = upload("big", lambda at, _: s3.upload_part(**at, Body=whole.read(part))["ETag"])
+        most["PUT"] = max(peaks)
+        check(s3.get_object(Bucket=bucket, Key="big")["Body"], size)
+        most["GET"] = max(peaks)
+        assert upload("copy", copy) == etag
+        most["copy"] = max(peaks)
+    print("resident at most:", {what: f"{peak >> 20} MiB" for what, peak in most.items()})
+    assert most["copy"] < 200 * MIB
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "big"}, {"Key": "copy"}]})
+
+
+@pytest.mark.pinfold
 def test_a_slow_reader_does_not_fill_memory(server, s3, bucket):
     """A client that asks for much and reads little: the daemon waits, it does not buffer."""
     node, size = server.node, 256 * MIB

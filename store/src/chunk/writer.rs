@@ -167,7 +167,7 @@ impl Inner {
         Ok(Stored { root, size, leaves: 1, md5, inline, guard })
     }
 
-    /// Takes over bodies that the log carried. Those that slabs hold already are passed over.
+    /// Takes over bodies that the log carried. Those that are stored already are passed over.
     pub(super) fn store_inline(&self, blocks: &[InlineBlock]) -> Result<()> {
         // Dropped with a hint: what was deleted while it was on its way is looked at by the collector.
         let mut pins = Vec::with_capacity(blocks.len());
@@ -176,8 +176,10 @@ impl Inner {
             unixfs::verify(&block.cid, &block.bytes)?;
             let digest = unixfs::digest_of(&block.cid)?;
             pins.push(self.pins.pin(&digest));
-            // Those that slabs hold already are passed over by the appender.
-            new.push(NewBlock::new(&block.cid, Bytes::copy_from_slice(&block.bytes))?);
+            // A look at the stored copy too, not only at its row: a damaged one is replaced.
+            if self.pin_stored_block(&digest)?.is_none() {
+                new.push(NewBlock::new(&block.cid, Bytes::copy_from_slice(&block.bytes))?);
+            }
         }
         // They were accepted when they were logged: the reserve is there for this.
         if new.is_empty() { Ok(()) } else { self.appender.append(new, true) }

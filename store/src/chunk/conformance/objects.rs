@@ -198,8 +198,18 @@ pub(super) fn inline_bodies_are_found_by_the_lookup_and_stored_once(rig: Rig) {
     rig.store.store_inline(std::slice::from_ref(&block)).unwrap();
     assert_eq!(rig.store.usage().unwrap().slab_live_bytes, 52);
     assert_eq!(rig.read(&stored.root, 4), b"tiny");
-    let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block };
+    let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block.clone() };
     assert_eq!(rig.store.store_inline(&[wrong]).unwrap_err().kind(), ErrorKind::Corrupt);
+
+    // A stored copy that was damaged meanwhile is replaced by the one that comes again.
+    rig.commit(stored);
+    let rig = rig.reopen(false);
+    let slab = files(&rig.dir).into_iter().find(|path| path.extension().is_some_and(|e| e == "slab")).unwrap();
+    let file = std::fs::File::options().write(true).open(slab).unwrap();
+    file.write_all_at(b"x", file.metadata().unwrap().len() - 1).unwrap();
+    assert_eq!(rig.store.block(&block.cid).unwrap_err().kind(), ErrorKind::Corrupt);
+    rig.store.store_inline(std::slice::from_ref(&block)).unwrap();
+    assert_eq!(rig.store.block(&block.cid).unwrap().unwrap(), &b"tiny"[..]);
 }
 
 pub(super) fn a_chunk_that_is_an_object_itself_outlives_the_object_it_came_with(rig: Rig) {
