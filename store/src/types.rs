@@ -15,12 +15,10 @@ pub use cid::Cid;
 pub struct Id(pub [u8; 16]);
 
 impl Id {
-    /// A fresh random identity from the system's generator.
+    /// A fresh random identity that nobody guesses, from a generator of this thread that the system's seeds: one is made
+    /// for every request, and a system call each time would be felt.
     pub fn random() -> Self {
-        let mut bytes = [0; 16];
-        // The kernel's generator does not fail once it is seeded; a host without one cannot run a storage node.
-        getrandom::fill(&mut bytes).expect("the system's random generator answers");
-        Self(bytes)
+        Self(rand::random())
     }
 
     /// The bytes.

@@ -42,11 +42,11 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Whether the log behind the last checkpoint has become longer than the checkpoint itself.
+    /// Whether the log behind the last checkpoint has become longer than the rows that are in it.
     pub(super) fn is_due(&self) -> bool {
         // While one is being made none is due.
         let Some(_idle) = self.making.try_lock() else { return false };
-        let (began, bytes) = self.last.lock().as_ref().map_or((0, 0), |last| (last.began, last.bytes));
+        let (began, bytes) = self.last.lock().as_ref().map_or((0, 0), |last| (last.began, last.row_bytes));
         self.log.bytes_since(began) > bytes.max(self.floor)
     }
 

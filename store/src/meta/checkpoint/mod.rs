@@ -31,6 +31,8 @@ pub struct CheckpointInfo {
     pub rows: u64,
     /// Size of the file in bytes.
     pub bytes: u64,
+    /// Bytes of all keys and values.
+    pub row_bytes: u64,
 }
 
 /// The checkpoint of `dir`: the newest one, if there are several. `None` if there is none. Only its two ends are

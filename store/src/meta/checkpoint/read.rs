@@ -10,36 +10,38 @@ use super::format::{BLOCK_HEADER, End, FRAME, block_length, chain, decode_block,
 use crate::error::{Error, IoContext, Result};
 use crate::meta::progress::Progress;
 use crate::meta::{MetaStore, Row, RowChange, schema};
-use crate::types::Seq;
 
 /// Both ends of a checkpoint.
 pub(in crate::meta) fn info(path: &Path) -> Result<CheckpointInfo> {
     let file = File::open(path).at("cannot open a checkpoint")?;
-    let (began, end, bytes) = ends(&file).map_err(|e| e.with("checkpoint", path.display()))?;
-    Ok(CheckpointInfo { path: path.to_owned(), began, ended: end.ended, rows: end.rows, bytes })
+    let (_, end, bytes) = ends(&file).map_err(|e| e.with("checkpoint", path.display()))?;
+    let End { began, ended, rows, bytes: row_bytes, .. } = end;
+    Ok(CheckpointInfo { path: path.to_owned(), began, ended, rows, bytes, row_bytes })
 }
 
-fn ends(file: &File) -> Result<(Seq, End, u64)> {
+/// Version, end and length.
+fn ends(file: &File) -> Result<(u32, End, u64)> {
     let length = file.metadata().at("cannot read a checkpoint")?.len();
     if length < 2 * FRAME as u64 {
         return Err(Error::corrupt("a checkpoint is cut short").with("position", length));
     }
     let mut frame = [0; FRAME];
     file.read_exact_at(&mut frame, 0).at("cannot read a checkpoint")?;
-    let began = decode_header(&frame).map_err(|e| e.with("position", 0))?;
+    let (version, began) = decode_header(&frame).map_err(|e| e.with("position", 0))?;
     let at = length - FRAME as u64;
     file.read_exact_at(&mut frame, at).at("cannot read a checkpoint")?;
     let end = End::decode(&frame).map_err(|e| e.with("position", at))?;
     if end.began != began || end.ended < began {
         return Err(Error::corrupt("the ends of a checkpoint do not fit together").with("position", at));
     }
-    Ok((began, end, length))
+    Ok((version, end, length))
 }
 
 /// Reads a checkpoint's rows in order.
 pub struct Reader {
     path: PathBuf,
     file: BufReader<File>,
+    version: u32,
     info: CheckpointInfo,
     /// What the end says, and what was read so far.
     expected: End,
@@ -53,12 +55,12 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self> {
         let info = info(path)?;
         let file = File::open(path).at("cannot open a checkpoint")?;
-        let (began, expected, _) = ends(&file)?;
+        let (version, expected, _) = ends(&file)?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let mut header = [0; FRAME];
         file.read_exact(&mut header).at("cannot read a checkpoint")?;
-        let seen = End { began, ended: expected.ended, ..End::default() };
-        Ok(Self { path: path.to_owned(), file, info, expected, seen, at: FRAME as u64, last: Vec::new() })
+        let seen = End { began: expected.began, ended: expected.ended, ..End::default() };
+        Ok(Self { path: path.to_owned(), file, version, info, expected, seen, at: FRAME as u64, last: Vec::new() })
     }
 
     /// What its ends say.
@@ -93,7 +95,7 @@ impl Reader {
         }
         let mut bytes = vec![0; length];
         self.file.read_exact(&mut bytes).at("cannot read a checkpoint")?;
-        let Some((rows, crc)) = decode_block(&header, &bytes) else {
+        let Some((rows, crc)) = decode_block(self.version, &header, &bytes) else {
             return Err(self.damage("a block of a checkpoint is damaged"));
         };
         self.seen.chain = chain(self.seen.chain, crc);
