@@ -160,7 +160,7 @@ impl Inner {
         let size = bytes.len() as u64;
         let mut inline = None;
         if bytes.len() <= self.config.inline_max {
-            inline = Some(InlineBlock { cid: root, bytes: bytes.into() });
+            inline = Some(InlineBlock { cid: root, bytes });
         } else if self.pin_stored_block(&digest)?.is_none() {
             self.appender.append(vec![NewBlock::new(&root, bytes)?], published)?;
         }
@@ -178,7 +178,7 @@ impl Inner {
             pins.push(self.pins.pin(&digest));
             // A look at the stored copy too, not only at its row: a damaged one is replaced.
             if self.pin_stored_block(&digest)?.is_none() {
-                new.push(NewBlock::new(&block.cid, Bytes::copy_from_slice(&block.bytes))?);
+                new.push(NewBlock::new(&block.cid, block.bytes.clone())?);
             }
         }
         // They were accepted when they were logged: the reserve is there for this.

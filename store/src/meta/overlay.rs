@@ -114,7 +114,7 @@ impl Overlay {
     pub(super) fn block(&self, digest: &[u8; 32]) -> Option<Bytes> {
         let inner = self.rows.read();
         let (record, n) = inner.blocks.get(digest)?;
-        Some(Bytes::copy_from_slice(&record.blocks[*n].bytes))
+        Some(record.blocks[*n].bytes.clone())
     }
 
     /// The changes with `start <= key < end`, as far as they are needed for `limit` rows.
@@ -227,11 +227,26 @@ impl Overlay {
     /// Forgets what the replica now has: changes and bodies of records up to `applied`, unless a later one
     /// replaced them.
     pub(super) fn forget(&self, applied: Seq) {
-        let mut inner = self.rows.write();
         let mut freed = 0;
-        while inner.pending.front().is_some_and(|r| r.seq <= applied) {
+        while self.forget_some(applied, &mut freed) {}
+        self.bytes.fetch_sub(freed, Ordering::Relaxed);
+        {
+            let mut gate = self.gate.lock();
+            gate.applied = applied;
+            gate.stalled = None;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Forgets a few records, so that nobody waits long for the rows; adds up the bytes that they took. False if there are
+    /// no more.
+    fn forget_some(&self, applied: Seq, freed: &mut usize) -> bool {
+        const SOME: usize = 16;
+        let mut gone = Vec::with_capacity(SOME);
+        let mut inner = self.rows.write();
+        while gone.len() < SOME && inner.pending.front().is_some_and(|r| r.seq <= applied) {
             let Some(record) = inner.pending.pop_front() else { break };
-            freed += weight(&record);
+            *freed += weight(&record);
             for (key, _) in &record.rows {
                 if inner.rows.get(key).is_some_and(|(r, _)| r.seq <= applied) {
                     inner.rows.remove(key);
@@ -242,15 +257,11 @@ impl Overlay {
                     inner.blocks.remove(&digest);
                 }
             }
+            // Freed when nobody waits for the lock.
+            gone.push(record);
         }
         drop(inner);
-        self.bytes.fetch_sub(freed, Ordering::Relaxed);
-        {
-            let mut gate = self.gate.lock();
-            gate.applied = applied;
-            gate.stalled = None;
-        }
-        self.changed.notify_all();
+        gone.len() == SOME
     }
 
     /// Whether it is time to apply, without waiting for company.

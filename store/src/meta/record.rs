@@ -1,6 +1,7 @@
 //! Commit records: everything that one operation changes, as physical after-images (absolute values), so that
 //! applying a record twice is applying it once and a fuzzy checkpoint can be replayed over (ruling 4).
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::RowChange;
@@ -68,8 +69,8 @@ pub struct InlineBlock {
     /// The block's CID.
     pub cid: Cid,
     /// The bytes that the CID names.
-    #[serde(with = "serde_bytes")]
-    pub bytes: Vec<u8>,
+    #[serde(serialize_with = "as_bytes", deserialize_with = "from_bytes")]
+    pub bytes: Bytes,
 }
 
 /// One commit.
@@ -100,10 +101,18 @@ pub struct Record {
     pub blocks: Vec<InlineBlock>,
 }
 
+fn as_bytes<S: serde::Serializer>(bytes: &Bytes, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+fn from_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Bytes, D::Error> {
+    serde_bytes::ByteBuf::deserialize(deserializer).map(|bytes| bytes.into_vec().into())
+}
+
 /// As serde would do it, but each key and value in one piece instead of byte by byte.
 fn rows_as_bytes<S: serde::Serializer>(rows: &[RowChange], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    use serde_bytes::Bytes;
-    serializer.collect_seq(rows.iter().map(|(key, value)| (Bytes::new(key), value.as_deref().map(Bytes::new))))
+    let bytes = serde_bytes::Bytes::new;
+    serializer.collect_seq(rows.iter().map(|(key, value)| (bytes(key), value.as_deref().map(bytes))))
 }
 
 impl Record {
@@ -126,8 +135,24 @@ impl Record {
 
     /// The record as stored: a version byte, then the fields in postcard's encoding.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        postcard::to_extend(self, vec![VERSION])
-            .map_err(|e| Error::new(crate::ErrorKind::Internal, "a record cannot be encoded").caused_by(e))
+        let mut out = Vec::with_capacity(self.encoded_len()?);
+        self.encode_to(&mut out)?;
+        Ok(out)
+    }
+
+    /// Bytes that [`Record::encode`] gives. Copies nothing.
+    pub fn encoded_len(&self) -> Result<usize> {
+        postcard::serialize_with_flavor(self, postcard::ser_flavors::Size::default())
+            .map(|len| 1 + len)
+            .map_err(cannot_encode)
+    }
+
+    /// Appends the record as stored.
+    pub fn encode_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        let mut buffer = std::mem::take(out);
+        buffer.push(VERSION);
+        *out = postcard::to_extend(self, buffer).map_err(cannot_encode)?;
+        Ok(())
     }
 
     /// Reads a stored record; Corrupt if it is none, or of a version this program does not know.
@@ -140,4 +165,8 @@ impl Record {
             None => Err(Error::corrupt("a log record is empty")),
         }
     }
+}
+
+fn cannot_encode(cause: postcard::Error) -> Error {
+    Error::new(crate::ErrorKind::Internal, "a record cannot be encoded").caused_by(cause)
 }

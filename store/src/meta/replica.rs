@@ -27,7 +27,7 @@ use super::record::Record;
 use super::room::Room;
 use super::{MetaStore, Row, schema};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::types::Seq;
+use crate::types::{Door, Seq};
 
 /// The metadata of one node. A cheap handle; the last one that goes closes it.
 #[derive(Clone)]
@@ -178,7 +178,7 @@ impl Metadata {
     ///
     /// Unavailable after a failure of log or replica, NoSpace while log or replica has no room on disk: nothing was
     /// committed then.
-    pub fn commit(&self, mut record: Record) -> Result<Seq> {
+    pub fn commit(&self, record: Record) -> Result<Seq> {
         let inner = &*self.0;
         if let Some((key, _)) = record.rows.iter().find(|(key, _)| !schema::is_logged(key)) {
             return Err(Error::new(ErrorKind::Internal, "a commit changes a local row").with("key", hex::encode(key)));
@@ -188,9 +188,12 @@ impl Metadata {
             inner.log.request_sync(inner.log.head());
         }
         inner.overlay.wait_room()?;
+        // S3 answers when it is durable, the mount does not wait.
+        let soon = record.door == Door::S3;
         let _order = inner.order.lock();
-        let seq = inner.log.append(&mut record)?;
-        inner.overlay.insert(Arc::new(record));
+        let record = inner.log.append(record, soon)?;
+        let seq = record.seq;
+        inner.overlay.insert(record);
         Ok(seq)
     }
 

@@ -236,7 +236,7 @@ impl Namespace {
             let attr = fresh_attr(ino, 0o777, caller.uid, caller.gid, txn.now);
             let kind = NodeKind::Symlink(FileRow { content, meta, live: false }, target.to_vec());
             let node = NodeRow { attr, nlink: 1, kind, xattrs: Vec::new() };
-            txn.carry(Some(InlineBlock { cid, bytes: target.to_vec() }));
+            txn.carry(Some(InlineBlock { cid, bytes: target.to_vec().into() }));
             txn.add_node(dir, name, &node)?;
             Ok(node)
         })?;

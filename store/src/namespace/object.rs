@@ -165,7 +165,7 @@ impl Txn<'_> {
 fn symlink_target(meta: &PutMeta, body: Option<&InlineBlock>) -> Option<Vec<u8>> {
     let is_symlink = meta.headers.content_type.as_deref() == Some(SYMLINK_TYPE);
     let target = body.filter(|_| is_symlink).map(|body| &body.bytes)?;
-    ((1..=MAX_TARGET_LEN).contains(&target.len()) && !target.contains(&0)).then(|| target.clone())
+    ((1..=MAX_TARGET_LEN).contains(&target.len()) && !target.contains(&0)).then(|| target.to_vec())
 }
 
 /// The mode that a marker's `x-amz-meta-mode` gives to its directory.

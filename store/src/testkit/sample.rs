@@ -20,6 +20,6 @@ pub fn record(key: &[u8], value: Option<&[u8]>) -> Record {
 /// The same with a small body.
 pub fn record_with_block(key: &[u8], body: &[u8]) -> Record {
     let mut record = record(key, Some(body));
-    record.blocks.push(InlineBlock { cid: raw_cid(body), bytes: body.to_vec() });
+    record.blocks.push(InlineBlock { cid: raw_cid(body), bytes: body.to_vec().into() });
     record
 }

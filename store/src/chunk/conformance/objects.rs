@@ -189,7 +189,7 @@ pub(super) fn inline_bodies_are_found_by_the_lookup_and_stored_once(rig: Rig) {
     let stored = rig.put(b"tiny");
     let block = stored.inline.clone().unwrap();
     assert!(rig.store.block(&stored.root).unwrap().is_none());
-    let (digest, bytes) = (unixfs::digest_of(&block.cid).unwrap(), bytes::Bytes::from(block.bytes.clone()));
+    let (digest, bytes) = (unixfs::digest_of(&block.cid).unwrap(), block.bytes.clone());
     rig.store.set_inline_lookup(std::sync::Arc::new(move |d| (*d == digest).then(|| bytes.clone())));
     assert_eq!(rig.read(&stored.root, 4), b"tiny");
     assert_eq!(rig.store.block(&stored.root).unwrap().unwrap(), &b"tiny"[..]);
@@ -198,7 +198,7 @@ pub(super) fn inline_bodies_are_found_by_the_lookup_and_stored_once(rig: Rig) {
     rig.store.store_inline(std::slice::from_ref(&block)).unwrap();
     assert_eq!(rig.store.usage().unwrap().slab_live_bytes, 52);
     assert_eq!(rig.read(&stored.root, 4), b"tiny");
-    let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec(), ..block.clone() };
+    let wrong = crate::meta::record::InlineBlock { bytes: b"tinx".to_vec().into(), ..block.clone() };
     assert_eq!(rig.store.store_inline(&[wrong]).unwrap_err().kind(), ErrorKind::Corrupt);
 
     // A stored copy that was damaged meanwhile is replaced by the one that comes again.

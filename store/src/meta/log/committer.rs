@@ -2,7 +2,6 @@
 //! After the first write or sync that fails it does nothing any more: what the kernel did with the dirty pages is
 //! unknown, and a second sync that succeeds would prove nothing.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,12 +17,16 @@ use super::reader::Segments;
 use super::segment::{FILL_BYTES, SegmentFile, fill, make_spare, name_spare, preallocate, sync_dir, write_at};
 use super::watermark::Watermark;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::meta::record::Record;
 use crate::types::Seq;
+
+/// Memory of a group that is kept for the next one.
+const KEPT_GROUP_BYTES: usize = 1 << 20;
 
 /// What appenders hand over, under one lock.
 pub(super) struct Queue {
-    /// Encoded records that are not in a group yet.
-    pub(super) records: VecDeque<Vec<u8>>,
+    /// Records that are not in a group yet, with the bytes that each takes.
+    pub(super) records: Vec<(Arc<Record>, usize)>,
     /// Their bytes, with those of the group that is being written.
     pub(super) bytes: usize,
     /// Last number given.
@@ -51,6 +54,8 @@ pub(super) struct Shared {
     /// Room in the queue, or a finished seal.
     pub(super) room: Condvar,
     pub(super) watermark: Arc<Watermark>,
+    /// What the queue's `wanted` is, for those who need not change it.
+    pub(super) wanted: AtomicU64,
     pub(super) segments: Arc<Segments>,
     pub(super) faults: Faults,
     pub(super) commit_interval: Duration,
@@ -59,12 +64,25 @@ pub(super) struct Shared {
     pub(super) sync_nanos: AtomicU64,
 }
 
+impl Shared {
+    /// Notes that somebody waits for `seq`, which was appended.
+    pub(super) fn want(&self, queue: &mut Queue, seq: Seq) {
+        queue.wanted = queue.wanted.max(seq);
+        self.wanted.store(queue.wanted, Ordering::Release);
+    }
+
+    /// Whether `seq` was appended and is being made durable already.
+    pub(super) fn is_wanted(&self, seq: Seq) -> bool {
+        seq <= self.wanted.load(Ordering::Acquire)
+    }
+}
+
 /// What the committer is to do next.
 enum Job {
     /// Write these, the first of which has this number.
     Group {
         first: Seq,
-        records: Vec<Vec<u8>>,
+        records: Vec<(Arc<Record>, usize)>,
         bytes: usize,
     },
     /// Nothing came for a while: prove that the last group is durable.
@@ -93,6 +111,8 @@ pub(super) struct Committer {
     /// The last group on disk has records: a mark would prove something.
     unmarked: bool,
     spare: bool,
+    /// The group that is being written; its memory is used again.
+    group: Vec<u8>,
 }
 
 impl Committer {
@@ -117,6 +137,7 @@ impl Committer {
             filled: at,
             unmarked: false,
             spare: false,
+            group: Vec::new(),
         }
     }
 
@@ -160,8 +181,8 @@ impl Committer {
                 let urgent = queue.wanted >= self.next || closing || queue.seals.0 > queue.seals.1;
                 if urgent || Instant::now() >= due {
                     queue.oldest = None;
-                    let records: Vec<_> = std::mem::take(&mut queue.records).into();
-                    let bytes = records.iter().map(|r| r.len()).sum();
+                    let records = std::mem::take(&mut queue.records);
+                    let bytes = records.iter().map(|(_, bytes)| bytes).sum();
                     return (Job::Group { first: self.next, records, bytes }, closing);
                 }
                 shared.work.wait_until(&mut queue, due);
@@ -182,7 +203,7 @@ impl Committer {
     }
 
     /// Writes a group, syncs it, tells everybody.
-    fn commit(&mut self, first: Seq, records: &[Vec<u8>], bytes: usize) -> io::Result<()> {
+    fn commit(&mut self, first: Seq, records: &[(Arc<Record>, usize)], bytes: usize) -> io::Result<()> {
         let begun = Instant::now();
         let length = bytes + records.len() * RECORD_HEADER;
         // A mark and a seal must still fit behind it.
@@ -199,15 +220,19 @@ impl Committer {
             first,
             synced: self.at,
         };
-        let mut out = Vec::with_capacity(GROUP_HEADER + length);
+        let out = &mut self.group;
+        out.clear();
+        out.reserve(GROUP_HEADER + length);
         out.extend_from_slice(&group.encode(seed));
-        for record in records {
-            push_record(&mut out, record, seed);
+        for (record, _) in records {
+            push_record(out, seed, |out| record.encode_to(out)).map_err(io::Error::other)?;
         }
-        write_at(&self.file, &out, self.at, LogPoint::WriteGroup, &self.shared.faults)?;
+        debug_assert_eq!(out.len(), GROUP_HEADER + length);
+        write_at(&self.file, out, self.at, LogPoint::WriteGroup, &self.shared.faults)?;
         self.shared.faults.check(LogPoint::SyncGroup)?;
         rustix::fs::fdatasync(&self.file)?;
         self.at += out.len() as u64;
+        out.shrink_to(KEPT_GROUP_BYTES);
         self.next = first + records.len() as u64;
         self.unmarked = true;
         let nanos = begun.elapsed().as_nanos() as u64;

@@ -140,13 +140,21 @@ impl GroupHeader {
     }
 }
 
-/// Appends a record with its header to a group's bytes.
-pub fn push_record(group: &mut Vec<u8>, record: &[u8], seed: u32) {
+/// Appends a record, which `encode` appends, with its header to a group's bytes.
+pub fn push_record<E>(
+    group: &mut Vec<u8>,
+    seed: u32,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let at = group.len();
+    group.extend_from_slice(&[0; RECORD_HEADER]);
+    encode(group)?;
+    let (header, record) = group[at..].split_at_mut(RECORD_HEADER);
     let length = (record.len() as u32).to_le_bytes();
     let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &length), record);
-    group.extend_from_slice(&length);
-    group.extend_from_slice(&crc.to_le_bytes());
-    group.extend_from_slice(record);
+    header[..4].copy_from_slice(&length);
+    header[4..].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
 }
 
 /// Takes the first record off a group's bytes; `None` if it is damaged.

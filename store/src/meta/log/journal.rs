@@ -1,6 +1,5 @@
 //! The local commit log: segment files in one directory.
 
-use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
@@ -94,7 +93,7 @@ impl LocalJournal {
             tracing::warn!(segment = %cut.segment.display(), at = cut.at, bytes = cut.bytes, "cut a torn log tail: its records were never acknowledged as durable");
         }
         let queue = Queue {
-            records: VecDeque::new(),
+            records: Vec::new(),
             bytes: 0,
             head: recovered.head,
             wanted: 0,
@@ -110,6 +109,7 @@ impl LocalJournal {
             work: Condvar::new(),
             room: Condvar::new(),
             watermark: Arc::new(Watermark::new(recovered.head)),
+            wanted: AtomicU64::new(0),
             segments: Arc::new(RwLock::new(sizes)),
             faults,
             commit_interval: options.commit_interval,
@@ -138,6 +138,10 @@ impl LocalJournal {
     }
 
     fn check_seq(&self, seq: Seq) -> Result<()> {
+        // Only what was appended is ever wanted.
+        if self.shared.is_wanted(seq) {
+            return Ok(());
+        }
         let head = self.head();
         if seq > head {
             return Err(Error::new(ErrorKind::Internal, "waits for a record that was never appended")
@@ -175,7 +179,7 @@ pub(in crate::meta) fn lock_dir(dir: &Path) -> Result<DirLock> {
 }
 
 impl CommitLog for LocalJournal {
-    fn append(&self, record: &mut Record) -> Result<Seq> {
+    fn append(&self, mut record: Record, soon: bool) -> Result<Arc<Record>> {
         let mut queue = self.shared.queue.lock();
         loop {
             if let Some(cause) = &queue.failed {
@@ -187,35 +191,37 @@ impl CommitLog for LocalJournal {
             if queue.bytes < self.max_queued_bytes {
                 break;
             }
-            queue.wanted = queue.wanted.max(queue.head);
+            let head = queue.head;
+            self.shared.want(&mut queue, head);
             self.shared.work.notify_one();
             self.shared.room.wait(&mut queue);
         }
         record.seq = queue.head + 1;
-        let bytes = record.encode()?;
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(Error::new(ErrorKind::TooLarge, "a commit record is too large").with("bytes", bytes.len()));
+        let bytes = record.encoded_len()?;
+        if bytes > MAX_RECORD_BYTES {
+            return Err(Error::new(ErrorKind::TooLarge, "a commit record is too large").with("bytes", bytes));
         }
         if let Some((room, cause)) = &queue.no_spare {
-            let framed = queue.bytes + bytes.len() + (queue.records.len() + 1) * RECORD_HEADER;
+            let framed = queue.bytes + bytes + (queue.records.len() + 1) * RECORD_HEADER;
             if framed > *room {
                 return Err(
                     Error::new(ErrorKind::NoSpace, "the disk has no room for the commit log").caused_by(cause.clone())
                 );
             }
         }
+        let record = Arc::new(record);
         queue.head = record.seq;
-        queue.bytes += bytes.len();
-        queue.records.push_back(bytes);
-        let crowded = queue.bytes > self.max_queued_bytes / 2;
-        if crowded {
-            queue.wanted = queue.head;
+        queue.bytes += bytes;
+        queue.records.push((record.clone(), bytes));
+        let urgent = soon || queue.bytes > self.max_queued_bytes / 2;
+        if urgent {
+            self.shared.want(&mut queue, record.seq);
         }
-        if queue.oldest.is_none() || crowded {
+        if queue.oldest.is_none() || urgent {
             queue.oldest.get_or_insert_with(Instant::now);
             self.shared.work.notify_one();
         }
-        Ok(record.seq)
+        Ok(record)
     }
 
     fn head(&self) -> Seq {
@@ -231,9 +237,13 @@ impl CommitLog for LocalJournal {
     }
 
     fn request_sync(&self, seq: Seq) {
+        if self.shared.is_wanted(seq) {
+            return;
+        }
         let mut queue = self.shared.queue.lock();
         if seq > queue.wanted {
-            queue.wanted = seq.min(queue.head);
+            let seq = seq.min(queue.head);
+            self.shared.want(&mut queue, seq);
             self.shared.work.notify_one();
         }
     }

@@ -84,7 +84,7 @@ fn gone(seq: Seq) -> Error {
 }
 
 impl CommitLog for MemoryLog {
-    fn append(&self, record: &mut Record) -> Result<Seq> {
+    fn append(&self, mut record: Record, _soon: bool) -> Result<Arc<Record>> {
         let mut state = self.state.lock();
         if let Some(cause) = self.watermark.get().failed {
             return Err(refused(&cause));
@@ -96,7 +96,7 @@ impl CommitLog for MemoryLog {
         let bytes = record.encode()?;
         state.bytes += bytes.len() as u64;
         state.records.push_back(bytes);
-        Ok(record.seq)
+        Ok(Arc::new(record))
     }
 
     fn head(&self) -> Seq {

@@ -18,6 +18,8 @@ mod tests;
 pub mod verify;
 mod watermark;
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -43,8 +45,8 @@ pub trait CommitLog: Send + Sync + 'static {
     /// Gives `record` the next sequence number and queues it. Cheap: nothing is waited for unless the queue is full
     /// (`max_queued_bytes`), and then only the log's own committer is. The order of calls is the order of numbers.
     /// Unavailable once the log has failed or is closed, NoSpace while the disk has no room for it; then nothing was
-    /// queued and no number was used.
-    fn append(&self, record: &mut Record) -> Result<Seq>;
+    /// queued and no number was used. With `soon` a group begins at once: the caller is about to wait for it.
+    fn append(&self, record: Record, soon: bool) -> Result<Arc<Record>>;
 
     /// The last number given, 0 if none.
     fn head(&self) -> Seq;

@@ -1,7 +1,9 @@
 //! The durable position of a log, and everybody who waits for it.
 
+use std::collections::BTreeMap;
+
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::Seq;
@@ -42,9 +44,17 @@ pub(super) fn refused(cause: &Error) -> Error {
         .caused_by(cause.clone())
 }
 
-/// A [`Position`] with waiters, async (watch) and blocking (condvar).
+#[derive(Default)]
+struct State {
+    position: Position,
+    /// Requests, by the record that each waits for; each is woken once.
+    requests: BTreeMap<(Seq, u64), oneshot::Sender<()>>,
+    asked: u64,
+}
+
+/// A [`Position`] with waiters: requests for one record each, followers (watch) and threads (condvar).
 pub(super) struct Watermark {
-    position: Mutex<Position>,
+    state: Mutex<State>,
     changed: Condvar,
     watchers: watch::Sender<Position>,
 }
@@ -52,19 +62,32 @@ pub(super) struct Watermark {
 impl Watermark {
     pub(super) fn new(durable: Seq) -> Self {
         let position = Position { durable, ..Position::default() };
-        Self { watchers: watch::Sender::new(position.clone()), position: Mutex::new(position), changed: Condvar::new() }
+        let watchers = watch::Sender::new(position.clone());
+        Self { watchers, state: Mutex::new(State { position, ..State::default() }), changed: Condvar::new() }
     }
 
-    /// Changes the position and wakes everybody.
+    /// Changes the position and wakes those whom it concerns.
     pub(super) fn update(&self, change: impl FnOnce(&mut Position)) {
-        let mut position = self.position.lock();
-        change(&mut position);
-        self.watchers.send_replace(position.clone());
+        let mut state = self.state.lock();
+        change(&mut state.position);
+        self.watchers.send_replace(state.position.clone());
+        let waiting = if state.position.ended() {
+            BTreeMap::new()
+        } else {
+            let next = state.position.durable + 1;
+            state.requests.split_off(&(next, 0))
+        };
+        let served = std::mem::replace(&mut state.requests, waiting);
+        drop(state);
         self.changed.notify_all();
+        for request in served.into_values() {
+            // Whoever does not wait any more needs no answer.
+            let _ = request.send(());
+        }
     }
 
     pub(super) fn get(&self) -> Position {
-        self.position.lock().clone()
+        self.state.lock().position.clone()
     }
 
     pub(super) fn follow(&self) -> watch::Receiver<Position> {
@@ -72,22 +95,29 @@ impl Watermark {
     }
 
     pub(super) fn wait_blocking(&self, seq: Seq) -> Result<()> {
-        let mut position = self.position.lock();
+        let mut state = self.state.lock();
         loop {
-            match position.verdict(seq) {
+            match state.position.verdict(seq) {
                 Some(verdict) => return verdict,
-                None => self.changed.wait(&mut position),
+                None => self.changed.wait(&mut state),
             }
         }
     }
 
     pub(super) async fn wait(&self, seq: Seq) -> Result<()> {
-        let mut follower = self.follow();
         loop {
-            if let Some(verdict) = follower.borrow_and_update().verdict(seq) {
-                return verdict;
-            }
-            if follower.changed().await.is_err() {
+            let served = {
+                let mut state = self.state.lock();
+                if let Some(verdict) = state.position.verdict(seq) {
+                    return verdict;
+                }
+                let (request, served) = oneshot::channel();
+                state.asked += 1;
+                let key = (seq, state.asked);
+                state.requests.insert(key, request);
+                served
+            };
+            if served.await.is_err() {
                 return Err(Error::new(ErrorKind::Unavailable, "the commit log is gone"));
             }
         }

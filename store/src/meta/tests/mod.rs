@@ -35,7 +35,7 @@ impl BlockSink for Bodies {
         }
         let mut kept = self.kept.lock();
         for block in blocks {
-            kept.insert(block.cid, block.bytes.clone());
+            kept.insert(block.cid, block.bytes.to_vec());
         }
         Ok(())
     }

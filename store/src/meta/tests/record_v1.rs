@@ -20,7 +20,7 @@ fn record() -> Record {
         op: Op::Rename,
         replaced: Some(Replaced { version: Id([3; 16]), size: 5 << 40, etag: "0123abcd-4".into() }),
         rows: vec![(b"Ekey".to_vec(), Some(b"value".to_vec())), (vec![b'E', 0, 0xff], None)],
-        blocks: vec![InlineBlock { cid: sample::raw_cid(b"body"), bytes: b"body".to_vec() }],
+        blocks: vec![InlineBlock { cid: sample::raw_cid(b"body"), bytes: b"body".to_vec().into() }],
     }
 }
 

@@ -51,7 +51,7 @@ fn fails_for_good(point: LogPoint, short: Option<usize>) {
     let before = reached.load(Ordering::SeqCst);
     // The disk is well again, and still nothing is tried.
     for _ in 0..3 {
-        assert_eq!(log.append(&mut sample::record(b"k", None)).unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(log.append(sample::record(b"k", None), false).unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(log.wait_blocking(head).unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(futures::executor::block_on(log.wait(head)).unwrap_err().kind(), ErrorKind::Unavailable);
     }
@@ -89,15 +89,15 @@ fn a_failed_fill_ends_it_and_what_was_acknowledged_stays() {
     let (hook, errno, _) = failing(LogPoint::Fill, None);
     let options = JournalOptions { faults: Some(hook), ..options(8 << 20) };
     let (log, _) = LocalJournal::open(dir.path(), options.clone()).unwrap();
-    log.append(&mut sample::record(b"k", None)).unwrap();
+    log.append(sample::record(b"k", None), false).unwrap();
     log.wait_blocking(1).unwrap();
     errno.store(libc::EIO, Ordering::SeqCst);
     let mut acked = 1;
     // More than is filled ahead.
     let error = loop {
         assert!(acked < 100, "the fault is reached");
-        let appended = log.append(&mut sample::record(b"k", Some(&[7; 50_000])));
-        match appended.and_then(|seq| log.wait_blocking(seq)) {
+        let appended = log.append(sample::record(b"k", Some(&[7; 50_000])), false);
+        match appended.and_then(|record| log.wait_blocking(record.seq)) {
             Ok(()) => acked += 1,
             Err(error) => break error,
         }
@@ -126,10 +126,10 @@ fn a_full_disk_refuses_appends_until_there_is_room() {
     let mut count = 0;
     let error = loop {
         assert!(count < 200);
-        match log.append(&mut sample::record(b"k", Some(&[1; 50]))) {
-            Ok(seq) => {
+        match log.append(sample::record(b"k", Some(&[1; 50])), false) {
+            Ok(record) => {
                 count += 1;
-                log.wait_blocking(seq).unwrap();
+                log.wait_blocking(record.seq).unwrap();
             }
             Err(error) => break error,
         }
@@ -144,8 +144,8 @@ fn a_full_disk_refuses_appends_until_there_is_room() {
         std::thread::yield_now();
     }
     loop {
-        match log.append(&mut sample::record(b"k", Some(&[1; 50]))) {
-            Ok(seq) => break log.wait_blocking(seq).unwrap(),
+        match log.append(sample::record(b"k", Some(&[1; 50])), false) {
+            Ok(record) => break log.wait_blocking(record.seq).unwrap(),
             Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace),
         }
     }

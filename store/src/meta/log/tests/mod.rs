@@ -22,9 +22,8 @@ fn open(dir: &Path) -> Result<(LocalJournal, Recovered)> {
 }
 
 fn append(log: &LocalJournal, n: u64) -> Record {
-    let mut record = sample::record(&n.to_be_bytes(), Some(&vec![n as u8; (n % 97) as usize]));
-    log.append(&mut record).unwrap();
-    record
+    let record = sample::record(&n.to_be_bytes(), Some(&vec![n as u8; (n % 97) as usize]));
+    Record::clone(&log.append(record, false).unwrap())
 }
 
 fn read_all(log: &LocalJournal, from: u64) -> Result<Vec<Record>> {
@@ -136,14 +135,13 @@ fn a_full_queue_holds_appends_back_until_it_is_synced() {
 fn a_record_that_is_too_large_uses_no_number() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path()).unwrap();
-    let mut large = sample::record(b"k", Some(&vec![0; super::MAX_RECORD_BYTES]));
-    assert_eq!(log.append(&mut large).unwrap_err().kind(), crate::ErrorKind::TooLarge);
+    let large = sample::record(b"k", Some(&vec![0; super::MAX_RECORD_BYTES]));
+    assert_eq!(log.append(large, false).unwrap_err().kind(), crate::ErrorKind::TooLarge);
     assert_eq!(append(&log, 1).seq, 1);
     // Larger than a segment is fine.
-    let mut larger = sample::record(b"k", Some(&[1; 10_000]));
-    log.append(&mut larger).unwrap();
+    let larger = log.append(sample::record(b"k", Some(&[1; 10_000])), false).unwrap();
     append(&log, 3);
     drop(log);
     let (log, _) = open(dir.path()).unwrap();
-    assert_eq!(read_all(&log, 2).unwrap()[0], larger);
+    assert_eq!(read_all(&log, 2).unwrap()[0], *larger);
 }
