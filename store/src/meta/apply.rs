@@ -1,7 +1,8 @@
 //! Bringing durable records into the replica, in order, each as often as it takes: records are after-images, and the
-//! applied position goes into the same atomic batch as the rows.
+//! applied position goes in with the last of their rows.
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,7 +23,7 @@ pub trait BlockSink: Send + Sync {
 /// A replica and how far it is.
 pub(super) struct Replica {
     pub(super) store: Arc<dyn MetaStore>,
-    /// Highest record of which the replica may show something. Written before the batch goes in.
+    /// Highest record of which the replica may show something. Written before the first of its rows goes in.
     applying: AtomicU64,
     /// Held exclusively while a batch goes in: a reader that holds it shared sees a replica that stands still.
     pub(super) still: RwLock<()>,
@@ -46,9 +47,12 @@ impl Replica {
 
     /// Applies `records`, which follow on `applied`, and makes them durable. Returns the new applied position. Their
     /// small bodies are stored already ([`store_bodies`]).
+    ///
+    /// Of each key only the last change is written: what is made and removed within a run costs next to nothing. In between
+    /// the replica may have a part of a record; readers have the overlay above it, and after a crash the records are
+    /// applied again, since the position comes with the last batch.
     pub(super) fn apply<R: Borrow<Record>>(&self, records: &[R], applied: Seq) -> Result<Seq> {
-        let keys = self.store.batch_keys();
-        let mut batch: Vec<RowChange> = Vec::new();
+        let mut changes: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         let mut position = applied;
         for record in records.iter().map(Borrow::borrow) {
             if record.seq != position + 1 {
@@ -56,26 +60,36 @@ impl Replica {
                     .with("record", record.seq)
                     .with("before", position));
             }
-            // Only ever split between records: one record's rows are one batch.
-            if !batch.is_empty() && batch.len() + record.rows.len() + 1 > keys {
-                self.write(std::mem::take(&mut batch), position)?;
-            }
             check_rows(record)?;
-            batch.extend_from_slice(&record.rows);
+            changes.extend(record.rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())));
             position = record.seq;
         }
-        if position > applied {
-            self.write(batch, position)?;
-            self.store.flush()?;
+        if position == applied {
+            return Ok(position);
         }
+        self.applying.store(position, Ordering::SeqCst);
+        let most = self.store.batch_keys();
+        let mut batch: Vec<RowChange> = Vec::with_capacity(most.min(changes.len() + 1));
+        for (key, value) in changes {
+            if batch.len() == most {
+                self.write(&batch)?;
+                batch.clear();
+            }
+            batch.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+        }
+        if batch.len() == most {
+            self.write(&batch)?;
+            batch.clear();
+        }
+        batch.push(applied_row(position));
+        self.write(&batch)?;
+        self.store.flush()?;
         Ok(position)
     }
 
-    fn write(&self, mut batch: Vec<RowChange>, position: Seq) -> Result<()> {
-        batch.push(applied_row(position));
+    fn write(&self, batch: &[RowChange]) -> Result<()> {
         let _still = self.still.write();
-        self.applying.store(position, Ordering::SeqCst);
-        self.store.apply(&batch)
+        self.store.apply(batch)
     }
 }
 

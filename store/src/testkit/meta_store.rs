@@ -74,7 +74,7 @@ fn large_values_and_batches(store: &dyn MetaStore) {
     store.apply(&[put(b"large", &large)]).unwrap();
     store.flush().unwrap();
     assert_eq!(store.get(b"large").unwrap().as_deref(), Some(large.as_slice()));
-    // One record's rows are one batch, however many there are.
+    // However many there are.
     let many: Vec<_> = (0..3000u32).map(|n| put(&n.to_be_bytes(), &n.to_le_bytes())).collect();
     store.apply(&many).unwrap();
     assert_eq!(store.range(&[0], &[1], 5000).unwrap().len(), 3000);

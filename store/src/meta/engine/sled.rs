@@ -6,7 +6,7 @@
 //! - It panics where it should answer an error, at open above all: every call is guarded, and the open runs on a
 //!   thread of its own. A panic becomes Corrupt, and the replica is set aside and rebuilt.
 //! - Its memory and its disk grow with trees and with large batches: one tree, batches of at most 100 keys (the
-//!   applier splits at record boundaries), a cache of at least 256 MiB ([`MIN_CACHE_BYTES`]).
+//!   applier splits runs), a cache of at least 256 MiB ([`MIN_CACHE_BYTES`]).
 //! - Its iterators see half of a batch: a lock makes `range` and `apply` exclude each other.
 
 use std::collections::HashSet;
