@@ -1,6 +1,9 @@
 //! Values of the replica's logged rows. Each is stored as a version byte and postcard's encoding of the struct;
 //! a changed struct gets a new version and its old form stays readable (fixtures in `meta/tests`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +26,8 @@ pub trait RowValue: Serialize + DeserializeOwned {
     fn decode(bytes: &[u8]) -> Result<Self> {
         match bytes.split_first() {
             Some((&version, rest)) if (1..=Self::VERSION).contains(&version) => {
-                let mut row: Self = postcard::from_bytes(rest)
+                let mut row: Self = Self::decode_old(version, rest)
+                    .unwrap_or_else(|| postcard::from_bytes(rest))
                     .map_err(|e| Error::corrupt("a metadata row cannot be read").caused_by(e))?;
                 row.upgrade(version);
                 Ok(row)
@@ -31,6 +35,11 @@ pub trait RowValue: Serialize + DeserializeOwned {
             Some((version, _)) => Err(Error::corrupt("a metadata row has an unknown version").with("version", version)),
             None => Err(Error::corrupt("a metadata row is empty")),
         }
+    }
+
+    /// Reads a row of version `from` that has other fields; `None` if it has the same.
+    fn decode_old(_from: u8, _bytes: &[u8]) -> Option<postcard::Result<Self>> {
+        None
     }
 
     /// Gives what was read from a row of version `from` the meaning that it had there.
@@ -52,6 +61,76 @@ pub struct BucketRow {
     pub region: Option<String>,
     /// Bucket tags.
     pub tags: Vec<(String, String)>,
+    /// What else is set for it (from version 2 on).
+    pub settings: Arc<BucketSettings>,
+}
+
+/// What a bucket is set to. Every request reads it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct BucketSettings {
+    /// Whether replaced and deleted objects are kept.
+    pub versioning: Versioning,
+    /// Object lock, once it was enabled: for good.
+    pub object_lock: Option<ObjectLock>,
+    /// Documents as they were accepted, by the name of S3's subresource (`policy`, `cors`, `acl` …) or of our own (`quota`).
+    pub documents: BTreeMap<String, String>,
+}
+
+/// A bucket's versioning state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Versioning {
+    /// Never enabled.
+    #[default]
+    Off,
+    /// Each PUT makes a version, a DELETE a delete marker.
+    Enabled,
+    /// What is kept stays; PUT and DELETE make or replace the null version.
+    Suspended,
+}
+
+/// What object lock does in a bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ObjectLock {
+    /// Retention of new objects that name none.
+    pub default: Option<DefaultRetention>,
+}
+
+/// A bucket's default retention.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DefaultRetention {
+    /// Who may lift it.
+    pub mode: RetentionMode,
+    /// How long.
+    pub time: RetentionTime,
+}
+
+/// S3's two periods.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RetentionTime {
+    /// Of 24 hours.
+    Days(u32),
+    /// Of the calendar.
+    Years(u32),
+}
+
+/// Who may lift a retention before its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RetentionMode {
+    /// Whoever has the right to bypass it.
+    Governance,
+    /// Nobody.
+    Compliance,
+}
+
+/// A bucket's row of version 1.
+#[derive(Deserialize)]
+struct BucketRowV1 {
+    id: Id,
+    created: Timestamp,
+    owner: String,
+    profile: Profile,
+    region: Option<String>,
+    tags: Vec<(String, String)>,
 }
 
 /// POSIX attributes that every inode has.
@@ -349,7 +428,22 @@ pub struct PartRow {
     pub checksum: Option<Checksum>,
 }
 
-impl RowValue for BucketRow {}
+impl RowValue for BucketRow {
+    const VERSION: u8 = 2;
+    fn decode_old(from: u8, bytes: &[u8]) -> Option<postcard::Result<Self>> {
+        (from == 1).then(|| {
+            postcard::from_bytes(bytes).map(|BucketRowV1 { id, created, owner, profile, region, tags }| Self {
+                id,
+                created,
+                owner,
+                profile,
+                region,
+                tags,
+                settings: Arc::default(),
+            })
+        })
+    }
+}
 impl RowValue for EntryRow {
     const VERSION: u8 = 2;
     fn upgrade(&mut self, from: u8) {

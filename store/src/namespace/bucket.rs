@@ -1,5 +1,7 @@
 //! Buckets: directories under the namespace root (S1).
 
+use std::sync::Arc;
+
 use super::Namespace;
 use super::ROOT_DIR;
 use super::engine::Engine;
@@ -9,7 +11,7 @@ use super::s3_types::BucketInfo;
 use super::txn::{Committed, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{BucketRow, DirRow};
+use crate::meta::rows::{BucketRow, BucketSettings, DirRow};
 use crate::meta::{rows::RowValue, schema};
 use crate::types::{BucketName, Caller, Id, Ino};
 use crate::unixfs::Profile;
@@ -27,6 +29,7 @@ impl BucketInfo {
             profile: row.profile,
             region: row.region,
             tags: row.tags,
+            settings: row.settings,
         }
     }
 }
@@ -39,6 +42,7 @@ impl Engine {
         name: &BucketName,
         region: Option<String>,
         profile: Profile,
+        settings: Arc<BucketSettings>,
         mode: u32,
     ) -> Result<Committed<(BucketInfo, DirRow)>> {
         let ino = self.inos.next(self)?;
@@ -57,6 +61,7 @@ impl Engine {
                     profile,
                     region,
                     tags: Vec::new(),
+                    settings,
                 };
                 let dir = DirRow {
                     attr: fresh_attr(ino, mode, caller.uid, caller.gid, txn.now),
@@ -117,7 +122,19 @@ impl Namespace {
         region: Option<String>,
         profile: Profile,
     ) -> Result<BucketInfo> {
-        let made = self.0.make_bucket(caller, name, region, profile, BUCKET_MODE)?;
+        self.create_bucket_with(caller, name, region, profile, BucketSettings::default()).await
+    }
+
+    /// As [`Namespace::create_bucket_with_profile`], with settings from the start.
+    pub async fn create_bucket_with(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        region: Option<String>,
+        profile: Profile,
+        settings: BucketSettings,
+    ) -> Result<BucketInfo> {
+        let made = self.0.make_bucket(caller, name, region, profile, Arc::new(settings), BUCKET_MODE)?;
         Ok(self.0.acknowledged(caller, made).await?.0)
     }
 
@@ -151,13 +168,65 @@ impl Namespace {
 
     /// Replaces a bucket's tags.
     pub async fn set_bucket_tags(&self, caller: &Caller, name: &str, tags: Vec<(String, String)>) -> Result<()> {
-        let id = self.0.bucket_row(name)?.id;
-        let set = self.0.commit(caller, id, Op::SetAttr, |txn| {
-            let mut row = txn.engine.bucket_row(name)?;
+        self.change_bucket(caller, name, |row| {
             row.tags = tags;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a bucket to another account.
+    pub async fn set_bucket_owner(&self, caller: &Caller, name: &str, owner: String) -> Result<()> {
+        self.change_bucket(caller, name, |row| {
+            row.owner = owner;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes what a bucket is set to. `change` sees the settings as of the log's head and may refuse.
+    pub async fn change_bucket_settings(
+        &self,
+        caller: &Caller,
+        name: &str,
+        change: impl FnOnce(&mut BucketSettings) -> Result<()>,
+    ) -> Result<()> {
+        self.change_bucket(caller, name, |row| change(Arc::make_mut(&mut row.settings))).await
+    }
+
+    /// Sets or, with `None`, removes one of a bucket's documents. Returns whether there was one.
+    pub async fn set_bucket_document(
+        &self,
+        caller: &Caller,
+        name: &str,
+        document: &str,
+        text: Option<String>,
+    ) -> Result<bool> {
+        let mut old = None;
+        self.change_bucket_settings(caller, name, |settings| {
+            old = match text {
+                Some(text) => settings.documents.insert(document.to_owned(), text),
+                None => settings.documents.remove(document),
+            };
+            Ok(())
+        })
+        .await?;
+        Ok(old.is_some())
+    }
+
+    async fn change_bucket(
+        &self,
+        caller: &Caller,
+        name: &str,
+        change: impl FnOnce(&mut BucketRow) -> Result<()>,
+    ) -> Result<()> {
+        let id = self.0.bucket_row(name)?.id;
+        let changed = self.0.commit(caller, id, Op::SetAttr, |txn| {
+            let mut row = txn.engine.bucket_row(name)?;
+            change(&mut row)?;
             txn.put(schema::bucket(name), &row)
         })?;
-        self.0.acknowledged(caller, set).await
+        self.0.acknowledged(caller, changed).await
     }
 
     pub(super) fn root_row(&self) -> Result<DirRow> {

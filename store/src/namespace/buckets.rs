@@ -56,6 +56,8 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::types::{Id, Timestamp};
     use crate::unixfs::Profile;
@@ -68,6 +70,7 @@ mod tests {
             profile: Profile::default(),
             region: None,
             tags: Vec::new(),
+            settings: Arc::default(),
         }
     }
 

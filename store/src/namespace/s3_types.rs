@@ -1,7 +1,9 @@
 //! What the object side of the namespace takes and gives: requests and answers in the store's own words (no S3 type).
 
+use std::sync::Arc;
+
 use crate::chunk::Stored;
-use crate::meta::rows::{Checksum, ChecksumType, ObjectHeaders, ObjectMeta, PosixHints};
+use crate::meta::rows::{BucketSettings, Checksum, ChecksumType, ObjectHeaders, ObjectMeta, PosixHints};
 use crate::types::{Cid, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
 
@@ -22,6 +24,8 @@ pub struct BucketInfo {
     pub region: Option<String>,
     /// Bucket tags.
     pub tags: Vec<(String, String)>,
+    /// Versioning, object lock and the documents set for it.
+    pub settings: Arc<BucketSettings>,
 }
 
 /// An object as HEAD and GET show it.

@@ -1,5 +1,7 @@
 //! Rows of version 1 as they lie in logs and replicas: whatever the program learns, it reads them.
 
+use std::sync::Arc;
+
 use crate::ErrorKind;
 use crate::meta::rows::{BucketRow, DirRow, EntryRow, NodeKind, NodeRow, PosixHints, PosixShown, RowValue};
 use crate::types::Timestamp;
@@ -70,16 +72,21 @@ fn what_is_written_is_the_newest_version() {
     }
     let mtime = PosixHints { mtime: Some(Timestamp { secs: 1, nanos: 0 }), ..PosixHints::default() };
     assert_eq!(u8::from(PosixShown::sent(&mtime)), 8);
-    // What did not change keeps its version.
+    let tags = vec![("a".to_owned(), "b".to_owned())];
     let bucket = BucketRow {
         id: crate::types::Id([1; 16]),
         created: Timestamp { secs: 1, nanos: 2 },
         owner: "o".into(),
         profile: Profile::V1_2025,
         region: None,
-        tags: Vec::new(),
+        tags,
+        settings: Arc::default(),
     };
-    assert_eq!(bucket.encode().unwrap()[0], 1);
+    let bytes = bucket.encode().unwrap();
+    assert_eq!((bytes[0], &BucketRow::decode(&bytes).unwrap()), (2, &bucket));
+    // Version 1 ended with the tags; the settings of this one are three zeros.
+    let (old, settings) = bytes.split_at(bytes.len() - 3);
+    assert_eq!((settings, BucketRow::decode(&[&[1], &old[1..]].concat()).unwrap()), ([0; 3].as_slice(), bucket));
 }
 
 #[test]
