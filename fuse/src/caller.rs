@@ -16,6 +16,7 @@ fn by(uid: u32, gid: u32, mount: u64) -> Caller {
         uid,
         gid,
         admin: uid == 0,
+        bypass_governance: false,
         mount,
     }
 }

@@ -31,7 +31,9 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 /// The `errno` of a kind of error.
 pub(crate) fn of(kind: ErrorKind) -> Errno {
     match kind {
-        ErrorKind::NotFound | ErrorKind::NoSuchBucket | ErrorKind::NoSuchUpload => Errno::ENOENT,
+        ErrorKind::NotFound | ErrorKind::NoSuchBucket | ErrorKind::NoSuchUpload | ErrorKind::NoSuchVersion => {
+            Errno::ENOENT
+        }
         // The kernel looks the name up again, and opens what has it now.
         ErrorKind::Stale => Errno::ESTALE,
         ErrorKind::AlreadyExists => Errno::EEXIST,
@@ -48,7 +50,7 @@ pub(crate) fn of(kind: ErrorKind) -> Errno {
         ErrorKind::CrossesBuckets => Errno::EXDEV,
         ErrorKind::PreconditionFailed | ErrorKind::Busy => Errno::EBUSY,
         ErrorKind::PermissionDenied => Errno::EACCES,
-        ErrorKind::NotPermitted => Errno::EPERM,
+        ErrorKind::NotPermitted | ErrorKind::ObjectLocked | ErrorKind::MethodNotAllowed => Errno::EPERM,
         ErrorKind::TooLarge => Errno::EFBIG,
         ErrorKind::NoSpace => Errno::ENOSPC,
         ErrorKind::TooMany => Errno::ENFILE,

@@ -34,6 +34,7 @@ impl Access {
             uid: self.account.uid,
             gid: self.account.gid,
             admin: self.account.role == Role::Admin,
+            bypass_governance: false,
             mount: 0,
         }
     }

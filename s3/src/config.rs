@@ -37,6 +37,9 @@ pub struct S3Config {
     /// After this long a CompleteMultipartUpload or UploadPartCopy is answered with `200` and whitespace until the
     /// result is there, so that no client or proxy gives up waiting.
     pub keepalive_after: Duration,
+    /// Whether buckets can keep versions. Without, PutBucketVersioning is refused and object lock binds what a key holds: as
+    /// VersityGW without its versioning directory.
+    pub versioning: bool,
     /// This host's name in `x-amz-id-2` and `HostId`.
     pub host_id: String,
 }
@@ -66,6 +69,7 @@ impl Default for S3Config {
             max_head_bytes: 32 * 1024,
             max_xml_bytes: 8 * 1024 * 1024,
             keepalive_after: Duration::from_secs(5),
+            versioning: true,
             host_id: "pinfold".to_owned(),
         }
     }

@@ -175,7 +175,8 @@ impl Door {
 }
 
 fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>) -> S3ServiceBuilder {
-    let service = Service { namespace: namespace.clone(), region: config.region.clone() };
+    let service =
+        Service { namespace: namespace.clone(), region: config.region.clone(), versioning: config.versioning };
     let mut builder = S3ServiceBuilder::new(service);
     let mut s3s_config = s3s::config::S3Config::default();
     s3s_config.xml_max_body_size = config.max_xml_bytes;

@@ -9,6 +9,7 @@ use tracing::{error, warn};
 use pinfold_store::{Error, ErrorKind};
 
 use crate::convert::key::url_encode;
+use crate::convert::version;
 use crate::scope::{BodyFailure, Scope};
 
 /// The S3 code of a kind of store error, for an object operation.
@@ -19,6 +20,8 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::Stale => S3ErrorCode::ServiceUnavailable,
         ErrorKind::NoSuchBucket => S3ErrorCode::NoSuchBucket,
         ErrorKind::NoSuchUpload => S3ErrorCode::NoSuchUpload,
+        ErrorKind::NoSuchVersion => S3ErrorCode::NoSuchVersion,
+        ErrorKind::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
         ErrorKind::AlreadyExists => S3ErrorCode::BucketAlreadyExists,
         ErrorKind::NotEmpty => S3ErrorCode::BucketNotEmpty,
         ErrorKind::IsADirectory
@@ -32,7 +35,7 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::InvalidPart => S3ErrorCode::InvalidPart,
         ErrorKind::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
         ErrorKind::PartTooSmall => S3ErrorCode::EntityTooSmall,
-        ErrorKind::PermissionDenied | ErrorKind::NotPermitted => S3ErrorCode::AccessDenied,
+        ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::ObjectLocked => S3ErrorCode::AccessDenied,
         ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
         ErrorKind::BadDigest => S3ErrorCode::BadDigest,
         ErrorKind::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
@@ -89,6 +92,9 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "MissingContentLength" => "You must provide the Content-Length HTTP header.",
         "MissingRequestBodyError" => "Request Body is empty",
         "NoSuchBucket" => "The specified bucket does not exist.",
+        "NoSuchObjectLockConfiguration" => "The specified object does not have a ObjectLock configuration.",
+        "ObjectLockConfigurationNotFoundError" => "Object Lock configuration does not exist for this bucket.",
+        "VersioningNotConfigured" => "Versioning has not been configured for the gateway.",
         "NoSuchKey" => "The specified key does not exist.",
         "NoSuchTagSet" => "The TagSet does not exist.",
         "NoSuchUpload" => {
@@ -182,7 +188,22 @@ pub(crate) fn from_store(e: Error) -> S3Error {
             answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
         }
         S3ErrorCode::InvalidArgument | S3ErrorCode::NotImplemented => answer.set_message(e.message().to_owned()),
+        S3ErrorCode::AccessDenied if e.kind() == ErrorKind::ObjectLocked => {
+            answer.set_message("Access Denied because object protected by object lock.");
+        }
+        S3ErrorCode::BucketNotEmpty if e.message().contains("versions") => {
+            answer.set_message(
+                "The bucket you tried to delete is not empty. You must delete all versions in the bucket.",
+            );
+        }
         _ => {}
+    }
+    let id = |name| e.context(name).and_then(|text| text.parse().ok()).map(version::show);
+    if let Some(marker) = id("marker") {
+        answer = with_headers(answer, [("x-amz-delete-marker", "true".to_owned()), ("x-amz-version-id", marker)]);
+    }
+    if let Some(missing) = id("version").filter(|_| e.kind() == ErrorKind::NoSuchVersion) {
+        answer = with_detail(answer, "VersionId", &missing);
     }
     for (element, name) in details(e.kind()) {
         if let Some(value) = e.context(name) {
@@ -192,10 +213,22 @@ pub(crate) fn from_store(e: Error) -> S3Error {
     answer
 }
 
+fn with_headers<const N: usize>(mut error: S3Error, more: [(&'static str, String); N]) -> S3Error {
+    let mut headers = error.headers().cloned().unwrap_or_default();
+    for (name, value) in more {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    error.set_headers(headers);
+    error
+}
+
 /// What AWS's document of an error has beside the message, and what the store calls it.
 fn details(kind: ErrorKind) -> &'static [(&'static str, &'static str)] {
     match kind {
         ErrorKind::NotFound => &[("Key", "key")],
+        ErrorKind::NoSuchVersion => &[("Key", "key")],
         ErrorKind::NoSuchBucket | ErrorKind::NotEmpty | ErrorKind::AlreadyExists => &[("BucketName", "bucket")],
         ErrorKind::NoSuchUpload => &[("UploadId", "upload")],
         ErrorKind::PreconditionFailed => &[("Condition", "condition")],
@@ -267,11 +300,14 @@ mod tests {
     use super::*;
 
     /// Every kind the store has today, so that a new one is looked at here.
-    const KINDS: [(ErrorKind, &str, u16); 31] = [
+    const KINDS: [(ErrorKind, &str, u16); 34] = [
         (ErrorKind::NotFound, "NoSuchKey", 404),
         (ErrorKind::Stale, "ServiceUnavailable", 503),
         (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),
         (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
+        (ErrorKind::NoSuchVersion, "NoSuchVersion", 404),
+        (ErrorKind::MethodNotAllowed, "MethodNotAllowed", 405),
+        (ErrorKind::ObjectLocked, "AccessDenied", 403),
         (ErrorKind::AlreadyExists, "BucketAlreadyExists", 409),
         (ErrorKind::IsADirectory, "InvalidArgument", 400),
         (ErrorKind::NotADirectory, "InvalidArgument", 400),

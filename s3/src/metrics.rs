@@ -21,7 +21,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 32] = [
+const OPERATIONS: [&str; 40] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -39,18 +39,26 @@ const OPERATIONS: [&str; 32] = [
     "GetObject",
     "GetObjectAcl",
     "GetObjectAttributes",
+    "GetObjectLegalHold",
+    "GetObjectLockConfiguration",
+    "GetObjectRetention",
     "GetObjectTagging",
     "HeadBucket",
     "HeadObject",
     "ListBuckets",
     "ListMultipartUploads",
+    "ListObjectVersions",
     "ListObjects",
     "ListObjectsV2",
     "ListParts",
     "PutBucketAcl",
     "PutBucketTagging",
+    "PutBucketVersioning",
     "PutObject",
     "PutObjectAcl",
+    "PutObjectLegalHold",
+    "PutObjectLockConfiguration",
+    "PutObjectRetention",
     "PutObjectTagging",
     "UploadPart",
     "UploadPartCopy",

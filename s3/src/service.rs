@@ -9,18 +9,24 @@ use s3s::dto::{
     DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketAclInput, GetBucketAclOutput,
     GetBucketLocationInput, GetBucketLocationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
     GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput,
-    GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
-    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
-    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutBucketAclInput, PutBucketAclOutput,
-    PutBucketTaggingInput, PutBucketTaggingOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput,
-    PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
-    UploadPartInput, UploadPartOutput,
+    GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectLegalHoldInput,
+    GetObjectLegalHoldOutput, GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectOutput,
+    GetObjectRetentionInput, GetObjectRetentionOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput,
+    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
+    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+    PutBucketAclInput, PutBucketAclOutput, PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput,
+    PutBucketVersioningOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput, PutObjectLegalHoldInput,
+    PutObjectLegalHoldOutput, PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput, PutObjectOutput,
+    PutObjectRetentionInput, PutObjectRetentionOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::longkey::LongKey;
-use crate::ops::{attributes, bucket, complete, copy, delete, get, head, list, multipart, put, tagging};
+use crate::ops::{
+    attributes, bucket, complete, copy, delete, get, head, list, lock, multipart, put, tagging, versioning,
+};
 
 /// s3s's view of the door.
 #[derive(Clone)]
@@ -29,6 +35,8 @@ pub(crate) struct Service {
     pub(crate) namespace: Namespace,
     /// The region of buckets that name none.
     pub(crate) region: String,
+    /// Whether buckets can keep versions.
+    pub(crate) versioning: bool,
 }
 
 /// One method a line: `name, function, input, output`. Those of the second group know keys of any length (`longkey`).
@@ -62,7 +70,15 @@ operations! {
     head_bucket => bucket::head, HeadBucketInput, HeadBucketOutput;
     delete_bucket => bucket::delete, DeleteBucketInput, DeleteBucketOutput;
     get_bucket_location => bucket::location, GetBucketLocationInput, GetBucketLocationOutput;
-    get_bucket_versioning => bucket::versioning, GetBucketVersioningInput, GetBucketVersioningOutput;
+    get_bucket_versioning => versioning::get, GetBucketVersioningInput, GetBucketVersioningOutput;
+    put_bucket_versioning => versioning::put, PutBucketVersioningInput, PutBucketVersioningOutput;
+    list_object_versions => versioning::list, ListObjectVersionsInput, ListObjectVersionsOutput;
+    put_object_lock_configuration => lock::put_configuration, PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput;
+    get_object_lock_configuration => lock::get_configuration, GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput;
+    put_object_retention => lock::put_retention, PutObjectRetentionInput, PutObjectRetentionOutput;
+    get_object_retention => lock::get_retention, GetObjectRetentionInput, GetObjectRetentionOutput;
+    put_object_legal_hold => lock::put_hold, PutObjectLegalHoldInput, PutObjectLegalHoldOutput;
+    get_object_legal_hold => lock::get_hold, GetObjectLegalHoldInput, GetObjectLegalHoldOutput;
     get_bucket_acl => bucket::acl, GetBucketAclInput, GetBucketAclOutput;
     put_bucket_acl => bucket::put_acl, PutBucketAclInput, PutBucketAclOutput;
     put_object_acl => bucket::put_acl, PutObjectAclInput, PutObjectAclOutput;

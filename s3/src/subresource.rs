@@ -60,9 +60,12 @@ const KNOWN: [&str; 40] = [
 /// Those that are served. (`?acl` is answered: ACLs are off.)
 fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
     match (method, of_bucket) {
-        (&Method::GET | &Method::HEAD, true) => &["acl", "location", "tagging", "uploads", "versioning"],
-        (&Method::GET | &Method::HEAD, false) => &["acl", "attributes", "tagging"],
-        (&Method::PUT, _) => &["acl", "tagging"],
+        (&Method::GET | &Method::HEAD, true) => {
+            &["acl", "location", "object-lock", "tagging", "uploads", "versioning", "versions"]
+        }
+        (&Method::GET | &Method::HEAD, false) => &["acl", "attributes", "legal-hold", "retention", "tagging"],
+        (&Method::PUT, true) => &["acl", "object-lock", "tagging", "versioning"],
+        (&Method::PUT, false) => &["acl", "legal-hold", "retention", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
         (&Method::DELETE, _) => &["tagging"],

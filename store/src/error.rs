@@ -17,6 +17,12 @@ pub enum ErrorKind {
     NoSuchBucket,
     /// The multipart upload does not exist.
     NoSuchUpload,
+    /// The key has no version with this id.
+    NoSuchVersion,
+    /// What was named is a delete marker.
+    MethodNotAllowed,
+    /// Retention or legal hold keeps the version.
+    ObjectLocked,
     /// The name is taken (`O_EXCL`, `mkdir`, CreateBucket).
     AlreadyExists,
     /// A directory stands where a file is needed.

@@ -134,6 +134,8 @@ pub struct Caller {
     pub gid: u32,
     /// An administrator: may set owners by `x-amz-meta-uid|gid` (S11).
     pub admin: bool,
+    /// May delete and replace what is locked under governance, and says so (object lock).
+    pub bypass_governance: bool,
     /// The mount it came by (its subscription's id), so that a mount is not told of what it did itself; else 0.
     pub mount: u64,
 }
@@ -148,6 +150,7 @@ impl Caller {
             uid: 0,
             gid: 0,
             admin: true,
+            bypass_governance: false,
             mount: 0,
         }
     }

@@ -10,6 +10,8 @@ from .wait import until
 BLOCK = 4096
 #: Most that the replica's own files take in these tests, and most that is set aside: for the replica, and for open slabs.
 REPLICA, ASIDE = 32 * settings.MIB, 80 * settings.MIB
+#: Most that fjall's journals take: it writes a table when they reach 64 MiB.
+JOURNALS = 96 * settings.MIB
 
 
 def _files(folder):
@@ -41,18 +43,27 @@ def set_aside(node):
     return sum(max(0, file.st_blocks * 512 - -(-file.st_size // BLOCK) * BLOCK) for file in _files(node.data))
 
 
+def journals(node):
+    """Bytes of the replica's journals."""
+    return sum(file.stat().st_size for file in (node.data / settings.REPLICA_FOLDER).rglob("*.jnl"))
+
+
 def check_space(node, bucket="crash"):
     """The disk holds the live bytes, a tenth more, the replica's own and the log; nothing of uploads and of files that were
-    written remains. What is set aside is bounded by itself. Every upload must have ended, every file be closed."""
+    written remains. What is set aside, and the replica's journals, are bounded by
+    themselves. Every upload must have ended, every file be closed."""
     live = sum(o["Size"] for o in s3c.list_all(s3c.client(node.endpoint), bucket)[0])
 
     def over():
         """What is too much, or None."""
         log, aside = folder_size(node.data / settings.LOG_FOLDER), set_aside(node)
-        used = node.disk_use() - aside - log
-        if used <= live * 11 // 10 + REPLICA and aside <= ASIDE:
+        journal = journals(node)
+        used = node.disk_use() - aside - log - journal
+        if used <= live * 11 // 10 + REPLICA and aside <= ASIDE and journal <= JOURNALS:
             return None
-        parts = (("on disk", used), ("live", live), ("set aside", aside), ("of log beside", log))
+        parts = (
+            ("on disk", used), ("live", live), ("set aside", aside), ("of journals", journal), ("of log beside", log),
+        )
         return ", ".join(f"{size >> 20} MiB {what}" for what, size in parts)
 
     until(lambda: over() is None, over, 120, 0.2)

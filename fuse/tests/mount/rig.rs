@@ -150,6 +150,7 @@ fn s3() -> Caller {
         uid: 1000,
         gid: 1000,
         admin: false,
+        bypass_governance: false,
         mount: 0,
     }
 }

@@ -85,7 +85,16 @@ impl Api {
     fn caller(&self) -> Caller {
         let RootOwner { uid, gid } = self.owner;
         let principal = self.root.to_string();
-        Caller { principal, door: Door::Admin, request: Id::random(), uid, gid, admin: true, mount: 0 }
+        Caller {
+            principal,
+            door: Door::Admin,
+            request: Id::random(),
+            uid,
+            gid,
+            admin: true,
+            bypass_governance: false,
+            mount: 0,
+        }
     }
 
     /// The account, which must be there and not be root's (root's keys are configuration).

@@ -201,6 +201,16 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "s3_versioning",
+        group: Group::S3,
+        kind: Kind::Choice(&["on", "off"]),
+        default: Some("on"),
+        help: "Whether buckets can keep versions.",
+        details: "Each bucket turns it on for itself. `off` is VersityGW without a versioning directory: PutBucketVersioning is \
+                  refused, and object lock binds what a key holds instead of versions.",
+        reload: false,
+    },
+    Setting {
         name: "s3_tls_cert",
         group: Group::S3,
         kind: Kind::Path,

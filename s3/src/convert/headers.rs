@@ -25,17 +25,13 @@ const STORAGE_CLASSES: [&str; 11] = [
 ];
 
 /// Headers that imply something this server does not do yet. Ignoring one would be a lie: an object sent with a key
-/// would be stored in the clear, a locked one could be deleted.
+/// would be stored in the clear.
 pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
     for name in headers.keys() {
         let name = name.as_str();
         let encryption = name.starts_with("x-amz-server-side-encryption")
             || name.starts_with("x-amz-copy-source-server-side-encryption");
-        let lock = name.starts_with("x-amz-object-lock-") || name == "x-amz-bucket-object-lock-enabled";
-        if lock && headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"false")) {
-            continue;
-        }
-        if encryption || lock || matches!(name, "x-amz-write-offset-bytes" | "x-amz-rename-source") {
+        if encryption || matches!(name, "x-amz-write-offset-bytes" | "x-amz-rename-source") {
             return Err(plain(S3ErrorCode::NotImplemented));
         }
         if name.starts_with("x-amz-grant-") {
@@ -48,14 +44,6 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
             Err(plain(S3ErrorCode::AccessControlListNotSupported))
         }
         Some(_) => Err(invalid_argument("The canned ACL you provided is not valid")),
-    }
-}
-
-/// The one version an object has in a bucket without versioning is `null`.
-pub(crate) fn check_version(version: Option<&str>) -> S3Result<()> {
-    match version {
-        None | Some("" | "null") => Ok(()),
-        Some(_) => Err(fail(S3ErrorCode::InvalidArgument, "Invalid version id specified")),
     }
 }
 
@@ -167,12 +155,9 @@ mod tests {
         };
         assert_eq!(code("x-amz-server-side-encryption", "AES256"), "NotImplemented");
         assert_eq!(code("x-amz-server-side-encryption-customer-key", "k"), "NotImplemented");
-        assert_eq!(code("x-amz-object-lock-mode", "GOVERNANCE"), "NotImplemented");
-        assert_eq!(code("x-amz-bucket-object-lock-enabled", "false"), "ok");
         assert_eq!(code("x-amz-acl", "private"), "ok");
         assert_eq!(code("x-amz-acl", "public-read"), "AccessControlListNotSupported");
         assert_eq!(code("x-amz-acl", "everyone"), "InvalidArgument");
         assert_eq!(code("x-amz-grant-read", "id=x"), "AccessControlListNotSupported");
-        assert!(check_version(Some("null")).is_ok() && check_version(Some("abc")).is_err());
     }
 }

@@ -27,6 +27,11 @@ pub(crate) fn http_date(t: Timestamp) -> Option<String> {
 const ISO: &[time::format_description::BorrowedFormatItem<'_>] =
     time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
+/// `1994-11-06T08:49:37Z`; `None` for a time that has no such form.
+pub(crate) fn iso(t: Timestamp) -> Option<String> {
+    time::OffsetDateTime::from_unix_timestamp(t.secs).ok()?.format(ISO).ok()
+}
+
 /// `1994-11-06T08:49:37Z` of now.
 pub(crate) fn iso_now() -> String {
     time::OffsetDateTime::now_utc().format(ISO).unwrap_or_default()

@@ -11,7 +11,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::with_headers;
 use crate::access;
 use crate::checksum::{set_checksum, type_name};
-use crate::convert::{headers, key, output, time};
+use crate::convert::{key, output, time, version};
 use crate::error::{OrS3, bad_argument, invalid_request};
 use crate::service::Service;
 
@@ -53,12 +53,13 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
     let access = access::of(&request)?;
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
+    let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
     let asked = asked(input.object_attributes.iter().map(|a| a.as_str()))?;
     let max = key::limit("max-parts", input.max_parts)?;
     let marker = input.part_number_marker.unwrap_or(0);
-    let info = service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    let info =
+        service.namespace.head_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
     let checksum = info.meta.checksum.as_ref().filter(|_| asked.checksum).map(|stored| {
         let mut shown =
             Checksum { checksum_type: Some(type_name(stored.kind).to_owned().into()), ..Checksum::default() };
@@ -77,6 +78,7 @@ pub(crate) async fn get(
     };
     let mut map: HeaderMap = output::cid(&info);
     output::set(&mut map, "last-modified", time::http_date(info.meta.last_modified).as_deref());
+    version::set(&mut map, access.bucket()?, info.meta.version);
     Ok(with_headers(answer, map))
 }
 

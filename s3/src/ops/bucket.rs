@@ -1,14 +1,15 @@
 //! Buckets: list, create, head, delete, and what can be asked of one.
 
 use pinfold_store::ErrorKind;
+use pinfold_store::meta::rows::{BucketSettings, ObjectLock, Versioning};
 use pinfold_store::namespace::Role;
 use pinfold_store::namespace::s3_types::BucketInfo;
 use pinfold_store::types::BucketName;
+use pinfold_store::unixfs::Profile;
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketAclInput, GetBucketAclOutput, GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
-    GetBucketVersioningOutput, Grant, Grantee, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
-    Permission, Type,
+    GetBucketAclInput, GetBucketAclOutput, GetBucketLocationInput, GetBucketLocationOutput, Grant, Grantee,
+    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Permission, Type,
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -94,7 +95,17 @@ pub(crate) async fn create(
     }
     let (namespace, caller) = (service.namespace.clone(), access.caller());
     let (bucket, region) = (name.clone(), asked.map(str::to_owned));
-    let made = to_the_end(async move { Ok(namespace.create_bucket(&caller, &bucket, region).await) }).await?;
+    let mut settings = BucketSettings::default();
+    if input.object_lock_enabled_for_bucket.unwrap_or_default() {
+        settings.object_lock = Some(ObjectLock::default());
+        if service.versioning {
+            settings.versioning = Versioning::Enabled;
+        }
+    }
+    let profile = Profile::default();
+    let made =
+        to_the_end(async move { Ok(namespace.create_bucket_with(&caller, &bucket, region, profile, settings).await) })
+            .await?;
     if let Err(e) = made {
         let mine = e.kind() == ErrorKind::AlreadyExists && e.context("owner") == Some(&access.account.access);
         return Err(if mine { plain(S3ErrorCode::BucketAlreadyOwnedByYou) } else { from_store(e) });
@@ -132,15 +143,6 @@ pub(crate) async fn location(
     let region = region(service, access.bucket()?);
     let location_constraint = (region != DEFAULT_REGION).then(|| BucketLocationConstraint::from(region));
     Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
-}
-
-/// GetBucketVersioning: never enabled so far.
-pub(crate) async fn versioning(
-    _: &Service,
-    request: S3Request<GetBucketVersioningInput>,
-) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-    access::of(&request)?;
-    Ok(S3Response::new(GetBucketVersioningOutput::default()))
 }
 
 /// GetBucketAcl: what is true of every bucket here: its owner may do everything, nobody else anything.

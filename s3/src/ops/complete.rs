@@ -14,7 +14,7 @@ use super::{put, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
 use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name};
-use crate::convert::{condition, headers, key, output, range};
+use crate::convert::{condition, headers, key, lock, output, range, version};
 use crate::error::{OrS3, bad_argument, checksum_mismatch, from_store, invalid_request, plain, with_detail};
 use crate::service::Service;
 
@@ -33,7 +33,7 @@ pub(crate) async fn complete(
     check_order(&named)?;
     let asked_type = input.checksum_type.as_ref().map(|t| checksum::parse_type(t.as_str())).transpose()?;
     let whole = checksum::whole(&sent)?;
-    let caller = access.caller();
+    let caller = lock::caller(&sent, &access);
     let upload = match service.namespace.upload(&input.bucket, input.key.as_bytes(), id) {
         Ok(upload) => upload,
         Err(e) => {
@@ -80,7 +80,9 @@ pub(crate) async fn complete(
         Ok(info) => info,
         Err(e) => completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?,
     };
-    Ok(answer(&info, input.bucket, input.key, &host))
+    let mut answer = answer(&info, input.bucket, input.key, &host);
+    version::set_made(&mut answer.headers, access.bucket()?, info.meta.version);
+    Ok(answer)
 }
 
 fn answer(info: &ObjectInfo, bucket: String, key: String, host: &str) -> S3Response<CompleteMultipartUploadOutput> {

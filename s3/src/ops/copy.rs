@@ -3,8 +3,8 @@
 
 use pinfold_store::meta::rows::{Checksum, ChecksumType, ObjectHeaders};
 use pinfold_store::namespace::Namespace;
-use pinfold_store::namespace::s3_types::{CopyRequest, ObjectInfo, PutMeta, PutRequest};
-use pinfold_store::types::{Caller, ETag as StoredTag};
+use pinfold_store::namespace::s3_types::{BucketInfo, CopyRequest, ObjectInfo, PutMeta, PutRequest};
+use pinfold_store::types::{Caller, ETag as StoredTag, Id};
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -13,7 +13,7 @@ use crate::access::{self, Access};
 use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
-use crate::convert::{condition, headers, key, output, tags, time};
+use crate::convert::{condition, headers, key, lock, output, tags, time, version};
 use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
 use crate::longkey::LongSource;
 use crate::service::Service;
@@ -24,6 +24,10 @@ pub(crate) struct Source {
     pub(crate) bucket: String,
     /// Key.
     pub(crate) key: String,
+    /// Version; none is the current one.
+    pub(crate) version: Option<Id>,
+    /// The bucket as it is, for a source.
+    pub(crate) info: Option<BucketInfo>,
 }
 
 /// Reads and authorises `x-amz-copy-source`.
@@ -37,14 +41,21 @@ pub(crate) fn source(
     let CopySource::Bucket { bucket, key, version_id } = source else {
         return Err(plain(S3ErrorCode::NotImplemented));
     };
-    headers::check_version(version_id.as_deref())?;
-    let key = long.map_or_else(|| key.into(), |LongSource(key)| key);
+    let mut version = version::parse(version_id.as_deref())?;
+    let mut key: String = long.map_or_else(|| key.into(), |LongSource(key)| key);
+    // Clients that encode the header as a whole encode the question mark, too.
+    if version.is_none()
+        && let Some((name, id)) = key.split_once("?versionId=")
+    {
+        version = version::parse(Some(id))?;
+        key = name.to_owned();
+    }
     key::check(&key)?;
     let info = bucket::source(service, access, &bucket)?;
     if expected_owner.is_some_and(|owner| owner != info.owner) {
         return Err(plain(S3ErrorCode::AccessDenied));
     }
-    Ok(Source { bucket: bucket.into(), key })
+    Ok(Source { bucket: bucket.into(), key, version, info: Some(info) })
 }
 
 /// `COPY` or `REPLACE`.
@@ -72,7 +83,7 @@ pub(crate) async fn copy(
         replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "x-amz-tagging-directive", "tagging")?;
     let (object_headers, hints) = headers::read(&sent, input.metadata)?;
     let changes_class = sent.contains_key("x-amz-storage-class") || object_headers.website_redirect.is_some();
-    let itself = source.bucket == input.bucket && source.key == input.key;
+    let itself = source.bucket == input.bucket && source.key == input.key && source.version.is_none();
     if itself && !replace_meta && !changes_class {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -80,14 +91,17 @@ pub(crate) async fn copy(
         ));
     }
     let algorithm = input.checksum_algorithm.as_ref().map(|a| Algorithm::require(a.as_str())).transpose()?;
-    let caller = access.caller();
+    let lock = lock::read(&sent, access.bucket()?)?;
+    let caller = lock::caller(&sent, &access);
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let replace_meta = match (replace_meta, changes_class) {
         (true, _) => Some((object_headers, hints)),
         (false, false) => None,
         // These two belong to the request whatever the directive says; the rest is the source's.
         (false, true) => {
-            let from = service.namespace.head(&caller, &source.bucket, source.key.as_bytes()).await.or_s3()?;
+            let from =
+                service.namespace.head_version(&caller, &source.bucket, source.key.as_bytes(), source.version).await;
+            let from = from.or_s3()?;
             let kept = from.shown_posix();
             let changed = ObjectHeaders {
                 storage_class: object_headers.storage_class,
@@ -100,11 +114,17 @@ pub(crate) async fn copy(
     let copy = CopyRequest {
         source_precondition: condition::of_copy_source(&sent),
         precondition: condition::of_write(&sent)?,
+        source_version: source.version,
+        lock,
         replace_meta,
         replace_tags: replace_tags.then_some(tags),
     };
     put::fail_early(&service.namespace, &caller, &input.bucket, &input.key, &copy.precondition).await?;
-    let target = Source { bucket: input.bucket, key: input.key };
+    let shown_source = match (&source.info, source.version) {
+        (Some(from), Some(version)) => version::shown(from, version),
+        _ => None,
+    };
+    let target = Source { bucket: input.bucket, key: input.key, version: None, info: None };
     let info = match algorithm {
         Some(algorithm) => copy_with_checksum(service, caller, source, target, copy, algorithm).await?,
         None => copy_plain(&service.namespace, caller, source, target, copy).await?,
@@ -116,8 +136,14 @@ pub(crate) async fn copy(
         ..CopyObjectResult::default()
     };
     set_checksum!(result, &info.meta.checksum);
-    let answer = CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() };
-    Ok(with_headers(answer, output::cid(&info)))
+    let answer = CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id: shown_source,
+        ..CopyObjectOutput::default()
+    };
+    let mut map = output::cid(&info);
+    version::set_made(&mut map, access.bucket()?, info.meta.version);
+    Ok(with_headers(answer, map))
 }
 
 async fn copy_plain(
@@ -146,7 +172,8 @@ async fn copy_with_checksum(
     algorithm: Algorithm,
 ) -> S3Result<ObjectInfo> {
     let namespace = service.namespace.clone();
-    let (from, reader) = namespace.get(&caller, &source.bucket, source.key.as_bytes()).await.or_s3()?;
+    let key = source.key.as_bytes();
+    let (from, reader) = namespace.get_version(&caller, &source.bucket, key, source.version).await.or_s3()?;
     let has = |c: &Checksum| c.algorithm == algorithm.name() && c.kind == ChecksumType::FullObject;
     if from.meta.checksum.as_ref().is_some_and(has) {
         return copy_plain(&namespace, caller, source, target, copy).await;
@@ -160,7 +187,13 @@ async fn copy_with_checksum(
     let put = PutRequest {
         content: stored,
         etag: StoredTag(hex::encode(md5)),
-        meta: PutMeta { headers, tags: copy.replace_tags.unwrap_or(from.meta.tags), checksum: Some(checksum), posix },
+        meta: PutMeta {
+            headers,
+            tags: copy.replace_tags.unwrap_or(from.meta.tags),
+            checksum: Some(checksum),
+            posix,
+            lock: copy.lock,
+        },
         precondition: copy.precondition,
     };
     to_the_end(async move { namespace.put(&caller, &target.bucket, target.key.as_bytes(), put).await }).await

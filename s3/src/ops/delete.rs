@@ -2,8 +2,8 @@
 
 use futures::StreamExt;
 use pinfold_store::namespace::Namespace;
-use pinfold_store::namespace::s3_types::{ETagMatch, Precondition};
-use pinfold_store::types::Caller;
+use pinfold_store::namespace::s3_types::{DeleteOutcome, ETagMatch, Precondition};
+use pinfold_store::types::{Caller, Id};
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
     ObjectIdentifier,
@@ -12,7 +12,7 @@ use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::access;
 use crate::body::upload::to_the_end;
-use crate::convert::{condition, headers, key, time};
+use crate::convert::{condition, key, lock, time, version};
 use crate::error::{invalid_request, message, plain};
 use crate::service::Service;
 
@@ -33,11 +33,17 @@ pub(crate) async fn one(
         if_last_modified: request.input.if_match_last_modified_time.as_ref().map(time::from_s3),
         ..Precondition::default()
     };
-    headers::check_version(request.input.version_id.as_deref())?;
+    let version = version::parse(request.input.version_id.as_deref())?;
     key::check(&request.input.key)?;
+    let caller = lock::caller(&request.headers, &access);
     let (namespace, bucket, key) = (service.namespace.clone(), request.input.bucket, request.input.key);
-    delete(namespace, access.caller(), bucket, key, precondition).await?;
-    Ok(S3Response::new(DeleteObjectOutput::default()))
+    let outcome = delete(namespace, caller, bucket, key, version, precondition).await?;
+    let of_bucket = access.bucket()?;
+    Ok(S3Response::new(DeleteObjectOutput {
+        delete_marker: outcome.marker.then_some(true),
+        version_id: outcome.version.and_then(|version| version::shown(of_bucket, version)),
+        ..DeleteObjectOutput::default()
+    }))
 }
 
 async fn delete(
@@ -45,10 +51,16 @@ async fn delete(
     caller: Caller,
     bucket: String,
     key: String,
+    version: Option<Id>,
     precondition: Precondition,
-) -> S3Result<()> {
-    to_the_end(async move { namespace.delete(&caller, &bucket, key.as_bytes(), precondition).await }).await?;
-    Ok(())
+) -> S3Result<DeleteOutcome> {
+    to_the_end(async move {
+        match version {
+            None => namespace.delete(&caller, &bucket, key.as_bytes(), precondition).await,
+            Some(version) => namespace.delete_version(&caller, &bucket, key.as_bytes(), version).await,
+        }
+    })
+    .await
 }
 
 /// DeleteObjects. (That the body matches its `Content-MD5` or checksum was checked while it arrived; `door` also asks
@@ -70,10 +82,11 @@ pub(crate) async fn many(
     if objects.is_empty() || objects.len() > MAX_KEYS {
         return Err(plain(S3ErrorCode::MalformedXML));
     }
-    let results: Vec<(ObjectIdentifier, S3Result<()>)> = futures::stream::iter(objects)
+    let bypass_governance = lock::may_bypass(&request.headers, &access);
+    let results: Vec<(ObjectIdentifier, S3Result<DeleteOutcome>)> = futures::stream::iter(objects)
         .map(|object| {
             let (namespace, bucket) = (service.namespace.clone(), request.input.bucket.clone());
-            let caller = access.caller_of_many();
+            let caller = Caller { bypass_governance, ..access.caller_of_many() };
             async move {
                 let result = one_of_many(namespace, caller, bucket, &object).await;
                 (object, result)
@@ -85,9 +98,15 @@ pub(crate) async fn many(
     let mut answer = DeleteObjectsOutput { deleted: Some(Vec::new()), errors: Some(Vec::new()), request_charged: None };
     for (object, result) in results {
         match result {
-            Ok(()) if quiet => {}
-            Ok(()) => {
-                let deleted = DeletedObject { key: Some(object.key), ..DeletedObject::default() };
+            Ok(_) if quiet => {}
+            Ok(outcome) => {
+                let marker = outcome.version.filter(|_| outcome.marker);
+                let deleted = DeletedObject {
+                    key: Some(object.key),
+                    version_id: object.version_id,
+                    delete_marker: outcome.version.map(|_| outcome.marker),
+                    delete_marker_version_id: marker.map(version::show),
+                };
                 answer.deleted.get_or_insert_default().push(deleted);
             }
             Err(e) => {
@@ -104,8 +123,13 @@ pub(crate) async fn many(
     Ok(S3Response::new(answer))
 }
 
-async fn one_of_many(namespace: Namespace, caller: Caller, bucket: String, object: &ObjectIdentifier) -> S3Result<()> {
-    headers::check_version(object.version_id.as_deref())?;
+async fn one_of_many(
+    namespace: Namespace,
+    caller: Caller,
+    bucket: String,
+    object: &ObjectIdentifier,
+) -> S3Result<DeleteOutcome> {
+    let version = version::parse(object.version_id.as_deref())?;
     key::check(&object.key)?;
     let precondition = Precondition {
         if_match: object.e_tag.as_ref().map(|tag| match tag.value() {
@@ -116,5 +140,5 @@ async fn one_of_many(namespace: Namespace, caller: Caller, bucket: String, objec
         if_last_modified: object.last_modified_time.as_ref().map(time::from_s3),
         ..Precondition::default()
     };
-    delete(namespace, caller, bucket, object.key.clone(), precondition).await
+    delete(namespace, caller, bucket, object.key.clone(), version, precondition).await
 }

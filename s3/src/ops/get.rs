@@ -1,7 +1,8 @@
 //! GetObject, and what it shares with HeadObject.
 
+use http::HeaderMap;
 use pinfold_store::namespace::check_read;
-use pinfold_store::namespace::s3_types::{ObjectInfo, Precondition, ReadVerdict};
+use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo, Precondition, ReadVerdict};
 use s3s::dto::{GetObjectInput, GetObjectOutput};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -9,7 +10,7 @@ use super::with_headers;
 use crate::access;
 use crate::body::download;
 use crate::convert::output::Overrides;
-use crate::convert::{condition, headers, key, output, range};
+use crate::convert::{condition, headers, key, lock, output, range, version};
 use crate::error::{OrS3, plain, with_detail};
 use crate::service::Service;
 
@@ -23,10 +24,11 @@ pub(crate) async fn get(
     let precondition = condition::of_read(&request.headers);
     let overrides = Overrides::read(&request.uri);
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
+    let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
     input.part_number.map(range::check_part_number).transpose()?;
-    let (info, reader) = service.namespace.get(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    let (info, reader) =
+        service.namespace.get_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
     check(&info, &precondition)?;
     let range =
         input.range.filter(|_| condition::range_holds(&request.headers, &info.meta.etag.0, info.meta.last_modified));
@@ -41,7 +43,24 @@ pub(crate) async fn get(
         missing_meta: i32::try_from(missing).ok().filter(|n| *n > 0),
         ..GetObjectOutput::default()
     };
-    Ok(with_headers(answer, output::object(&info, &slice, &overrides, with_checksum)))
+    let mut map = output::object(&info, &slice, &overrides, with_checksum);
+    show_version(service, access.bucket()?, &info, &mut map)?;
+    Ok(with_headers(answer, map))
+}
+
+/// Which version an answer shows and what locks it, where the bucket has such.
+pub(crate) fn show_version(
+    service: &Service,
+    bucket: &BucketInfo,
+    info: &ObjectInfo,
+    map: &mut HeaderMap,
+) -> S3Result<()> {
+    version::set(map, bucket, info.meta.version);
+    if bucket.settings.object_lock.is_some() {
+        let (_, row) = service.namespace.lock(&bucket.name, &info.key, Some(info.meta.version)).or_s3()?;
+        lock::set(map, &row);
+    }
+    Ok(())
 }
 
 /// The conditional headers of a read: `304` (with the validators) or `412`.

@@ -7,7 +7,7 @@ use super::bucket::full_control;
 use super::{get, owner, with_headers};
 use crate::access;
 use crate::convert::output::Overrides;
-use crate::convert::{condition, headers, key, output, range};
+use crate::convert::{condition, headers, key, output, range, version};
 use crate::error::OrS3;
 use crate::service::Service;
 
@@ -21,10 +21,11 @@ pub(crate) async fn head(
     let precondition = condition::of_read(&request.headers);
     let overrides = Overrides::read(&request.uri);
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
+    let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
     input.part_number.map(range::check_part_number).transpose()?;
-    let info = service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    let info =
+        service.namespace.head_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
     get::check(&info, &precondition)?;
     let range =
         input.range.filter(|_| condition::range_holds(&request.headers, &info.meta.etag.0, info.meta.last_modified));
@@ -36,7 +37,9 @@ pub(crate) async fn head(
         missing_meta: i32::try_from(missing).ok().filter(|n| *n > 0),
         ..HeadObjectOutput::default()
     };
-    Ok(with_headers(answer, output::object(&info, &slice, &overrides, with_checksum)))
+    let mut map = output::object(&info, &slice, &overrides, with_checksum);
+    get::show_version(service, access.bucket()?, &info, &mut map)?;
+    Ok(with_headers(answer, map))
 }
 
 /// GetObjectAcl: an object belongs to its bucket's owner, and nobody else may do anything with it.
@@ -46,9 +49,9 @@ pub(crate) async fn acl(
 ) -> S3Result<S3Response<GetObjectAclOutput>> {
     let access = access::of(&request)?;
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
+    let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
-    service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
+    service.namespace.head_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
     let access_key = &access.bucket()?.owner;
     Ok(S3Response::new(GetObjectAclOutput {
         grants: Some(vec![full_control(access_key)]),

@@ -8,9 +8,11 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod multipart;
 pub(crate) mod put;
 pub(crate) mod tagging;
+pub(crate) mod versioning;
 
 use s3s::S3Response;
 use s3s::dto::Owner;

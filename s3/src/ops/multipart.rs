@@ -18,7 +18,7 @@ use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::{self, Expected, MAX_BODY, PartOf, to_the_end};
 use crate::checksum::{self, Algorithm, Plan, Sums, set_checksum, type_name};
 use crate::convert::key::Encoding;
-use crate::convert::{condition, headers, key, range, tags, time};
+use crate::convert::{condition, headers, key, lock, range, tags, time, version};
 use crate::error::{OrS3, bad_argument, invalid_argument, invalid_request, plain, with_detail};
 use crate::service::Service;
 
@@ -56,7 +56,13 @@ pub(crate) async fn create(
     let (object_headers, posix) = headers::read(&sent, input.metadata)?;
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let create = CreateUpload {
-        meta: PutMeta { headers: object_headers, tags, checksum: None, posix },
+        meta: PutMeta {
+            headers: object_headers,
+            tags,
+            checksum: None,
+            posix,
+            lock: lock::read(&sent, access.bucket()?)?,
+        },
         checksum: asked.map(|(kept, kind)| (kept.name().to_owned(), kind)),
     };
     let (namespace, caller) = (service.namespace.clone(), access.caller());
@@ -138,8 +144,13 @@ pub(crate) async fn copy(
     let expected_owner = input.expected_source_bucket_owner.as_deref();
     let source = copying::source(service, &access, input.copy_source, long, expected_owner)?;
     let sums = Sums::of(&service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?);
+    let (of_key, version) = (source.key.as_bytes(), source.version);
     let (from, reader) =
-        service.namespace.get(&access.caller(), &source.bucket, source.key.as_bytes()).await.or_s3()?;
+        service.namespace.get_version(&access.caller(), &source.bucket, of_key, version).await.or_s3()?;
+    let copy_source_version_id = match (&source.info, version) {
+        (Some(bucket), Some(version)) => version::shown(bucket, version),
+        _ => None,
+    };
     // A copy's conditions know no 304: what does not hold is 412.
     get::check(&from, &condition::of_copy_source(&sent)).map_err(|_| plain(S3ErrorCode::PreconditionFailed))?;
     let (start, end) = range::copy_source(input.copy_source_range.as_deref(), from.size)?;
@@ -159,7 +170,11 @@ pub(crate) async fn copy(
         ..CopyPartResult::default()
     };
     set_checksum!(result, &part.checksum.filter(|_| sums.asked));
-    Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }))
+    Ok(S3Response::new(UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id,
+        ..UploadPartCopyOutput::default()
+    }))
 }
 
 /// ListParts.

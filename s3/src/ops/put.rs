@@ -12,7 +12,7 @@ use super::with_headers;
 use crate::access;
 use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{Plan, set_checksum, type_name};
-use crate::convert::{condition, headers, key, output, tags};
+use crate::convert::{condition, headers, key, lock, output, tags, version};
 use crate::error::{OrS3, from_store, plain, with_detail};
 use crate::service::Service;
 
@@ -36,13 +36,14 @@ pub(crate) async fn put(
     let (object_headers, posix) = headers::read(&sent, input.metadata)?;
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let precondition = condition::of_write(&sent)?;
-    let caller = access.caller();
+    let lock = lock::read(&sent, access.bucket()?)?;
+    let caller = lock::caller(&sent, &access);
     fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
     let uploaded = upload::store(&service.namespace, &input.bucket, input.body, expected, &access.scope).await?;
     let put = PutRequest {
         content: uploaded.stored,
         etag: ETag(hex::encode(uploaded.md5)),
-        meta: PutMeta { headers: object_headers, tags, checksum: Some(uploaded.checksum), posix },
+        meta: PutMeta { headers: object_headers, tags, checksum: Some(uploaded.checksum), posix, lock },
         precondition,
     };
     let (namespace, bucket, key) = (service.namespace.clone(), input.bucket, input.key);
@@ -54,7 +55,9 @@ pub(crate) async fn put(
         ..PutObjectOutput::default()
     };
     set_checksum!(answer, &info.meta.checksum);
-    Ok(with_headers(answer, output::cid(&info)))
+    let mut map = output::cid(&info);
+    version::set_made(&mut map, access.bucket()?, info.meta.version);
+    Ok(with_headers(answer, map))
 }
 
 /// Where a body's trailers appear: with s3s's request, or handed on by `route`.

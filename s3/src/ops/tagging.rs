@@ -1,6 +1,7 @@
 //! Tags of objects and buckets.
 
 use pinfold_store::namespace::s3_types::BucketInfo;
+use pinfold_store::types::Id;
 use s3s::dto::{
     DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput,
     GetBucketTaggingInput, GetBucketTaggingOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
@@ -11,7 +12,7 @@ use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 use crate::access::{self, Access};
 use crate::body::upload::to_the_end;
 use crate::convert::tags::{self, Of, Tags};
-use crate::convert::{headers, key};
+use crate::convert::{key, version};
 use crate::error::{OrS3, plain};
 use crate::service::Service;
 
@@ -22,10 +23,12 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
     let access = access::of(&request)?;
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
+    let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
-    let info = service.namespace.head(&access.caller(), &input.bucket, input.key.as_bytes()).await.or_s3()?;
-    Ok(S3Response::new(GetObjectTaggingOutput { tag_set: tags::to_xml(&info.meta.tags), version_id: None }))
+    let key = input.key.as_bytes();
+    let info = service.namespace.head_version(&access.caller(), &input.bucket, key, version).await.or_s3()?;
+    let version_id = version::shown(access.bucket()?, info.meta.version);
+    Ok(S3Response::new(GetObjectTaggingOutput { tag_set: tags::to_xml(&info.meta.tags), version_id }))
 }
 
 /// PutObjectTagging.
@@ -35,10 +38,10 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
     let access = access::of(&request)?;
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
+    let version = version::parse(input.version_id.as_deref())?;
     let tags = tags::from_xml(input.tagging.tag_set, Of::Object)?;
-    set(service, &access, input.bucket, input.key, tags).await?;
-    Ok(S3Response::new(PutObjectTaggingOutput::default()))
+    let version_id = set(service, &access, input.bucket, input.key, version, tags).await?;
+    Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
 }
 
 /// DeleteObjectTagging.
@@ -48,15 +51,25 @@ pub(crate) async fn delete(
 ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
     let access = access::of(&request)?;
     let input = request.input;
-    headers::check_version(input.version_id.as_deref())?;
-    set(service, &access, input.bucket, input.key, Tags::new()).await?;
-    Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
+    let version = version::parse(input.version_id.as_deref())?;
+    let version_id = set(service, &access, input.bucket, input.key, version, Tags::new()).await?;
+    Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
 }
 
-async fn set(service: &Service, access: &Access, bucket: String, key: String, tags: Tags) -> S3Result<()> {
+/// The version that has the tags now, as it is shown.
+async fn set(
+    service: &Service,
+    access: &Access,
+    bucket: String,
+    key: String,
+    version: Option<Id>,
+    tags: Tags,
+) -> S3Result<Option<String>> {
     key::check(&key)?;
     let (namespace, caller) = (service.namespace.clone(), access.caller());
-    to_the_end(async move { namespace.set_tags(&caller, &bucket, key.as_bytes(), tags).await }).await
+    let set = to_the_end(async move { namespace.set_tags(&caller, &bucket, key.as_bytes(), version, tags).await });
+    let version = set.await?;
+    Ok(version::shown(access.bucket()?, version))
 }
 
 /// GetBucketTagging: `NoSuchTagSet` if there are none.

@@ -9,6 +9,7 @@
 mod applier;
 mod apply;
 pub(crate) mod aside;
+mod bucket_row;
 mod build;
 pub mod checkpoint;
 mod checkpointer;
@@ -18,6 +19,7 @@ mod convert;
 mod cursors;
 pub mod engine;
 mod fsck;
+pub mod kept;
 mod layout;
 pub mod log;
 mod merge;

@@ -1,12 +1,13 @@
 //! Values of the replica's logged rows. Each is stored as a version byte and postcard's encoding of the struct;
 //! a changed struct gets a new version and its old form stays readable (fixtures in `meta/tests`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use super::bucket_row::{
+    BucketRow, BucketSettings, DefaultRetention, ObjectLock, RetentionMode, RetentionTime, Versioning,
+};
+use super::kept::LockRow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Cid, DirId, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
@@ -44,93 +45,6 @@ pub trait RowValue: Serialize + DeserializeOwned {
 
     /// Gives what was read from a row of version `from` the meaning that it had there.
     fn upgrade(&mut self, _from: u8) {}
-}
-
-/// A bucket. Its id is also its stream's and its root directory's.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct BucketRow {
-    /// Identity.
-    pub id: Id,
-    /// When it was created.
-    pub created: Timestamp,
-    /// Access key of the account that owns it.
-    pub owner: String,
-    /// UnixFS profile of its objects.
-    pub profile: Profile,
-    /// Region named at creation.
-    pub region: Option<String>,
-    /// Bucket tags.
-    pub tags: Vec<(String, String)>,
-    /// What else is set for it (from version 2 on).
-    pub settings: Arc<BucketSettings>,
-}
-
-/// What a bucket is set to. Every request reads it.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct BucketSettings {
-    /// Whether replaced and deleted objects are kept.
-    pub versioning: Versioning,
-    /// Object lock, once it was enabled: for good.
-    pub object_lock: Option<ObjectLock>,
-    /// Documents as they were accepted, by the name of S3's subresource (`policy`, `cors`, `acl` …) or of our own (`quota`).
-    pub documents: BTreeMap<String, String>,
-}
-
-/// A bucket's versioning state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Versioning {
-    /// Never enabled.
-    #[default]
-    Off,
-    /// Each PUT makes a version, a DELETE a delete marker.
-    Enabled,
-    /// What is kept stays; PUT and DELETE make or replace the null version.
-    Suspended,
-}
-
-/// What object lock does in a bucket.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct ObjectLock {
-    /// Retention of new objects that name none.
-    pub default: Option<DefaultRetention>,
-}
-
-/// A bucket's default retention.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct DefaultRetention {
-    /// Who may lift it.
-    pub mode: RetentionMode,
-    /// How long.
-    pub time: RetentionTime,
-}
-
-/// S3's two periods.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum RetentionTime {
-    /// Of 24 hours.
-    Days(u32),
-    /// Of the calendar.
-    Years(u32),
-}
-
-/// Who may lift a retention before its time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum RetentionMode {
-    /// Whoever has the right to bypass it.
-    Governance,
-    /// Nobody.
-    Compliance,
-}
-
-/// A bucket's row of version 1.
-#[derive(Deserialize)]
-struct BucketRowV1 {
-    id: Id,
-    created: Timestamp,
-    owner: String,
-    profile: Profile,
-    region: Option<String>,
-    tags: Vec<(String, String)>,
 }
 
 /// POSIX attributes that every inode has.
@@ -351,6 +265,20 @@ pub struct UploadRow {
     pub posix: PosixHints,
     /// Profile of the bucket at creation.
     pub profile: Profile,
+    /// Retention and legal hold of the object to be (from version 2 on).
+    pub lock: Option<LockRow>,
+}
+
+/// An upload's row of version 1.
+#[derive(Deserialize)]
+struct UploadRowV1 {
+    created: Timestamp,
+    initiator: String,
+    headers: ObjectHeaders,
+    tags: Vec<(String, String)>,
+    checksum: Option<(String, ChecksumType)>,
+    posix: PosixHints,
+    profile: Profile,
 }
 
 /// POSIX attributes sent with a PUT (S11); `None` where not sent.
@@ -428,22 +356,6 @@ pub struct PartRow {
     pub checksum: Option<Checksum>,
 }
 
-impl RowValue for BucketRow {
-    const VERSION: u8 = 2;
-    fn decode_old(from: u8, bytes: &[u8]) -> Option<postcard::Result<Self>> {
-        (from == 1).then(|| {
-            postcard::from_bytes(bytes).map(|BucketRowV1 { id, created, owner, profile, region, tags }| Self {
-                id,
-                created,
-                owner,
-                profile,
-                region,
-                tags,
-                settings: Arc::default(),
-            })
-        })
-    }
-}
 impl RowValue for EntryRow {
     const VERSION: u8 = 2;
     fn upgrade(&mut self, from: u8) {
@@ -470,7 +382,16 @@ impl RowValue for NodeRow {
     }
 }
 impl RowValue for LiveRow {}
-impl RowValue for UploadRow {}
+impl RowValue for UploadRow {
+    const VERSION: u8 = 2;
+    fn decode_old(from: u8, bytes: &[u8]) -> Option<postcard::Result<Self>> {
+        (from == 1).then(|| {
+            let old: UploadRowV1 = postcard::from_bytes(bytes)?;
+            let UploadRowV1 { created, initiator, headers, tags, checksum, posix, profile } = old;
+            Ok(Self { created, initiator, headers, tags, checksum, posix, profile, lock: None })
+        })
+    }
+}
 impl RowValue for PartRow {}
 
 impl NodeRow {

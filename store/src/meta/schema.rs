@@ -12,6 +12,8 @@
 //! | `L` | inode number (8) | [`crate::meta::rows::LiveRow`]: a live file is open for writing |
 //! | `U` | bucket id (16), key, NUL, upload id (16) | [`crate::meta::rows::UploadRow`] |
 //! | `V` | upload id (16), part number (4) | [`crate::meta::rows::PartRow`] |
+//! | `W` | bucket id (16), key, NUL, order (8) | [`crate::meta::kept::VersionRow`]: what was replaced or deleted |
+//! | `O` | bucket id (16), key, NUL, version id (16) | [`crate::meta::kept::LockRow`]: retention and legal hold |
 //! | `K` | access key | account (JSON of the IAM module) |
 //! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list |
 //! | `a` | | applied position |
@@ -121,6 +123,40 @@ pub fn parse_part(row_key: &[u8]) -> Result<u32> {
 /// Key of a part.
 pub fn part(upload: Id, number: u32) -> Vec<u8> {
     [b"V", upload.as_bytes().as_slice(), number.to_be_bytes().as_slice()].concat()
+}
+
+/// Prefix of what a bucket keeps of replaced and deleted objects, in the order of keys.
+pub fn versions(bucket: Id) -> Vec<u8> {
+    [b"W", bucket.as_bytes().as_slice()].concat()
+}
+
+/// Prefix of what a bucket keeps of one key, the newest first.
+pub fn versions_of(bucket: Id, key: &[u8]) -> Vec<u8> {
+    [b"W", bucket.as_bytes().as_slice(), key, b"\0"].concat()
+}
+
+/// Key of a version that is not the current one, or of a delete marker. The greater `order`, the newer.
+pub fn version(bucket: Id, key: &[u8], order: u64) -> Vec<u8> {
+    let mut row_key = versions_of(bucket, key);
+    row_key.extend_from_slice(&(!order).to_be_bytes());
+    row_key
+}
+
+/// The object's key in a version's row key.
+pub fn parse_version(row_key: &[u8]) -> Result<&[u8]> {
+    // `W`, bucket (16), key, NUL, order (8)
+    let end = row_key.len().checked_sub(9).filter(|end| *end >= 17);
+    end.map(|end| &row_key[17..end]).ok_or_else(|| Error::corrupt("not a version's key"))
+}
+
+/// Prefix of the locks of a bucket's keys that begin with `prefix`.
+pub fn locks(bucket: Id, prefix: &[u8]) -> Vec<u8> {
+    [b"O", bucket.as_bytes().as_slice(), prefix].concat()
+}
+
+/// Key of a version's retention and legal hold.
+pub fn lock(bucket: Id, key: &[u8], version: Id) -> Vec<u8> {
+    [b"O", bucket.as_bytes().as_slice(), key, b"\0", version.as_bytes()].concat()
 }
 
 /// Key of an account.

@@ -81,14 +81,41 @@ impl Engine {
         })
     }
 
+    /// Looks which buckets keep something, at a start.
+    pub(super) fn note_keeping(&self) -> Result<()> {
+        self.each_bucket(|_, row| {
+            self.keeping.note(&row);
+            Ok(())
+        })
+    }
+
+    fn each_bucket(&self, mut each: impl FnMut(&str, BucketRow) -> Result<()>) -> Result<()> {
+        let prefix = schema::bucket("");
+        let (mut start, end) = (prefix.clone(), schema::prefix_end(&prefix));
+        loop {
+            let rows = self.meta.range(&start, &end, 1000)?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            start = [last.as_slice(), b"\0"].concat();
+            for (key, value) in &rows {
+                let name = std::str::from_utf8(&key[1..])
+                    .map_err(|e| Error::corrupt("a bucket's name is not UTF-8").caused_by(e))?;
+                each(name, BucketRow::decode(value)?)?;
+            }
+        }
+    }
+
     /// Deletes an empty bucket; sequenced, not yet durable.
     pub(super) fn remove_bucket(&self, caller: &Caller, name: &str) -> Result<Committed<()>> {
         self.with_system_lock(|| {
             let row = self.bucket_row(name)?;
             self.commit(caller, row.id, Op::DeleteBucket, |txn| {
                 let root = dir_row(txn, row.id)?;
-                if !txn.is_empty_dir(row.id)? {
-                    return Err(Error::new(ErrorKind::NotEmpty, "the bucket is not empty").with("bucket", name));
+                let kept = schema::versions(row.id);
+                let has_versions = self.meta.first(&kept, &schema::prefix_end(&kept))?.is_some();
+                if has_versions || !txn.is_empty_dir(row.id)? {
+                    let versioned = has_versions || txn.kept().versions();
+                    let what = if versioned { "the bucket has versions" } else { "the bucket is not empty" };
+                    return Err(Error::new(ErrorKind::NotEmpty, what).with("bucket", name));
                 }
                 txn.end_uploads(row.id)?;
                 txn.delete(schema::bucket(name));
@@ -145,19 +172,12 @@ impl Namespace {
 
     /// All buckets by name.
     pub fn buckets(&self) -> Result<Vec<BucketInfo>> {
-        let prefix = schema::bucket("");
-        let (mut start, end) = (prefix.clone(), schema::prefix_end(&prefix));
         let mut buckets = Vec::new();
-        loop {
-            let rows = self.0.meta.range(&start, &end, 1000)?;
-            let Some((last, _)) = rows.last() else { return Ok(buckets) };
-            start = [last.as_slice(), b"\0"].concat();
-            for (key, value) in &rows {
-                let name = std::str::from_utf8(&key[1..])
-                    .map_err(|e| Error::corrupt("a bucket's name is not UTF-8").caused_by(e))?;
-                buckets.push(BucketInfo::from_row(name, BucketRow::decode(value)?));
-            }
-        }
+        self.0.each_bucket(|name, row| {
+            buckets.push(BucketInfo::from_row(name, row));
+            Ok(())
+        })?;
+        Ok(buckets)
     }
 
     /// Deletes an empty bucket, else NotEmpty. Uploads in progress are aborted.

@@ -25,13 +25,16 @@ impl Namespace {
     ) -> Result<ObjectInfo> {
         let from = self.0.bucket_row(source.0)?;
         let to = self.0.bucket_row(destination.0)?;
-        let (_, node) = Engine::blocking(|| self.0.published(&from, source.0, source.1))?;
+        let node = match request.source_version {
+            None => Engine::blocking(|| self.0.published(&from, source.0, source.1))?.1,
+            version => self.read_version(&from, source.0, source.1, version)?,
+        };
         let info = object_info(source.1.to_vec(), &node)?;
         if check_read(&request.source_precondition, &info.meta.etag.0, info.meta.last_modified) != ReadVerdict::Proceed
         {
             return Err(Error::new(ErrorKind::PreconditionFailed, "a condition on the copy source did not hold"));
         }
-        if !request.precondition.is_empty() {
+        if !request.precondition.is_empty() || self.0.keeping.of(to.id).versions() {
             self.0.publish_for_condition(&to, destination.1)?;
         }
         // Keeps the content from collection until the new name holds it, even if the source goes meanwhile.
@@ -48,6 +51,7 @@ impl Namespace {
                 tags: request.replace_tags.unwrap_or(info.meta.tags),
                 checksum: info.meta.checksum,
                 posix,
+                lock: request.lock,
             },
             parts: info.meta.parts,
             symlink: match &node.kind {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::buckets::Buckets;
 use super::config::NamespaceConfig;
 use super::inode::InodeTable;
+use super::keeping::Keeping;
 use super::live::LiveTable;
 use super::txn::{Rows, StreamState};
 use super::watch::Mounts;
@@ -41,6 +42,7 @@ pub(super) struct Engine {
     pub(super) mounts: Mounts,
     pub(super) inos: InoAllocator,
     pub(super) buckets: Buckets,
+    pub(super) keeping: Keeping,
     pub(super) witnesses: Witnesses,
     /// Which inode a kernel uses a content file for.
     pub(super) backed: DashMap<[u8; 32], Ino>,

@@ -133,7 +133,7 @@ impl Namespace {
         let upload = Id::random();
         let created = self.0.commit(caller, row.id, Op::Multipart, |txn| {
             txn.engine.bucket_row(bucket)?;
-            let PutMeta { headers, tags, posix, .. } = request.meta;
+            let PutMeta { headers, tags, posix, lock, .. } = request.meta;
             let row = UploadRow {
                 created: txn.now,
                 initiator: caller.principal.clone(),
@@ -142,6 +142,7 @@ impl Namespace {
                 checksum: request.checksum,
                 posix,
                 profile: row.profile,
+                lock,
             };
             txn.put(schema::upload(txn.bucket, key, upload), &row)?;
             Ok(upload_info(key, upload, row))
@@ -294,7 +295,7 @@ impl Namespace {
                 .with("expected", expected)
                 .with("size", size));
         }
-        if !request.precondition.is_empty() {
+        if !request.precondition.is_empty() || self.0.keeping.of(row.id).versions() {
             self.0.publish_for_condition(&row, key)?;
         }
         let contents: Vec<_> = parts.iter().map(|(_, part)| (part.content.root, part.content.size)).collect();
@@ -311,6 +312,7 @@ impl Namespace {
                 tags: upload_row.tags,
                 checksum: request.checksum,
                 posix: upload_row.posix,
+                lock: upload_row.lock,
             },
             symlink: None,
             parts: parts

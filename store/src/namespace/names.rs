@@ -301,11 +301,16 @@ impl Namespace {
     /// `unlink`.
     pub fn unlink(&self, caller: &Caller, parent: Ino, name: Name<'_>) -> Result<()> {
         let (dir, bucket) = self.0.file_dir(parent)?;
+        if self.0.keeping.of(bucket).versions() {
+            // What was written last is to be kept.
+            self.0.publish_name(dir, name)?;
+        }
         let removed = self.0.commit(caller, bucket, Op::Unlink, |txn| {
             match find(txn, dir, name)?.ok_or_else(|| no_entry(name))? {
                 Found::Dir { .. } => Err(Error::new(ErrorKind::IsADirectory, "is a directory")),
                 Found::Node(holder, node) => {
                     txn.note_replaced(&node);
+                    txn.leave_key(dir, name, &node)?;
                     txn.unname(&holder, node, Some((dir, name.bytes)))?;
                     let above = txn.touch_dir(dir, 0, false)?;
                     txn.stale_entry(above.attr.ino, name.bytes);

@@ -9,8 +9,10 @@ use super::node::{DIRECTORY_TYPE, SYMLINK_TYPE, find_node, fresh_attr, full_mode
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
 use super::txn::Txn;
+use super::version::no_such_version;
 use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::meta::kept::VersionRow;
 use crate::meta::record::{InlineBlock, Op};
 use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixShown};
 use crate::meta::schema;
@@ -78,9 +80,15 @@ impl Txn<'_> {
 
         let dir = self.make_dirs(&path.dirs)?;
         let ino = self.engine.inos.next(self.engine)?;
+        let lock = object.meta.lock;
         let node = self.new_node(ino, old.as_ref().map(|(_, node)| node), object, path.name.is_none());
         if let Some((_, old)) = &old {
             self.note_replaced(old);
+            self.keep_version(key, old)?;
+        }
+        self.replace_null(key)?;
+        if let Some(file) = node.file() {
+            self.lock_new(key, file.meta.version, lock)?;
         }
         match path.name {
             Some(name) => {
@@ -141,7 +149,7 @@ impl Txn<'_> {
         let meta = ObjectMeta {
             etag: object.etag,
             last_modified: self.now,
-            version: Id::default(),
+            version: self.new_version(),
             headers,
             tags: object.meta.tags,
             checksum: object.meta.checksum,
@@ -232,7 +240,7 @@ impl Namespace {
                 Error::new(ErrorKind::TooLarge, "an object has at most 5 TiB").with("bytes", request.content.size)
             );
         }
-        if !request.precondition.is_empty() {
+        if !request.precondition.is_empty() || self.0.keeping.of(row.id).versions() {
             self.0.publish_for_condition(&row, key)?;
         }
         let PutRequest { content: mut stored, etag, meta, precondition } = request;
@@ -251,19 +259,43 @@ impl Namespace {
         object_info(key.to_vec(), &node)
     }
 
-    /// HEAD. A file with unpublished writes is published first (S6).
-    pub async fn head(&self, _caller: &Caller, bucket: &str, key: &[u8]) -> Result<ObjectInfo> {
+    /// HEAD. A file with unpublished writes is published first (S6). NotFound carries the context `marker` where a delete
+    /// marker hides the key.
+    pub async fn head(&self, caller: &Caller, bucket: &str, key: &[u8]) -> Result<ObjectInfo> {
+        self.head_version(caller, bucket, key, None).await
+    }
+
+    /// HEAD of a version; none is the current one. NoSuchVersion, MethodNotAllowed for a delete marker (with the context
+    /// `marker` and `made`).
+    pub async fn head_version(
+        &self,
+        _caller: &Caller,
+        bucket: &str,
+        key: &[u8],
+        version: Option<Id>,
+    ) -> Result<ObjectInfo> {
         let row = self.0.bucket_row(bucket)?;
-        let (_, node) = self.read_published(&row, bucket, key)?;
+        let node = self.read_version(&row, bucket, key, version)?;
         object_info(key.to_vec(), &node)
     }
 
     /// GET: the object and a reader of exactly that content.
-    pub async fn get(&self, _caller: &Caller, bucket: &str, key: &[u8]) -> Result<(ObjectInfo, ObjectReader)> {
+    pub async fn get(&self, caller: &Caller, bucket: &str, key: &[u8]) -> Result<(ObjectInfo, ObjectReader)> {
+        self.get_version(caller, bucket, key, None).await
+    }
+
+    /// GET of a version; none is the current one. Errors as [`Self::head_version`].
+    pub async fn get_version(
+        &self,
+        _caller: &Caller,
+        bucket: &str,
+        key: &[u8],
+        version: Option<Id>,
+    ) -> Result<(ObjectInfo, ObjectReader)> {
         let row = self.0.bucket_row(bucket)?;
         let mut tries = 0;
         loop {
-            let (_, node) = self.read_published(&row, bucket, key)?;
+            let node = self.read_version(&row, bucket, key, version)?;
             let info = object_info(key.to_vec(), &node)?;
             match self.0.chunks.reader(&info.cid, info.size) {
                 Ok(reader) => return Ok((info, reader)),
@@ -279,14 +311,66 @@ impl Namespace {
 
     /// A look-up that takes the blocking path only where something has to be published.
     fn read_published(&self, row: &BucketRow, bucket: &str, key: &[u8]) -> Result<(Holder, NodeRow)> {
-        let (holder, node) = find_key(&*self.0, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
+        let Some((holder, node)) = find_key(&*self.0, row.id, row.profile, key)? else {
+            let missing = no_such_key(bucket, key);
+            return Err(match self.0.hiding_marker(row.id, key)? {
+                Some(marker) => missing.with("marker", marker.version),
+                None => missing,
+            });
+        };
         if node.file().is_some_and(|file| file.live) {
             return Engine::blocking(|| self.0.published(row, bucket, key));
         }
         Ok((holder, node))
     }
 
-    /// DELETE. Deleting what is not there is not an error. PreconditionFailed if a condition does not hold.
+    /// A version of a key; none is the current one.
+    pub(super) fn read_version(
+        &self,
+        row: &BucketRow,
+        bucket: &str,
+        key: &[u8],
+        version: Option<Id>,
+    ) -> Result<NodeRow> {
+        let Some(version) = version else { return Ok(self.read_published(row, bucket, key)?.1) };
+        if find_key(&*self.0, row.id, row.profile, key)?.is_some() {
+            let (_, node) = self.read_published(row, bucket, key)?;
+            if node.file().is_some_and(|file| file.meta.version == version) {
+                return Ok(node);
+            }
+        }
+        match self.0.find_kept(row.id, key, version)? {
+            None => Err(no_such_version(key, version)),
+            Some((_, VersionRow { node: Some(node), .. })) => Ok(*node),
+            Some((_, VersionRow { made, .. })) => {
+                Err(Error::new(ErrorKind::MethodNotAllowed, "the version is a delete marker")
+                    .with("key", String::from_utf8_lossy(key))
+                    .with("marker", version)
+                    .with("made", made.secs))
+            }
+        }
+    }
+
+    /// DELETE of one version, for good; what is then the newest is the current one, unless it is a delete marker. ObjectLocked
+    /// if it must stay. Deleting what is not there is not an error.
+    pub async fn delete_version(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        key: &[u8],
+        version: Id,
+    ) -> Result<DeleteOutcome> {
+        let row = self.0.bucket_row(bucket)?;
+        self.0.publish_for_condition(&row, key)?;
+        let deleted = self.0.commit(caller, row.id, Op::Delete, |txn| {
+            txn.check_unlocked(key, version)?;
+            txn.delete_version(&row, bucket, key, version)
+        })?;
+        self.0.acknowledged(caller, deleted).await
+    }
+
+    /// DELETE of a key: its object goes or, where the bucket keeps versions, a delete marker hides it. Deleting what is not
+    /// there is not an error. PreconditionFailed if a condition does not hold.
     pub async fn delete(
         &self,
         caller: &Caller,
@@ -295,7 +379,7 @@ impl Namespace {
         precondition: Precondition,
     ) -> Result<DeleteOutcome> {
         let row = self.0.bucket_row(bucket)?;
-        if !precondition.is_empty() {
+        if !precondition.is_empty() || self.0.keeping.of(row.id).versions() {
             self.0.publish_for_condition(&row, key)?;
         }
         let deleted = self.0.commit(caller, row.id, Op::Delete, |txn| {
@@ -305,40 +389,36 @@ impl Namespace {
                 &precondition,
                 current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)),
             )?;
-            let Some((holder, node)) = found else { return Ok(DeleteOutcome { existed: false }) };
-            let path = KeyPath::parse(key)?;
-            let dir = walk(txn, row.id, &path.dirs)?.ok_or_else(|| no_such_key(bucket, key))?;
-            txn.note_replaced(&node);
-            match path.name {
-                Some(name) => {
-                    txn.unname(&holder, node, Some((dir, name)))?;
-                    if !matches!(holder, Holder::Entry { .. }) {
-                        txn.delete(schema::entry(dir, name, false));
-                    }
-                    let parent = txn.touch_dir(dir, 0, false)?;
-                    txn.stale_entry(parent.attr.ino, name);
-                }
-                None => {
-                    if read_node(txn, &holder)?.is_some() {
-                        txn.unname(&holder, node, None)?;
-                    }
-                    let mut above = txn.touch_dir(dir, 0, false)?;
-                    above.explicit = false;
-                    txn.put(schema::dir(dir), &above)?;
-                    txn.stale_entry(above.attr.ino, b"");
-                }
+            let existed = found.is_some();
+            if let Some((holder, node)) = found {
+                txn.keep_version(key, &node)?;
+                txn.take_key(bucket, key, &holder, node)?;
             }
-            txn.prune(dir)?;
-            Ok(DeleteOutcome { existed: true })
+            let version = txn.mark_deleted(key)?;
+            Ok(DeleteOutcome { existed, version, marker: version.is_some() })
         })?;
         self.0.acknowledged(caller, deleted).await
     }
 
-    /// Replaces an object's tags (an empty list deletes them).
-    pub async fn set_tags(&self, caller: &Caller, bucket: &str, key: &[u8], tags: Vec<(String, String)>) -> Result<()> {
+    /// Replaces the tags of an object, or of a version of it (an empty list deletes them). The version.
+    pub async fn set_tags(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        key: &[u8],
+        version: Option<Id>,
+        tags: Vec<(String, String)>,
+    ) -> Result<Id> {
         let row = self.0.bucket_row(bucket)?;
         let set = self.0.commit(caller, row.id, Op::SetAttr, |txn| {
-            let (holder, old) = find_key(txn, row.id, row.profile, key)?.ok_or_else(|| no_such_key(bucket, key))?;
+            let current = find_key(txn, row.id, row.profile, key)?;
+            let is_meant =
+                |node: &NodeRow| node.file().is_some_and(|file| version.is_none_or(|v| v == file.meta.version));
+            let (holder, old) = match (current.filter(|(_, node)| is_meant(node)), version) {
+                (Some(current), _) => current,
+                (None, Some(version)) => return txn.tag_kept(key, version, tags),
+                (None, None) => return Err(no_such_key(bucket, key)),
+            };
             let stored = read_node(txn, &holder)?;
             let mut node = old;
             if stored.is_none() {
@@ -346,11 +426,14 @@ impl Namespace {
                 node.attr.ino = txn.engine.inos.next(txn.engine)?;
             }
             node.attr.ctime = txn.now;
+            let mut version = Id::default();
             if let Some(file) = node.file_mut() {
                 file.meta.tags = tags;
+                version = file.meta.version;
             }
             txn.stale_inode(node.attr.ino, false);
-            txn.put_node(&holder, stored.as_ref(), &node)
+            txn.put_node(&holder, stored.as_ref(), &node)?;
+            Ok(version)
         })?;
         self.0.acknowledged(caller, set).await
     }

@@ -67,12 +67,14 @@ impl Namespace {
             mounts: Default::default(),
             inos: Default::default(),
             buckets: Default::default(),
+            keeping: Default::default(),
             witnesses: Default::default(),
             backed: Default::default(),
             workers: Default::default(),
             config,
         });
         engine.ensure_root()?;
+        engine.note_keeping()?;
         engine.recover_live(progress)?;
         let namespace = Self(engine);
         namespace.start_workers()?;

@@ -72,7 +72,9 @@ impl Engine {
             (self.chunks.publish_copy(&live, profile)?, false)
         };
         let (root, size) = (stored.root, stored.size);
-        match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed) {
+        // What was published since the file was opened is not a version of its own.
+        let fresh = open.copied.is_none();
+        match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed, fresh) {
             Ok(None) => {
                 // Its last name went meanwhile: the live file is all there is for a kernel that knows the inode.
                 if sealed {
@@ -146,6 +148,7 @@ impl Engine {
         Ok(live)
     }
 
+    #[allow(clippy::too_many_arguments)] // what is published, of what, and how
     /// Names the stored bytes in the inode's row. Whether the row changed; none if the inode has no row any more.
     fn commit_publish(
         &self,
@@ -155,6 +158,7 @@ impl Engine {
         profile: Profile,
         (times_of_row, mtime): (Timestamp, Timestamp),
         sealed: bool,
+        fresh: bool,
     ) -> Result<Option<bool>> {
         let caller = Caller::worker("publish");
         let inline = stored.inline.take();
@@ -183,6 +187,9 @@ impl Engine {
                 file.meta.posix_shown.mtime = true;
                 file.content = content;
                 txn.carry(inline);
+                if fresh {
+                    file.meta.version = txn.displace(&holder, &old)?;
+                }
             }
             if new == old {
                 return Ok(Some(false));

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::Namespace;
 use super::inode::{Holder, Inode, Place};
+use super::keeping::Kept;
 use super::live::Data;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, RenameMode};
 use super::node::{dir_row, is_root};
 use super::txn::Txn;
+use super::version::key_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{EntryRow, NodeRow};
@@ -91,7 +93,34 @@ impl Txn<'_> {
             }
             (Found::Node(..), Found::Node(holder, node)) => {
                 self.note_replaced(&node);
+                self.replace_key(dir, name, &node)?;
                 self.unname(&holder, node, Some((dir, name.bytes)))
+            }
+        }
+    }
+
+    /// Before `source` moves, where the bucket keeps versions: its key keeps what it was, under a delete marker, and what
+    /// moves is a new version. A directory takes its objects along, but none that is locked (ruling 23).
+    fn before_move(&mut self, dir: DirId, name: Name<'_>, source: &mut Found, exchanged: bool) -> Result<()> {
+        if self.kept() == Kept::default() {
+            return Ok(());
+        }
+        match source {
+            Found::Dir { .. } => {
+                let below = [key_of(self, dir, name.bytes)?.as_slice(), b"/"].concat();
+                self.check_unlocked_below(&below)
+            }
+            Found::Node(_, node) => {
+                if exchanged {
+                    self.replace_key(dir, name, node)?;
+                } else {
+                    self.leave_key(dir, name, node)?;
+                }
+                let version = self.new_version();
+                if let Some(file) = node.file_mut() {
+                    file.meta.version = version;
+                }
+                Ok(())
             }
         }
     }
@@ -190,8 +219,12 @@ impl Namespace {
                 file.sync_data()?;
             }
         }
+        if self.0.keeping.of(bucket).versions() {
+            self.0.publish_name(from, name)?;
+            self.0.publish_name(to, new_name)?;
+        }
         let renamed = self.0.commit(caller, bucket, Op::Rename, |txn| {
-            let source = find(txn, from, name)?.ok_or_else(|| no_entry(name))?;
+            let mut source = find(txn, from, name)?.ok_or_else(|| no_entry(name))?;
             if name.form == Form::Marker {
                 return Err(Error::new(ErrorKind::NotPermitted, "a directory's marker is not renamed"));
             }
@@ -209,11 +242,13 @@ impl Namespace {
                 (Some(target), _) if target.ino() == source.ino() => return Ok(()),
                 _ => {}
             }
+            txn.before_move(from, name, &mut source, mode == RenameMode::Exchange)?;
             match (target, mode) {
-                (Some(target), RenameMode::Exchange) => {
+                (Some(mut target), RenameMode::Exchange) => {
                     if let Found::Dir { id, .. } = &target {
                         txn.check_no_loop(*id, from)?;
                     }
+                    txn.before_move(to, new_name, &mut target, true)?;
                     txn.detach(from, name.bytes, &source)?;
                     txn.detach(to, new_name.bytes, &target)?;
                     txn.attach(to, new_name.bytes, &source)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::chunk::Stored;
+use crate::meta::kept::LockRow;
 use crate::meta::rows::{BucketSettings, Checksum, ChecksumType, ObjectHeaders, ObjectMeta, PosixHints};
 use crate::types::{Cid, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
@@ -117,6 +118,8 @@ pub struct PutMeta {
     pub checksum: Option<Checksum>,
     /// POSIX attributes sent (S11).
     pub posix: PosixHints,
+    /// Retention and legal hold; what is not named is the bucket's default. Only where the bucket has object lock.
+    pub lock: Option<LockRow>,
 }
 
 /// PutObject: content that is stored already, to be named.
@@ -138,6 +141,10 @@ pub struct CopyRequest {
     pub source_precondition: Precondition,
     /// Conditions on the destination.
     pub precondition: Precondition,
+    /// The version of the source; none is the current one.
+    pub source_version: Option<Id>,
+    /// Retention and legal hold of the new object.
+    pub lock: Option<LockRow>,
     /// `x-amz-metadata-directive: REPLACE` with these; none copies the source's.
     pub replace_meta: Option<(ObjectHeaders, PosixHints)>,
     /// `x-amz-tagging-directive: REPLACE` with these; none copies the source's.
@@ -147,8 +154,56 @@ pub struct CopyRequest {
 /// What a delete did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteOutcome {
-    /// There was an object.
+    /// There was an object, or the version that was named.
     pub existed: bool,
+    /// The delete marker that was made, or the version that was deleted, in a bucket that keeps versions.
+    pub version: Option<Id>,
+    /// That is a delete marker.
+    pub marker: bool,
+}
+
+/// A delete marker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkerInfo {
+    /// The key that it hides.
+    pub key: Vec<u8>,
+    /// Its version.
+    pub version: Id,
+    /// When it was made.
+    pub made: Timestamp,
+}
+
+/// A page of ListObjectVersions.
+#[derive(Clone, Debug, Default)]
+pub struct VersionsRequest {
+    /// Only keys with this prefix.
+    pub prefix: Vec<u8>,
+    /// Keys with this string after the prefix are rolled up; empty is none.
+    pub delimiter: Vec<u8>,
+    /// Only what comes after this key, or after this version of it.
+    pub after: Option<(Vec<u8>, Option<Id>)>,
+    /// At most this many versions, markers and prefixes together.
+    pub max: usize,
+}
+
+/// One row of ListObjectVersions. The flag says whether it is the key's latest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionItem {
+    /// An object.
+    Object(Box<ObjectInfo>, bool),
+    /// A delete marker.
+    Marker(MarkerInfo, bool),
+    /// A rolled-up prefix (with its delimiter).
+    Prefix(Vec<u8>),
+}
+
+/// A page.
+#[derive(Clone, Debug, Default)]
+pub struct VersionPage {
+    /// By key, of each key the newest first.
+    pub items: Vec<VersionItem>,
+    /// There is more after the last item.
+    pub truncated: bool,
 }
 
 /// A page of a listing, V1 or V2.

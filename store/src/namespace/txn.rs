@@ -10,7 +10,7 @@ use super::inode::Place;
 use super::mount_types::Stale;
 use crate::error::Result;
 use crate::meta::record::{InlineBlock, Op, Record, Replaced};
-use crate::meta::rows::RowValue;
+use crate::meta::rows::{BucketRow, RowValue};
 use crate::meta::schema;
 use crate::types::{Caller, DirId, Id, Ino, Seq, Timestamp};
 
@@ -38,6 +38,8 @@ pub(super) struct Txn<'a> {
     pub(super) caller: &'a Caller,
     pub(super) now: Timestamp,
     pub(super) bucket: Id,
+    /// The number that its record gets in the stream.
+    pub(super) seq: Seq,
     rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     blocks: Vec<InlineBlock>,
     stale: Vec<Stale>,
@@ -215,11 +217,17 @@ impl Engine {
         decide: impl FnOnce(&mut Txn<'_>) -> Result<T>,
     ) -> Result<Committed<T>> {
         let now = self.clock.now();
+        let stream_key = schema::stream_position(stream);
+        let last = match state.0.seq {
+            Some(seq) => seq,
+            None => self.meta.get(&stream_key)?.map_or(0, |v| decode_seq(&v)),
+        };
         let mut txn = Txn {
             engine: self,
             caller,
             now,
             bucket: stream,
+            seq: last + 1,
             rows: BTreeMap::new(),
             blocks: Vec::new(),
             stale: Vec::new(),
@@ -233,11 +241,6 @@ impl Engine {
         let seq = if rows.is_empty() {
             self.meta.head()
         } else {
-            let stream_key = schema::stream_position(stream);
-            let last = match state.0.seq {
-                Some(seq) => seq,
-                None => self.meta.get(&stream_key)?.map_or(0, |v| decode_seq(&v)),
-            };
             let mut record = Record::new(stream, caller, now, op);
             record.stream_seq = last + 1;
             record.replaced = replaced;
@@ -249,10 +252,16 @@ impl Engine {
             }
             record.blocks = blocks;
             self.keep_orphans(&places)?;
-            let changes_bucket = record.rows.iter().any(|(key, _)| schema::is_bucket(key));
+            let changed_bucket = record.rows.iter().find(|(key, _)| schema::is_bucket(key));
+            let changed_bucket =
+                changed_bucket.map(|(_, row)| row.as_deref().map(BucketRow::decode).transpose()).transpose()?;
             let seq = self.meta.commit(record).inspect_err(|_| self.unkeep_orphans(&places))?;
-            if changes_bucket {
+            if let Some(row) = changed_bucket {
                 self.buckets.changed();
+                match row {
+                    Some(row) => self.keeping.note(&row),
+                    None => self.keeping.forget(stream),
+                }
             }
             state.0.seq = Some(last + 1);
             seq

@@ -27,6 +27,7 @@ mod names;
 mod objects;
 mod replaced;
 mod scrub;
+mod versions;
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub(super) fn s3_caller() -> Caller {
         uid: 1000,
         gid: 1000,
         admin: false,
+        bypass_governance: false,
         mount: 0,
     }
 }

@@ -127,7 +127,7 @@ fn tags_are_replaced_without_touching_the_content(engine: EngineKind) {
     let f = Fixture::new(engine);
     let before = f.put("t", b"x");
     let tags = vec![("a".to_owned(), "1".to_owned())];
-    f.run(f.ns.set_tags(&s3_caller(), "pics", b"t", tags.clone())).unwrap();
+    f.run(f.ns.set_tags(&s3_caller(), "pics", b"t", None, tags.clone())).unwrap();
     let after = f.head("t").unwrap();
     assert_eq!(after.meta.tags, tags);
     assert_eq!((after.meta.etag, after.meta.last_modified), (before.meta.etag, before.meta.last_modified));
