@@ -147,7 +147,8 @@ pub(crate) async fn put_retention(
         let change = |lock: &mut LockRow, now: Timestamp| {
             if let Some(old) = lock.retention.filter(|old| old.until > now) {
                 let longer = retention.is_some_and(|new| new.mode == old.mode && new.until >= old.until);
-                if !longer && !(bypass && old.mode == RetentionMode::Governance) {
+                let lifted = bypass && old.mode == RetentionMode::Governance;
+                if !longer && !lifted {
                     return Err(Error::new(ErrorKind::ObjectLocked, "the version's retention is not made weaker"));
                 }
             }
