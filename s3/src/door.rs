@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
@@ -19,21 +20,21 @@ use tracing::{Instrument, error, error_span};
 use crate::access::Gate;
 use crate::address::Address;
 use crate::auth::{Credentials, Secrets};
-use crate::body::framing::Kind;
+use crate::body::framing::{Kind, Trailer};
 use crate::body::incoming::{Digests, Received, linger};
 use crate::body::outgoing::Answer;
 use crate::checksum::{self, NO_TRAILER};
 use crate::config::S3Config;
-use crate::error::{invalid_request, plain};
+use crate::error::{from_failure, invalid_request, plain};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
-use crate::route::Lenient;
-use crate::scope::Scope;
+use crate::route::{Lenient, Suspect};
+use crate::scope::{BodyFailure, Scope};
 use crate::service::Service;
-use crate::{keepalive, ops, subresource};
+use crate::{copysource, keepalive, ops, subresource};
 
 /// What all connections share.
 pub(crate) struct Door {
@@ -48,7 +49,7 @@ impl Door {
     pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
         let inner = Arc::new(builder(&config, &namespace, &accounts).build());
         let mut outer = builder(&config, &namespace, &accounts);
-        outer.set_route(Lenient::new(inner.clone()));
+        outer.set_route(Lenient::new(inner.clone(), config.max_xml_bytes));
         let long = LongKeys::new(inner, accounts);
         let domains = Domains::new(&config.domains);
         Self { s3: outer.build(), long, domains, places: Arc::new(Semaphore::new(config.max_requests)), config }
@@ -60,7 +61,7 @@ impl Door {
         let counted = Counted::request();
         let span = error_span!("s3", request = %scope.id);
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
         let date = request.headers().get("x-amz-date").cloned();
         let payload = request.headers().get("x-amz-content-sha256").cloned();
         let expects = request.headers().contains_key(EXPECT);
@@ -77,6 +78,7 @@ impl Door {
             scope: &scope,
             method: &method,
             path: &path,
+            query: &query,
             host_id: &self.config.host_id,
             max_xml: self.config.max_xml_bytes as u64,
             date,
@@ -111,6 +113,7 @@ impl Door {
             return respond::error(refused);
         }
         let slow = may_be_slow(&head);
+        let suspect = Suspect::of(&head, address.as_ref(), body.is_end_stream());
         let body = match self.receive(&head, body, &scope) {
             Ok(body) => body,
             Err(refused) => return respond::error(refused),
@@ -122,34 +125,37 @@ impl Door {
             // S3 takes such a body without trailers, too.
             request.headers_mut().entry("x-amz-trailer").or_insert(HeaderValue::from_static(NO_TRAILER));
         }
-        request.extensions_mut().insert(scope);
+        request.extensions_mut().insert(scope.clone());
+        if let Some(suspect) = suspect {
+            request.extensions_mut().insert(suspect);
+        }
         let patience = self.config.keepalive_after;
         let long = address.filter(|address| longkey::is_long(request.method(), address));
-        let answer: BoxFuture<'static, HttpResponse> = self.call(request, long).boxed();
+        let answer: BoxFuture<'static, HttpResponse> = self.call(request, long, scope).boxed();
         if slow { keepalive::answer(answer, patience).await } else { answer.await }
     }
 
     /// What is refused before s3s sees it.
     fn guard(&self, head: &Parts, address: Option<&Address>) -> S3Result<()> {
         guard::check(head, &self.config)?;
+        copysource::check(head)?;
+        chunked(head)?;
         let query = head.uri.query().unwrap_or_default();
         address.map_or(Ok(()), |address| subresource::check(&head.method, address, query))
     }
 
     /// The body as s3s gets it.
     fn receive(&self, head: &Parts, body: Incoming, scope: &Arc<Scope>) -> S3Result<Received> {
-        let chunked = head.headers.get("x-amz-content-sha256").and_then(|v| Kind::of(v.as_bytes()));
-        if chunked.is_some() {
-            check_chunked(head)?;
-        }
+        let chunked = chunked(head)?;
+        let plain = chunked.is_none();
         let mut received = Received::new(body, scope.clone(), self.config.idle_timeout, chunked);
-        if chunked.is_none() && !is_object_body(head) {
+        if plain && !is_object_body(head) {
             received.expect(digests(head)?);
         }
         Ok(received)
     }
 
-    async fn call(self: Arc<Self>, request: Request<Body>, long: Option<Address>) -> HttpResponse {
+    async fn call(self: Arc<Self>, request: Request<Body>, long: Option<Address>, scope: Arc<Scope>) -> HttpResponse {
         let call = async {
             match long {
                 None => self.s3.call(request).await,
@@ -160,7 +166,7 @@ impl Door {
             }
         };
         match AssertUnwindSafe(call).catch_unwind().await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => respond::with_checksum_names(answer, scope.operation()),
             Ok(Err(e)) => {
                 error!(error = ?e, "an answer could not be built");
                 respond::error(plain(S3ErrorCode::InternalError))
@@ -188,8 +194,10 @@ fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credenti
     builder
 }
 
-/// s3s decodes chunks for every operation and takes any length for none.
-fn check_chunked(head: &Parts) -> S3Result<()> {
+/// How a body comes in chunks, if it does. s3s decodes chunks for every operation and takes any length for none.
+fn chunked(head: &Parts) -> S3Result<Option<(Kind, Trailer)>> {
+    let Some(payload) = head.headers.get("x-amz-content-sha256").map(|v| v.as_bytes()) else { return Ok(None) };
+    let Some(kind) = Kind::of(payload) else { return Ok(None) };
     if !is_object_body(head) {
         return Err(invalid_request("The value of x-amz-content-sha256 header is invalid."));
     }
@@ -197,7 +205,12 @@ fn check_chunked(head: &Parts) -> S3Result<()> {
     if length.is_none() {
         return Err(plain(S3ErrorCode::MissingContentLength));
     }
-    Ok(())
+    let named = head.headers.get("x-amz-trailer").and_then(|v| v.to_str().ok()).map(|v| v.trim().to_owned());
+    match (kind, named) {
+        (Kind::Signed, None) if payload.ends_with(b"-TRAILER") => Err(from_failure(&BodyFailure::Trailer)),
+        (kind, Some(name)) => Ok(Some((kind, Trailer::Named(name)))),
+        (kind, None) => Ok(Some((kind, Trailer::Nothing))),
+    }
 }
 
 fn has_query(head: &Parts, name: &str) -> bool {
@@ -212,8 +225,8 @@ fn may_be_slow(head: &Parts) -> bool {
 
 /// PutObject and UploadPart check their own bodies; everything else with a body is XML.
 fn is_object_body(head: &Parts) -> bool {
-    const XML: [&str; 6] = ["acl", "tagging", "legal-hold", "retention", "delete", "versioning"];
-    head.method == Method::PUT && !XML.iter().any(|name| has_query(head, name))
+    let of_subresource = |(name, _): (String, String)| subresource::is_known(&name);
+    head.method == Method::PUT && !form_pairs(head.uri.query().unwrap_or_default()).any(of_subresource)
 }
 
 /// What an XML body's headers promise of it. (CompleteMultipartUpload's checksum headers are the object's.)
@@ -265,7 +278,7 @@ mod tests {
         assert!(digests(&parts).is_err(), "two of them");
         parts.headers.remove("x-amz-checksum-crc32");
         parts.headers.remove("x-amz-checksum-crc32c");
-        parts.headers.insert("x-amz-checksum-sha512", "AAAAAA==".parse().unwrap());
+        parts.headers.insert("x-amz-checksum-sha3", "AAAAAA==".parse().unwrap());
         assert!(digests(&parts).is_err(), "one that nobody would verify");
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "InternalError" => "We encountered an internal error, please try again.",
         "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
         "InvalidBucketName" => "The specified bucket is not valid.",
-        "InvalidChunkSizeError" => "The chunk is larger than this server accepts.",
+        "InvalidChunkSizeError" => "Only the last chunk is allowed to have a size less than 8192 bytes",
         "InvalidDigest" => "The Content-Md5 you specified is not valid.",
         "InvalidLocationConstraint" => "The specified location-constraint is not valid",
         "InvalidPart" => {
@@ -215,7 +215,17 @@ pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
         BodyFailure::Incomplete => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
         BodyFailure::Timeout => plain(S3ErrorCode::RequestTimeout),
         BodyFailure::Framing => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
-        BodyFailure::ChunkTooLarge => custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST),
+        BodyFailure::ChunkTooLarge => {
+            let mut error = custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST);
+            error.set_message("The chunk is larger than this server accepts.");
+            error
+        }
+        BodyFailure::ChunkTooSmall(number, size) => {
+            let error = custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST);
+            let error = with_detail(error, "Chunk", &number.to_string());
+            with_detail(error, "BadChunkSize", &size.to_string())
+        }
+        BodyFailure::Trailer => custom("MalformedTrailerError", hyper::StatusCode::BAD_REQUEST),
         BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
         BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
     }

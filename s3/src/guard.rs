@@ -338,9 +338,14 @@ pub(crate) fn too_busy() -> S3Error {
     plain(S3ErrorCode::SlowDown)
 }
 
-/// A signature whose checked body turned out to be another than the signed one.
-pub(crate) fn payload_mismatch() -> S3Error {
-    custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST)
+/// The SHA-256 of no bytes.
+pub(crate) const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A body whose digest is not the signed one.
+pub(crate) fn payload_mismatch(signed: &str, computed: &str) -> S3Error {
+    let error = custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST);
+    let error = with_detail(error, "ClientComputedContentSHA256", signed);
+    with_detail(error, "S3ComputedContentSHA256", computed)
 }
 
 #[cfg(test)]

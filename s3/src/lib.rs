@@ -19,6 +19,7 @@ mod address;
 mod body;
 mod checksum;
 mod convert;
+mod copysource;
 mod crc;
 mod door;
 mod error;

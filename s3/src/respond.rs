@@ -10,11 +10,12 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SE
 use hyper::{HeaderMap, Method, StatusCode};
 use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
+use crate::checksum::wire;
 use crate::convert::key::percent_decode;
 use crate::convert::range::BAD_PART_NUMBER;
-use crate::convert::time::iso_now;
-use crate::error::{DETAIL, from_failure, message, plain};
-use crate::guard::payload_mismatch;
+use crate::convert::time::{iso_after, iso_now};
+use crate::error::{DETAIL, custom, from_failure, message, plain};
+use crate::guard::{OF_NOTHING, form_pairs};
 use crate::scope::Scope;
 
 /// What an answer needs to know of its request.
@@ -25,6 +26,8 @@ pub(crate) struct About<'a> {
     pub(crate) method: &'a Method,
     /// Its path as sent.
     pub(crate) path: &'a str,
+    /// Its query as sent.
+    pub(crate) query: &'a str,
     /// This host's name.
     pub(crate) host_id: &'a str,
     /// The largest XML body.
@@ -42,8 +45,7 @@ impl About<'_> {
 
     /// The signature covers a body that is not empty.
     fn promised_a_body(&self) -> bool {
-        const OF_NOTHING: &[u8] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        self.payload.as_ref().is_some_and(|digest| digest.len() == 64 && digest.as_bytes() != OF_NOTHING)
+        self.payload.as_ref().is_some_and(|digest| digest.len() == 64 && digest.as_bytes() != OF_NOTHING.as_bytes())
     }
 
     fn extended_id(&self) -> String {
@@ -82,6 +84,23 @@ pub(crate) fn finish(mut answer: HttpResponse, about: &About<'_>) -> HttpRespons
         answer.headers_mut().remove(CONTENT_TYPE);
     }
     add_ids(answer.headers_mut(), about);
+    answer
+}
+
+/// An answer of s3s with checksums by their own names (`checksum::wire`).
+pub(crate) fn with_checksum_names(mut answer: HttpResponse, operation: &str) -> HttpResponse {
+    const IN_XML: [&str; 5] =
+        ["CompleteMultipartUpload", "CopyObject", "GetObjectAttributes", "ListParts", "UploadPartCopy"];
+    wire::headers(answer.headers_mut());
+    // Of other operations the body may be an object's.
+    if !IN_XML.contains(&operation) {
+        return answer;
+    }
+    let xml = answer.body().bytes().and_then(|xml| wire::answer(std::str::from_utf8(&xml).ok()?));
+    if let Some(xml) = xml {
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        *answer.body_mut() = Body::from(xml);
+    }
     answer
 }
 
@@ -148,7 +167,8 @@ fn failed_body(xml: &str, about: &About<'_>) -> Option<S3Error> {
     if scope.received() > about.max_xml {
         return Some(plain(S3ErrorCode::MaxMessageLengthExceeded));
     }
-    Some(scope.failure().map_or_else(payload_mismatch, |failure| from_failure(&failure)))
+    let mismatch = || custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST);
+    Some(scope.failure().map_or_else(mismatch, |failure| from_failure(&failure)))
 }
 
 /// Codes whose s3s message is s3s's own wording.
@@ -184,6 +204,9 @@ fn complete(xml: &str, details: &[(String, String)], about: &About<'_>) -> Optio
     for (name, value) in details {
         push_element(&mut out, name, value);
     }
+    if code == "AccessDenied" && rest.contains("Request has expired") {
+        push_expiry(&mut out, about);
+    }
     if code == "RequestTimeTooSkewed" {
         push_times(&mut out, about);
     }
@@ -201,6 +224,9 @@ fn push_argument(out: &mut String, rest: &str) -> Option<()> {
     let (name, value) = what.split_once(": ")?;
     let message = match name {
         "partNumber" => BAD_PART_NUMBER.to_owned(),
+        "part-number-marker" => {
+            format!("Provided {} not an integer or within integer range", value.trim_matches('"').replace("&quot;", ""))
+        }
         "x-amz-copy-source" => "Copy Source must mention the source bucket and key: sourcebucket/sourcekey".to_owned(),
         _ if name.starts_with("max-") => format!("Provided {name} not an integer or within integer range"),
         _ => format!("Invalid value for {name}"),
@@ -210,6 +236,17 @@ fn push_argument(out: &mut String, rest: &str) -> Option<()> {
     // It is XML already.
     let _ = write!(out, "<ArgumentValue>{}</ArgumentValue>", value.trim_matches('"').replace("&quot;", ""));
     Some(())
+}
+
+/// When a presigned URL ended, and what time it is.
+fn push_expiry(out: &mut String, about: &About<'_>) {
+    let text = |wanted: &str| form_pairs(about.query).find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let (Some(seconds), Some(date)) = (text("X-Amz-Expires"), text("X-Amz-Date")) else { return };
+    push_element(out, "X-Amz-Expires", &seconds);
+    if let Some(end) = seconds.parse().ok().and_then(|seconds| iso_after(&date, seconds)) {
+        push_element(out, "Expires", &end);
+    }
+    push_element(out, "ServerTime", &iso_now());
 }
 
 /// How far a clock may be off: s3s's own bound.
@@ -251,12 +288,29 @@ mod tests {
     use crate::scope::BodyFailure;
 
     fn about(scope: &Scope) -> About<'_> {
-        About { scope, method: &Method::POST, path: "/b/k", host_id: "h1", max_xml: 1000, date: None, payload: None }
+        About {
+            scope,
+            method: &Method::POST,
+            path: "/b/k",
+            query: "",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+        }
     }
 
     fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
-        let about =
-            About { scope, method: &method, path: "/b/a&b", host_id: "h1", max_xml: 1000, date: None, payload: None };
+        let about = About {
+            scope,
+            method: &method,
+            path: "/b/a&b",
+            query: "",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+        };
         let answer = finish(error(error_), &about);
         assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
         let body = answer.body().bytes().unwrap();
@@ -282,6 +336,7 @@ mod tests {
             scope: &scope,
             method: &Method::GET,
             path: "/b/k",
+            query: "",
             host_id: "h1",
             max_xml: 1000,
             date: None,
@@ -305,6 +360,7 @@ mod tests {
             scope: &scope,
             method: &Method::GET,
             path: "/",
+            query: "",
             host_id: "h1",
             max_xml: 1000,
             date: None,
