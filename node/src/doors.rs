@@ -170,6 +170,7 @@ impl S3Door {
             listen,
             region: config.s3.region.clone(),
             domains: config.s3.domains.clone(),
+            website_domains: config.s3.website_domains.clone(),
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,

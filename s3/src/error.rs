@@ -9,6 +9,7 @@ use tracing::{error, warn};
 use pinfold_store::{Error, ErrorKind};
 
 use crate::convert::key::url_encode;
+use crate::form;
 use crate::scope::{BodyFailure, Scope};
 
 /// The S3 code of a kind of store error, for an object operation.
@@ -226,6 +227,15 @@ pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
             with_detail(error, "BadChunkSize", &size.to_string())
         }
         BodyFailure::Trailer => custom("MalformedTrailerError", hyper::StatusCode::BAD_REQUEST),
+        BodyFailure::Form => form::malformed(),
+        BodyFailure::FileTooLarge(size, max) => {
+            let error = with_detail(plain(S3ErrorCode::EntityTooLarge), "ProposedSize", &size.to_string());
+            with_detail(error, "MaxSizeAllowed", &max.to_string())
+        }
+        BodyFailure::FileTooSmall(size, min) => {
+            let error = with_detail(plain(S3ErrorCode::EntityTooSmall), "ProposedSize", &size.to_string());
+            with_detail(error, "MinSizeAllowed", &min.to_string())
+        }
         BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
         BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
     }

@@ -1,15 +1,13 @@
 //! What is refused before s3s looks at a request, because s3s 0.14.1 would let it through or word it differently:
 //! SigV2 in all its forms, signatures for another region or service, presigned URLs valid for more than a week,
-//! `x-amz-*` headers that the signature does not cover, and POST forms (s3s holds their file in memory before it
-//! asks whether the sender may).
+//! and `x-amz-*` headers that the signature does not cover.
 //!
 //! One region: the configured one (`us-east-1` unless set). AWS refuses the others per endpoint too, and a client
 //! that signs for the wrong region is a client that is configured for another service.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use hyper::Method;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
@@ -24,9 +22,7 @@ const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-content-sha256", "x-amz-user-agent"];
 /// Checks one request's head.
 pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     let region = config.region.as_str();
-    check_size(head, config.max_head_bytes)?;
-    check_path(head.uri.path())?;
-    refuse_forms(head)?;
+    check_head(head, config)?;
     refuse_tokens(head)?;
     let query = head.uri.query().unwrap_or_default();
     let authorization = single(&head.headers)?;
@@ -42,6 +38,12 @@ pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
             presigned.map_or(Ok(()), |p| p.check(&head.headers, region))
         }
     }
+}
+
+/// What is asked of any head.
+pub(crate) fn check_head(head: &Parts, config: &S3Config) -> S3Result<()> {
+    check_size(head, config.max_head_bytes)?;
+    check_path(head.uri.path())
 }
 
 /// hyper reads heads into the buffer that it reads bodies into, which is larger than a head may be.
@@ -66,16 +68,6 @@ fn check_path(path: &str) -> S3Result<()> {
 
 fn unsupported_mechanism() -> S3Error {
     invalid_request("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
-}
-
-fn refuse_forms(head: &Parts) -> S3Result<()> {
-    let form = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
-        value.as_bytes().get(..19).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/form-data"))
-    });
-    if head.method == Method::POST && form {
-        return Err(fail(S3ErrorCode::NotImplemented, "POST Object is not implemented by this server"));
-    }
-    Ok(())
 }
 
 fn single(headers: &HeaderMap) -> S3Result<Option<&str>> {
@@ -471,12 +463,5 @@ mod tests {
         let long = "v".repeat(64 * 1024);
         assert_eq!(code("/b/k", &[("x-a", &long)]), "RequestHeaderSectionTooLarge");
         assert_eq!(code(&format!("/b/k?{}", "q".repeat(32 * 1024 - 8)), &[]), "RequestHeaderSectionTooLarge");
-    }
-
-    #[test]
-    fn forms_are_refused() {
-        let mut parts = head("/b", &[("content-type", "multipart/form-data; boundary=x")]);
-        parts.method = Method::POST;
-        assert_eq!(check(&parts, &S3Config::default()).unwrap_err().code(), &S3ErrorCode::NotImplemented);
     }
 }

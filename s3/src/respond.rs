@@ -40,7 +40,7 @@ pub(crate) struct About<'a> {
 
 impl About<'_> {
     fn request_id(&self) -> String {
-        self.scope.id.to_string().to_uppercase()
+        request_id(self.scope)
     }
 
     /// The signature covers a body that is not empty.
@@ -49,8 +49,18 @@ impl About<'_> {
     }
 
     fn extended_id(&self) -> String {
-        STANDARD.encode(format!("{}:{}", self.host_id, self.scope.id))
+        extended_id(self.scope, self.host_id)
     }
+}
+
+/// A request's id as it is shown.
+pub(crate) fn request_id(scope: &Scope) -> String {
+    scope.id.to_string().to_uppercase()
+}
+
+/// And with this host's name.
+pub(crate) fn extended_id(scope: &Scope, host_id: &str) -> String {
+    STANDARD.encode(format!("{host_id}:{}", scope.id))
 }
 
 /// An error as an answer.
@@ -104,6 +114,13 @@ pub(crate) fn with_checksum_names(mut answer: HttpResponse, operation: &str) -> 
     answer
 }
 
+/// Completes an answer of a website, whose body may be anything.
+pub(crate) fn finish_page(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
+    answer.headers_mut().remove(DETAIL);
+    add_ids(answer.headers_mut(), about);
+    answer
+}
+
 /// Headers of every answer.
 pub(crate) fn add_ids(headers: &mut HeaderMap, about: &About<'_>) {
     let mut set = |name: &'static str, value: String| {
@@ -146,13 +163,19 @@ fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
 
 /// What `error::with_detail` put into the headers.
 fn take_details(headers: &mut HeaderMap) -> Vec<(String, String)> {
+    let details = details(headers);
+    headers.remove(DETAIL);
+    details
+}
+
+/// The same, left there.
+pub(crate) fn details(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut details = Vec::new();
     for value in headers.get_all(DETAIL) {
         if let Some((name, value)) = value.to_str().ok().and_then(|d| d.split_once('=')) {
             details.push((name.to_owned(), percent_decode(value, false).unwrap_or_default()));
         }
     }
-    headers.remove(DETAIL);
     details
 }
 
@@ -261,7 +284,8 @@ fn push_times(out: &mut String, about: &About<'_>) {
     push_element(out, "MaxAllowedSkewMilliseconds", &MAX_SKEW_MILLISECONDS.to_string());
 }
 
-fn push_element(out: &mut String, name: &str, value: &str) {
+/// Appends an element of XML.
+pub(crate) fn push_element(out: &mut String, name: &str, value: &str) {
     out.push('<');
     out.push_str(name);
     out.push('>');

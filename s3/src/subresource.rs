@@ -62,15 +62,24 @@ pub(crate) fn is_known(name: &str) -> bool {
     KNOWN.binary_search(&name).is_ok()
 }
 
+/// Whether a query names any.
+pub(crate) fn any_known(query: &str) -> bool {
+    form_pairs(query).any(|(name, _)| is_known(&name))
+}
+
 /// Those that are served. (`?acl` is answered: ACLs are off.)
 fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
     match (method, of_bucket) {
-        (&Method::GET | &Method::HEAD, true) => &["acl", "location", "tagging", "uploads", "versioning"],
+        (&Method::GET | &Method::HEAD, true) => {
+            &["acl", "cors", "location", "tagging", "uploads", "versioning", "website"]
+        }
         (&Method::GET | &Method::HEAD, false) => &["acl", "attributes", "tagging"],
-        (&Method::PUT, _) => &["acl", "tagging"],
+        (&Method::PUT, true) => &["acl", "cors", "tagging", "website"],
+        (&Method::PUT, false) => &["acl", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, _) => &["tagging"],
+        (&Method::DELETE, true) => &["cors", "tagging", "website"],
+        (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }
 }

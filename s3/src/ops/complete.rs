@@ -87,7 +87,10 @@ pub(crate) async fn complete(
         );
     let info = match made.await? {
         Ok(info) => info,
-        Err(e) => completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?,
+        Err(e) => match service.namespace.upload(&input.bucket, input.key.as_bytes(), id) {
+            Ok(_) => return Err(from_store(e)),
+            Err(e) => completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?,
+        },
     };
     Ok(answer(&info, input.bucket, input.key, &host))
 }

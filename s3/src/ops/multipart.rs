@@ -89,7 +89,7 @@ pub(crate) async fn upload(
     let info = service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?;
     let sums = Sums::of(&info);
     let expected = Expected {
-        length: put::length(&sent, input.content_length)?,
+        length: Some(put::length(&sent, input.content_length)?),
         md5: put::md5(&sent)?,
         plan: Plan::read(&sent)?.for_part(&sums)?,
         trailers,

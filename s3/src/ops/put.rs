@@ -14,6 +14,7 @@ use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{Plan, set_checksum, type_name};
 use crate::convert::{condition, headers, key, output, tags};
 use crate::error::{OrS3, from_store, plain, with_detail};
+use crate::form::FormFile;
 use crate::service::Service;
 
 /// PutObject.
@@ -23,11 +24,12 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let access = access::of(&request)?;
     let trailers = trailers(&request);
+    let of_form = request.extensions.get::<FormFile>().is_some();
     let (input, sent) = (request.input, request.headers);
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
     let expected = Expected {
-        length: length(&sent, input.content_length)?,
+        length: if of_form { None } else { Some(length(&sent, input.content_length)?) },
         md5: md5(&sent)?,
         plan: Plan::read(&sent)?,
         trailers,
