@@ -221,7 +221,9 @@ impl Door {
         guard::check(head, &self.config)?;
         if let Err(refused) = copysource::check(head) {
             // A bucket that is not there is said first.
-            address.map_or(Ok(()), |address| self.namespace.bucket(&address.bucket).map(|_| ()).or_s3())?;
+            address
+                .filter(|_| head.method == Method::PUT)
+                .map_or(Ok(()), |address| self.namespace.bucket(&address.bucket).map(|_| ()).or_s3())?;
             return Err(refused);
         }
         chunked(head)?;

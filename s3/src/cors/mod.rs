@@ -4,7 +4,7 @@ mod answer;
 mod rules;
 
 pub(crate) use answer::{Asker, Expose, preflight};
-pub(crate) use rules::{Rules, check};
+pub(crate) use rules::check;
 
 /// The name of a bucket's document.
 pub(crate) const DOCUMENT: &str = "cors";

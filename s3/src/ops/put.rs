@@ -81,8 +81,11 @@ pub(crate) fn length(headers: &HeaderMap, content_length: Option<i64>) -> S3Resu
 /// `Content-MD5`, decoded; InvalidDigest if it is none.
 pub(crate) fn md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
     use base64::Engine;
+    use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
     let Some(value) = headers.get("content-md5") else { return Ok(None) };
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_bytes()).ok();
+    // Some clients leave the last bits as they happen to be.
+    let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    let bytes = GeneralPurpose::new(&base64::alphabet::STANDARD, config).decode(value.as_bytes()).ok();
     match bytes.and_then(|b| <[u8; 16]>::try_from(b).ok()) {
         Some(md5) => Ok(Some(md5)),
         None => {
