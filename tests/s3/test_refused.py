@@ -15,11 +15,12 @@ from harness.s3 import refused
 #: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
 SERVED = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
-    "DeleteBucket", "DeleteBucketCors", "DeleteBucketTagging", "DeleteBucketWebsite", "DeleteObject", "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl",
-    "GetBucketCors", "GetBucketLocation", "GetBucketTagging", "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes",
-    "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjects", "ListObjectsV2",
-    "ListParts", "PutBucketAcl", "PutBucketCors", "PutBucketTagging", "PutBucketWebsite", "PutObject", "PutObjectAcl", "PutObjectTagging", "UploadPart",
-    "UploadPartCopy",
+    "DeleteBucket", "DeleteBucketCors", "DeleteBucketTagging", "DeleteBucketWebsite", "DeleteObject",
+    "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetBucketTagging",
+    "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes", "GetObjectTagging",
+    "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjects", "ListObjectsV2", "ListParts",
+    "PutBucketAcl", "PutBucketCors", "PutBucketTagging", "PutBucketWebsite", "PutObject", "PutObjectAcl",
+    "PutObjectTagging", "UploadPart", "UploadPartCopy",
 }
 #: Actions that are the same request as a served one, or of another endpoint.
 SAME_AS = {"ListDirectoryBuckets", "WriteGetObjectResponse"}
