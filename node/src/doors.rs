@@ -171,6 +171,7 @@ impl S3Door {
             region: config.s3.region.clone(),
             domains: config.s3.domains.clone(),
             versioning: config.s3.versioning,
+            website_domains: config.s3.website_domains.clone(),
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,

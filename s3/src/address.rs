@@ -21,6 +21,11 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// It names a bucket and no key.
+    pub(crate) fn is_bucket(&self) -> bool {
+        !self.bucket.is_empty() && self.key.is_empty()
+    }
+
     /// `None` for a path that is no UTF-8 or not absolute: s3s refuses it.
     pub(crate) fn read(head: &Parts, domains: Option<&Domains>) -> Option<Self> {
         let path = decode(head.uri.path())?;

@@ -14,6 +14,8 @@ pub struct S3Config {
     /// Base domains of virtual-host style addressing (`BUCKET.DOMAIN`). A host that is none of them nor below one is
     /// served path style.
     pub domains: Vec<String>,
+    /// Domains below which buckets are static websites (`BUCKET.DOMAIN`).
+    pub website_domains: Vec<String>,
     /// Certificate and key; none serves plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Connections at once; more wait in the listener's backlog.
@@ -59,6 +61,7 @@ impl Default for S3Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 9000))],
             region: "us-east-1".to_owned(),
             domains: Vec::new(),
+            website_domains: Vec::new(),
             tls: None,
             max_connections: 10_000,
             max_requests: 1_024,

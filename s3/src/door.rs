@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
@@ -19,26 +20,32 @@ use tracing::{Instrument, error, error_span};
 use crate::access::Gate;
 use crate::address::Address;
 use crate::auth::{Credentials, Secrets};
-use crate::body::framing::Kind;
+use crate::body::framing::{Kind, Trailer};
 use crate::body::incoming::{Digests, Received, linger};
 use crate::body::outgoing::Answer;
 use crate::checksum::{self, NO_TRAILER};
 use crate::config::S3Config;
-use crate::error::{invalid_request, plain};
+use crate::cors::{self, Asker, Expose};
+use crate::error::{OrS3, from_failure, invalid_request, plain};
+use crate::form::{self, Forms};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
-use crate::route::Lenient;
-use crate::scope::Scope;
+use crate::route::{Lenient, Suspect};
+use crate::scope::{BodyFailure, Scope};
 use crate::service::Service;
-use crate::{keepalive, ops, subresource};
+use crate::website::{Site, Sites, Visit};
+use crate::{copysource, keepalive, ops, subresource};
 
 /// What all connections share.
 pub(crate) struct Door {
     s3: S3Service,
     long: LongKeys,
+    forms: Forms,
+    sites: Option<Sites>,
+    namespace: Namespace,
     domains: Option<Domains>,
     config: Arc<S3Config>,
     places: Arc<Semaphore>,
@@ -48,10 +55,21 @@ impl Door {
     pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
         let inner = Arc::new(builder(&config, &namespace, &accounts).build());
         let mut outer = builder(&config, &namespace, &accounts);
-        outer.set_route(Lenient::new(inner.clone()));
+        outer.set_route(Lenient::new(inner.clone(), config.max_xml_bytes));
+        let forms = Forms { accounts: accounts.clone(), region: config.region.clone(), https: config.tls.is_some() };
         let long = LongKeys::new(inner, accounts);
         let domains = Domains::new(&config.domains);
-        Self { s3: outer.build(), long, domains, places: Arc::new(Semaphore::new(config.max_requests)), config }
+        let sites = Sites::new(&config.website_domains);
+        Self {
+            s3: outer.build(),
+            long,
+            forms,
+            sites,
+            namespace,
+            domains,
+            places: Arc::new(Semaphore::new(config.max_requests)),
+            config,
+        }
     }
 
     /// Answers one request.
@@ -60,15 +78,27 @@ impl Door {
         let counted = Counted::request();
         let span = error_span!("s3", request = %scope.id);
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
         let date = request.headers().get("x-amz-date").cloned();
         let payload = request.headers().get("x-amz-content-sha256").cloned();
         let expects = request.headers().contains_key(EXPECT);
         let http1 = request.version() < Version::HTTP_2;
+        let (head, body) = request.into_parts();
+        let site = self.sites.as_ref().and_then(|sites| sites.find(&head));
+        let of_site = site.is_some();
+        let asker = match &site {
+            Some(Site::Bucket(bucket)) => Asker::of(&head.method, &head.headers).map(|asker| (asker, bucket.clone())),
+            Some(Site::Nothing(_)) => None,
+            None => self.asker(&head),
+        };
         let place = self.clone().place().await;
-        let answer = match &place {
-            Some(_) => self.clone().serve(request, scope.clone()).instrument(span).await,
-            None => {
+        let answer = match (&place, site) {
+            (Some(_), Some(site)) => {
+                scope.leave(body, false);
+                self.clone().visit(&head, site, scope.clone()).instrument(span).await
+            }
+            (Some(_), None) => self.clone().serve(head, body, scope.clone()).instrument(span).await,
+            (None, _) => {
                 metrics::queued_out();
                 respond::error(guard::too_busy())
             }
@@ -77,12 +107,19 @@ impl Door {
             scope: &scope,
             method: &method,
             path: &path,
+            query: &query,
             host_id: &self.config.host_id,
             max_xml: self.config.max_xml_bytes as u64,
             date,
             payload,
         };
-        let mut answer = respond::finish(answer, &about);
+        let mut answer = match of_site {
+            true => respond::finish_page(answer, &about),
+            false => respond::finish(answer, &about),
+        };
+        if let Some((asker, bucket)) = asker.filter(|_| method != Method::OPTIONS) {
+            asker.apply(&self.namespace, &bucket, &mut answer);
+        }
         metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());
         if let Some(rest) = scope.take_leftover() {
             if rest.begun || !expects {
@@ -103,14 +140,48 @@ impl Door {
         tokio::time::timeout(self.config.queue_timeout, wait).await.ok()?.ok()
     }
 
-    async fn serve(self: Arc<Self>, request: Request<Incoming>, scope: Arc<Scope>) -> HttpResponse {
-        let (head, body) = request.into_parts();
+    /// Who asks from another origin, and of which bucket.
+    fn asker(&self, head: &Parts) -> Option<(Asker, String)> {
+        let asker = Asker::of(&head.method, &head.headers)?;
+        let address = Address::read(head, self.domains.as_ref()).filter(|address| !address.bucket.is_empty())?;
+        Some((asker, address.bucket))
+    }
+
+    /// Answers a request to a website.
+    async fn visit(self: Arc<Self>, head: &Parts, site: Site, scope: Arc<Scope>) -> HttpResponse {
+        if let Err(refused) = guard::check_head(head, &self.config) {
+            return respond::error(refused);
+        }
+        let visit = Visit {
+            namespace: &self.namespace,
+            head,
+            scheme: if self.config.tls.is_some() { "https" } else { "http" },
+            ids: (respond::request_id(&scope), respond::extended_id(&scope, &self.config.host_id)),
+        };
+        let read = |mut request: Request<Body>| {
+            request.extensions_mut().insert(scope.clone());
+            self.clone().call(request, Way::Whole, scope.clone())
+        };
+        visit.answer(site, read).await
+    }
+
+    async fn serve(self: Arc<Self>, head: Parts, body: Incoming, scope: Arc<Scope>) -> HttpResponse {
         let address = Address::read(&head, self.domains.as_ref());
         if let Err(refused) = self.guard(&head, address.as_ref()) {
             scope.leave(body, false);
             return respond::error(refused);
         }
+        if let Some(address) = address.as_ref().filter(|_| head.method == Method::OPTIONS) {
+            scope.leave(body, false);
+            let resource = if address.key.is_empty() { "BUCKET" } else { "OBJECT" };
+            let told = cors::preflight(&self.namespace, &address.bucket, resource, &head.headers, Expose::Preflight);
+            return told.unwrap_or_else(respond::error);
+        }
+        if let Some(address) = address.as_ref().filter(|_| form::is_form(&head)) {
+            return self.post(head, body, address, scope).await;
+        }
         let slow = may_be_slow(&head);
+        let suspect = Suspect::of(&head, address.as_ref(), body.is_end_stream());
         let body = match self.receive(&head, body, &scope) {
             Ok(body) => body,
             Err(refused) => return respond::error(refused),
@@ -122,45 +193,70 @@ impl Door {
             // S3 takes such a body without trailers, too.
             request.headers_mut().entry("x-amz-trailer").or_insert(HeaderValue::from_static(NO_TRAILER));
         }
-        request.extensions_mut().insert(scope);
+        request.extensions_mut().insert(scope.clone());
+        if let Some(suspect) = suspect {
+            request.extensions_mut().insert(suspect);
+        }
         let patience = self.config.keepalive_after;
         let long = address.filter(|address| longkey::is_long(request.method(), address));
-        let answer: BoxFuture<'static, HttpResponse> = self.call(request, long).boxed();
+        let way = long.map_or(Way::Whole, Way::LongKey);
+        let answer: BoxFuture<'static, HttpResponse> = self.call(request, way, scope).boxed();
         if slow { keepalive::answer(answer, patience).await } else { answer.await }
+    }
+
+    /// Answers a form.
+    async fn post(self: Arc<Self>, head: Parts, body: Incoming, address: &Address, scope: Arc<Scope>) -> HttpResponse {
+        let body = Received::new(body, scope.clone(), self.config.idle_timeout, None);
+        match self.forms.prepare(head, body, address, &scope).await {
+            Err(refused) => respond::error(refused),
+            Ok((mut put, reply)) => {
+                put.extensions_mut().insert(scope.clone());
+                reply.apply(self.call(put, Way::Inner, scope).await)
+            }
+        }
     }
 
     /// What is refused before s3s sees it.
     fn guard(&self, head: &Parts, address: Option<&Address>) -> S3Result<()> {
         guard::check(head, &self.config)?;
+        if let Err(refused) = copysource::check(head) {
+            // A bucket that is not there is said first.
+            address
+                .filter(|_| head.method == Method::PUT)
+                .map_or(Ok(()), |address| self.namespace.bucket(&address.bucket).map(|_| ()).or_s3())?;
+            return Err(refused);
+        }
+        chunked(head)?;
         let query = head.uri.query().unwrap_or_default();
-        address.map_or(Ok(()), |address| subresource::check(&head.method, address, query))
+        let Some(address) = address else { return Ok(()) };
+        form::check(head, address)?;
+        subresource::check(&head.method, address, query)
     }
 
     /// The body as s3s gets it.
     fn receive(&self, head: &Parts, body: Incoming, scope: &Arc<Scope>) -> S3Result<Received> {
-        let chunked = head.headers.get("x-amz-content-sha256").and_then(|v| Kind::of(v.as_bytes()));
-        if chunked.is_some() {
-            check_chunked(head)?;
-        }
+        let chunked = chunked(head)?;
+        let plain = chunked.is_none();
         let mut received = Received::new(body, scope.clone(), self.config.idle_timeout, chunked);
-        if chunked.is_none() && !is_object_body(head) {
+        if plain && !is_object_body(head) {
             received.expect(digests(head)?);
         }
         Ok(received)
     }
 
-    async fn call(self: Arc<Self>, request: Request<Body>, long: Option<Address>) -> HttpResponse {
+    async fn call(self: Arc<Self>, request: Request<Body>, way: Way, scope: Arc<Scope>) -> HttpResponse {
         let call = async {
-            match long {
-                None => self.s3.call(request).await,
-                Some(address) => match self.long.prepare(request, address) {
+            match way {
+                Way::Whole => self.s3.call(request).await,
+                Way::Inner => self.long.call(request).await,
+                Way::LongKey(address) => match self.long.prepare(request, address) {
                     Ok(request) => self.long.call(request).await,
                     Err(refused) => Ok(respond::error(refused)),
                 },
             }
         };
         match AssertUnwindSafe(call).catch_unwind().await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => respond::with_checksum_names(answer, scope.operation()),
             Ok(Err(e)) => {
                 error!(error = ?e, "an answer could not be built");
                 respond::error(plain(S3ErrorCode::InternalError))
@@ -172,6 +268,16 @@ impl Door {
             }
         }
     }
+}
+
+/// Which way a request goes.
+enum Way {
+    /// Through all of s3s.
+    Whole,
+    /// Past the signature, which was checked here.
+    Inner,
+    /// The same, with a short key in place of the long one.
+    LongKey(Address),
 }
 
 fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>) -> S3ServiceBuilder {
@@ -189,8 +295,10 @@ fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credenti
     builder
 }
 
-/// s3s decodes chunks for every operation and takes any length for none.
-fn check_chunked(head: &Parts) -> S3Result<()> {
+/// How a body comes in chunks, if it does. s3s decodes chunks for every operation and takes any length for none.
+fn chunked(head: &Parts) -> S3Result<Option<(Kind, Trailer)>> {
+    let Some(payload) = head.headers.get("x-amz-content-sha256").map(|v| v.as_bytes()) else { return Ok(None) };
+    let Some(kind) = Kind::of(payload) else { return Ok(None) };
     if !is_object_body(head) {
         return Err(invalid_request("The value of x-amz-content-sha256 header is invalid."));
     }
@@ -198,7 +306,12 @@ fn check_chunked(head: &Parts) -> S3Result<()> {
     if length.is_none() {
         return Err(plain(S3ErrorCode::MissingContentLength));
     }
-    Ok(())
+    let named = head.headers.get("x-amz-trailer").and_then(|v| v.to_str().ok()).map(|v| v.trim().to_owned());
+    match (kind, named) {
+        (Kind::Signed, None) if payload.ends_with(b"-TRAILER") => Err(from_failure(&BodyFailure::Trailer)),
+        (kind, Some(name)) => Ok(Some((kind, Trailer::Named(name)))),
+        (kind, None) => Ok(Some((kind, Trailer::Nothing))),
+    }
 }
 
 fn has_query(head: &Parts, name: &str) -> bool {
@@ -213,8 +326,8 @@ fn may_be_slow(head: &Parts) -> bool {
 
 /// PutObject and UploadPart check their own bodies; everything else with a body is XML.
 fn is_object_body(head: &Parts) -> bool {
-    const XML: [&str; 6] = ["acl", "tagging", "legal-hold", "retention", "delete", "versioning"];
-    head.method == Method::PUT && !XML.iter().any(|name| has_query(head, name))
+    let of_subresource = |(name, _): (String, String)| subresource::is_known(&name);
+    head.method == Method::PUT && !form_pairs(head.uri.query().unwrap_or_default()).any(of_subresource)
 }
 
 /// What an XML body's headers promise of it. (CompleteMultipartUpload's checksum headers are the object's.)
@@ -266,7 +379,7 @@ mod tests {
         assert!(digests(&parts).is_err(), "two of them");
         parts.headers.remove("x-amz-checksum-crc32");
         parts.headers.remove("x-amz-checksum-crc32c");
-        parts.headers.insert("x-amz-checksum-sha512", "AAAAAA==".parse().unwrap());
+        parts.headers.insert("x-amz-checksum-sha3", "AAAAAA==".parse().unwrap());
         assert!(digests(&parts).is_err(), "one that nobody would verify");
     }
 }

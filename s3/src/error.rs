@@ -10,6 +10,7 @@ use pinfold_store::{Error, ErrorKind};
 
 use crate::convert::key::url_encode;
 use crate::convert::version;
+use crate::form;
 use crate::scope::{BodyFailure, Scope};
 
 /// The S3 code of a kind of store error, for an object operation.
@@ -68,7 +69,7 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "InternalError" => "We encountered an internal error, please try again.",
         "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
         "InvalidBucketName" => "The specified bucket is not valid.",
-        "InvalidChunkSizeError" => "The chunk is larger than this server accepts.",
+        "InvalidChunkSizeError" => "Only the last chunk is allowed to have a size less than 8192 bytes",
         "InvalidDigest" => "The Content-Md5 you specified is not valid.",
         "InvalidLocationConstraint" => "The specified location-constraint is not valid",
         "InvalidPart" => {
@@ -248,7 +249,26 @@ pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
         BodyFailure::Incomplete => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
         BodyFailure::Timeout => plain(S3ErrorCode::RequestTimeout),
         BodyFailure::Framing => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
-        BodyFailure::ChunkTooLarge => custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST),
+        BodyFailure::ChunkTooLarge => {
+            let mut error = custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST);
+            error.set_message("The chunk is larger than this server accepts.");
+            error
+        }
+        BodyFailure::ChunkTooSmall(number, size) => {
+            let error = custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST);
+            let error = with_detail(error, "Chunk", &number.to_string());
+            with_detail(error, "BadChunkSize", &size.to_string())
+        }
+        BodyFailure::Trailer => custom("MalformedTrailerError", hyper::StatusCode::BAD_REQUEST),
+        BodyFailure::Form => form::malformed(),
+        BodyFailure::FileTooLarge(size, max) => {
+            let error = with_detail(plain(S3ErrorCode::EntityTooLarge), "ProposedSize", &size.to_string());
+            with_detail(error, "MaxSizeAllowed", &max.to_string())
+        }
+        BodyFailure::FileTooSmall(size, min) => {
+            let error = with_detail(plain(S3ErrorCode::EntityTooSmall), "ProposedSize", &size.to_string());
+            with_detail(error, "MinSizeAllowed", &min.to_string())
+        }
         BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
         BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
     }

@@ -1,20 +1,20 @@
 //! What is refused before s3s looks at a request, because s3s 0.14.1 would let it through or word it differently:
 //! SigV2 in all its forms, signatures for another region or service, presigned URLs valid for more than a week,
-//! `x-amz-*` headers that the signature does not cover, and POST forms (s3s holds their file in memory before it
-//! asks whether the sender may).
+//! and `x-amz-*` headers that the signature does not cover.
 //!
 //! One region: the configured one (`us-east-1` unless set). AWS refuses the others per endpoint too, and a client
 //! that signs for the wrong region is a client that is configured for another service.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use hyper::Method;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
 use crate::error::{bad_argument, custom, fail, invalid_argument, invalid_request, plain, with_detail};
 
+/// Bytes of all headers' names and values: S3's limit.
+const MAX_FIELDS: usize = 8 * 1024;
 /// Longest life of a presigned URL, in seconds: a week.
 const MAX_EXPIRES: i64 = 7 * 24 * 3600;
 
@@ -24,9 +24,7 @@ const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-content-sha256", "x-amz-user-agent"];
 /// Checks one request's head.
 pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     let region = config.region.as_str();
-    check_size(head, config.max_head_bytes)?;
-    check_path(head.uri.path())?;
-    refuse_forms(head)?;
+    check_head(head, config)?;
     refuse_tokens(head)?;
     let query = head.uri.query().unwrap_or_default();
     let authorization = single(&head.headers)?;
@@ -44,14 +42,21 @@ pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     }
 }
 
+/// What is asked of any head.
+pub(crate) fn check_head(head: &Parts, config: &S3Config) -> S3Result<()> {
+    check_size(head, config.max_head_bytes)?;
+    check_path(head.uri.path())
+}
+
 /// hyper reads heads into the buffer that it reads bodies into, which is larger than a head may be.
 fn check_size(head: &Parts, limit: usize) -> S3Result<()> {
     let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if fields + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limit {
-        return Err(fail(
+    if fields > MAX_FIELDS || fields + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limit {
+        let error = fail(
             S3ErrorCode::RequestHeaderSectionTooLarge,
             "Your request header section exceeds the maximum allowed size.",
-        ));
+        );
+        return Err(with_detail(error, "MaxSizeAllowed", &MAX_FIELDS.to_string()));
     }
     Ok(())
 }
@@ -66,16 +71,6 @@ fn check_path(path: &str) -> S3Result<()> {
 
 fn unsupported_mechanism() -> S3Error {
     invalid_request("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
-}
-
-fn refuse_forms(head: &Parts) -> S3Result<()> {
-    let form = head.headers.get(CONTENT_TYPE).is_some_and(|value| {
-        value.as_bytes().get(..19).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/form-data"))
-    });
-    if head.method == Method::POST && form {
-        return Err(fail(S3ErrorCode::NotImplemented, "POST Object is not implemented by this server"));
-    }
-    Ok(())
 }
 
 fn single(headers: &HeaderMap) -> S3Result<Option<&str>> {
@@ -338,9 +333,14 @@ pub(crate) fn too_busy() -> S3Error {
     plain(S3ErrorCode::SlowDown)
 }
 
-/// A signature whose checked body turned out to be another than the signed one.
-pub(crate) fn payload_mismatch() -> S3Error {
-    custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST)
+/// The SHA-256 of no bytes.
+pub(crate) const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A body whose digest is not the signed one.
+pub(crate) fn payload_mismatch(signed: &str, computed: &str) -> S3Error {
+    let error = custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST);
+    let error = with_detail(error, "ClientComputedContentSHA256", signed);
+    with_detail(error, "S3ComputedContentSHA256", computed)
 }
 
 #[cfg(test)]
@@ -463,15 +463,9 @@ mod tests {
 
     #[test]
     fn heads_are_bounded() {
-        let long = "v".repeat(64 * 1024);
+        let long = "v".repeat(MAX_FIELDS);
+        assert_eq!(code("/b/k", &[("x-a", &long[..8000])]), "ok");
         assert_eq!(code("/b/k", &[("x-a", &long)]), "RequestHeaderSectionTooLarge");
         assert_eq!(code(&format!("/b/k?{}", "q".repeat(32 * 1024 - 8)), &[]), "RequestHeaderSectionTooLarge");
-    }
-
-    #[test]
-    fn forms_are_refused() {
-        let mut parts = head("/b", &[("content-type", "multipart/form-data; boundary=x")]);
-        parts.method = Method::POST;
-        assert_eq!(check(&parts, &S3Config::default()).unwrap_err().code(), &S3ErrorCode::NotImplemented);
     }
 }

@@ -10,11 +10,12 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SE
 use hyper::{HeaderMap, Method, StatusCode};
 use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
+use crate::checksum::wire;
 use crate::convert::key::percent_decode;
 use crate::convert::range::BAD_PART_NUMBER;
-use crate::convert::time::iso_now;
-use crate::error::{DETAIL, from_failure, message, plain};
-use crate::guard::payload_mismatch;
+use crate::convert::time::{iso_after, iso_now};
+use crate::error::{DETAIL, custom, from_failure, message, plain};
+use crate::guard::{OF_NOTHING, form_pairs};
 use crate::scope::Scope;
 
 /// What an answer needs to know of its request.
@@ -25,6 +26,8 @@ pub(crate) struct About<'a> {
     pub(crate) method: &'a Method,
     /// Its path as sent.
     pub(crate) path: &'a str,
+    /// Its query as sent.
+    pub(crate) query: &'a str,
     /// This host's name.
     pub(crate) host_id: &'a str,
     /// The largest XML body.
@@ -37,18 +40,27 @@ pub(crate) struct About<'a> {
 
 impl About<'_> {
     fn request_id(&self) -> String {
-        self.scope.id.to_string().to_uppercase()
+        request_id(self.scope)
     }
 
     /// The signature covers a body that is not empty.
     fn promised_a_body(&self) -> bool {
-        const OF_NOTHING: &[u8] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        self.payload.as_ref().is_some_and(|digest| digest.len() == 64 && digest.as_bytes() != OF_NOTHING)
+        self.payload.as_ref().is_some_and(|digest| digest.len() == 64 && digest.as_bytes() != OF_NOTHING.as_bytes())
     }
 
     fn extended_id(&self) -> String {
-        STANDARD.encode(format!("{}:{}", self.host_id, self.scope.id))
+        extended_id(self.scope, self.host_id)
     }
+}
+
+/// A request's id as it is shown.
+pub(crate) fn request_id(scope: &Scope) -> String {
+    scope.id.to_string().to_uppercase()
+}
+
+/// And with this host's name.
+pub(crate) fn extended_id(scope: &Scope, host_id: &str) -> String {
+    STANDARD.encode(format!("{host_id}:{}", scope.id))
 }
 
 /// An error as an answer.
@@ -81,6 +93,30 @@ pub(crate) fn finish(mut answer: HttpResponse, about: &About<'_>) -> HttpRespons
         *answer.body_mut() = Body::empty();
         answer.headers_mut().remove(CONTENT_TYPE);
     }
+    add_ids(answer.headers_mut(), about);
+    answer
+}
+
+/// An answer of s3s with checksums by their own names (`checksum::wire`).
+pub(crate) fn with_checksum_names(mut answer: HttpResponse, operation: &str) -> HttpResponse {
+    const IN_XML: [&str; 5] =
+        ["CompleteMultipartUpload", "CopyObject", "GetObjectAttributes", "ListParts", "UploadPartCopy"];
+    wire::headers(answer.headers_mut());
+    // Of other operations the body may be an object's.
+    if !IN_XML.contains(&operation) {
+        return answer;
+    }
+    let xml = answer.body().bytes().and_then(|xml| wire::answer(std::str::from_utf8(&xml).ok()?));
+    if let Some(xml) = xml {
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        *answer.body_mut() = Body::from(xml);
+    }
+    answer
+}
+
+/// Completes an answer of a website, whose body may be anything.
+pub(crate) fn finish_page(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
+    answer.headers_mut().remove(DETAIL);
     add_ids(answer.headers_mut(), about);
     answer
 }
@@ -127,13 +163,19 @@ fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
 
 /// What `error::with_detail` put into the headers.
 fn take_details(headers: &mut HeaderMap) -> Vec<(String, String)> {
+    let details = details(headers);
+    headers.remove(DETAIL);
+    details
+}
+
+/// The same, left there.
+pub(crate) fn details(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut details = Vec::new();
     for value in headers.get_all(DETAIL) {
         if let Some((name, value)) = value.to_str().ok().and_then(|d| d.split_once('=')) {
             details.push((name.to_owned(), percent_decode(value, false).unwrap_or_default()));
         }
     }
-    headers.remove(DETAIL);
     details
 }
 
@@ -148,7 +190,8 @@ fn failed_body(xml: &str, about: &About<'_>) -> Option<S3Error> {
     if scope.received() > about.max_xml {
         return Some(plain(S3ErrorCode::MaxMessageLengthExceeded));
     }
-    Some(scope.failure().map_or_else(payload_mismatch, |failure| from_failure(&failure)))
+    let mismatch = || custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST);
+    Some(scope.failure().map_or_else(mismatch, |failure| from_failure(&failure)))
 }
 
 /// Codes whose s3s message is s3s's own wording.
@@ -184,6 +227,9 @@ fn complete(xml: &str, details: &[(String, String)], about: &About<'_>) -> Optio
     for (name, value) in details {
         push_element(&mut out, name, value);
     }
+    if code == "AccessDenied" && rest.contains("Request has expired") {
+        push_expiry(&mut out, about);
+    }
     if code == "RequestTimeTooSkewed" {
         push_times(&mut out, about);
     }
@@ -201,6 +247,9 @@ fn push_argument(out: &mut String, rest: &str) -> Option<()> {
     let (name, value) = what.split_once(": ")?;
     let message = match name {
         "partNumber" => BAD_PART_NUMBER.to_owned(),
+        "part-number-marker" => {
+            format!("Provided {} not an integer or within integer range", value.trim_matches('"').replace("&quot;", ""))
+        }
         "x-amz-copy-source" => "Copy Source must mention the source bucket and key: sourcebucket/sourcekey".to_owned(),
         _ if name.starts_with("max-") => format!("Provided {name} not an integer or within integer range"),
         _ => format!("Invalid value for {name}"),
@@ -210,6 +259,17 @@ fn push_argument(out: &mut String, rest: &str) -> Option<()> {
     // It is XML already.
     let _ = write!(out, "<ArgumentValue>{}</ArgumentValue>", value.trim_matches('"').replace("&quot;", ""));
     Some(())
+}
+
+/// When a presigned URL ended, and what time it is.
+fn push_expiry(out: &mut String, about: &About<'_>) {
+    let text = |wanted: &str| form_pairs(about.query).find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let (Some(seconds), Some(date)) = (text("X-Amz-Expires"), text("X-Amz-Date")) else { return };
+    push_element(out, "X-Amz-Expires", &seconds);
+    if let Some(end) = seconds.parse().ok().and_then(|seconds| iso_after(&date, seconds)) {
+        push_element(out, "Expires", &end);
+    }
+    push_element(out, "ServerTime", &iso_now());
 }
 
 /// How far a clock may be off: s3s's own bound.
@@ -224,7 +284,8 @@ fn push_times(out: &mut String, about: &About<'_>) {
     push_element(out, "MaxAllowedSkewMilliseconds", &MAX_SKEW_MILLISECONDS.to_string());
 }
 
-fn push_element(out: &mut String, name: &str, value: &str) {
+/// Appends an element of XML.
+pub(crate) fn push_element(out: &mut String, name: &str, value: &str) {
     out.push('<');
     out.push_str(name);
     out.push('>');
@@ -251,12 +312,29 @@ mod tests {
     use crate::scope::BodyFailure;
 
     fn about(scope: &Scope) -> About<'_> {
-        About { scope, method: &Method::POST, path: "/b/k", host_id: "h1", max_xml: 1000, date: None, payload: None }
+        About {
+            scope,
+            method: &Method::POST,
+            path: "/b/k",
+            query: "",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+        }
     }
 
     fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
-        let about =
-            About { scope, method: &method, path: "/b/a&b", host_id: "h1", max_xml: 1000, date: None, payload: None };
+        let about = About {
+            scope,
+            method: &method,
+            path: "/b/a&b",
+            query: "",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+        };
         let answer = finish(error(error_), &about);
         assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
         let body = answer.body().bytes().unwrap();
@@ -282,6 +360,7 @@ mod tests {
             scope: &scope,
             method: &Method::GET,
             path: "/b/k",
+            query: "",
             host_id: "h1",
             max_xml: 1000,
             date: None,
@@ -305,6 +384,7 @@ mod tests {
             scope: &scope,
             method: &Method::GET,
             path: "/",
+            query: "",
             host_id: "h1",
             max_xml: 1000,
             date: None,

@@ -1,24 +1,32 @@
 //! Requests that S3 serves and s3s refuses because of a header: several byte ranges or a `Range` that is none (S3
 //! answers with the whole object), dates of conditions that are none (HTTP says to ignore them), tags in a list
-//! without quotes, metadata in several headers, copies from long keys. s3s verifies the signature, then hands such a
+//! without quotes, metadata in several headers, copies from long keys, checksums in a CompleteMultipartUpload of
+//! algorithms it does not know. s3s verifies the signature, then hands such a
 //! request here; it goes on without the header, or with it put right, to a second s3s service that takes our word for
 //! who signed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, RANGE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::{Extensions, Uri};
 use hyper::{Method, Request};
 use s3s::dto::{ETagCondition, Range};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
-use s3s::{Body, S3ErrorCode, S3Request, S3Response, S3Result};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::access::Verified;
+use crate::address::Address;
+use crate::checksum::wire;
+use crate::convert::tags::NewBucketTags;
 use crate::convert::{condition, time};
 use crate::error::{internal, plain};
-use crate::longkey;
+use crate::guard::{OF_NOTHING, form_pairs, payload_mismatch};
+use crate::{longkey, subresource};
 
 const DATES: [&str; 4] = [
     "if-modified-since",
@@ -31,12 +39,50 @@ const TAGS: [&str; 4] = ["if-match", "if-none-match", "x-amz-copy-source-if-matc
 /// The route for such requests.
 pub(crate) struct Lenient {
     inner: Arc<S3Service>,
+    max_xml: usize,
 }
 
 impl Lenient {
     /// `inner` must know no route, so that a request comes by at most once.
-    pub(crate) fn new(inner: Arc<S3Service>) -> Self {
-        Self { inner }
+    pub(crate) fn new(inner: Arc<S3Service>, max_xml: usize) -> Self {
+        Self { inner, max_xml }
+    }
+
+    /// A whole body of XML.
+    async fn collect(&self, mut body: Body) -> S3Result<Bytes> {
+        // `respond` says what was wrong with a body that cannot be read: it knows its scope.
+        body.store_all_limited(self.max_xml).await.map_err(|_| S3Error::new(S3ErrorCode::InternalError))
+    }
+}
+
+/// What `door` saw of a request that has to come this way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Suspect {
+    /// CompleteMultipartUpload, whose body may name checksums that s3s does not know.
+    Parts,
+    /// CreateBucket with a body, which may have tags.
+    NewBucket,
+    /// The signature covers a body of this digest, and there is none. (s3s notices when it reads the body, which is after
+    /// it has looked for the bucket.)
+    NoBody(String),
+}
+
+impl Suspect {
+    pub(crate) fn of(head: &Parts, address: Option<&Address>, empty: bool) -> Option<Self> {
+        let has = |wanted: &dyn Fn(&str) -> bool| {
+            form_pairs(head.uri.query().unwrap_or_default()).any(|(name, _)| wanted(&name))
+        };
+        let digest = head.headers.get("x-amz-content-sha256").and_then(|v| v.to_str().ok()).filter(|v| v.len() == 64);
+        match (&head.method, digest) {
+            (&Method::PUT | &Method::POST, Some(digest)) if empty && digest != OF_NOTHING => {
+                Some(Self::NoBody(digest.to_owned()))
+            }
+            (&Method::POST, _) if has(&|name| name == "uploadId") => Some(Self::Parts),
+            (&Method::PUT, _) if !empty && address.is_some_and(Address::is_bucket) && !has(&subresource::is_known) => {
+                Some(Self::NewBucket)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -87,7 +133,10 @@ fn join_metadata(headers: &mut HeaderMap) -> bool {
 
 #[async_trait::async_trait]
 impl S3Route for Lenient {
-    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
+        if extensions.get::<Suspect>().is_some() {
+            return true;
+        }
         let suspect = headers.len() != headers.keys_len()
             || headers.contains_key(RANGE)
             || longkey::source(headers).is_some()
@@ -104,7 +153,24 @@ impl S3Route for Lenient {
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let Some(signer) = request.credentials else { return Err(plain(S3ErrorCode::AccessDenied)) };
-        let mut inner = Request::new(request.input);
+        let mut tags = None;
+        let body = match request.extensions.get() {
+            None => request.input,
+            Some(Suspect::NoBody(digest)) => return Err(payload_mismatch(digest, OF_NOTHING)),
+            Some(Suspect::Parts) => {
+                let bytes = self.collect(request.input).await?;
+                match std::str::from_utf8(&bytes).map(wire::request) {
+                    Ok(Cow::Owned(mended)) => Body::from(mended),
+                    _ => Body::from(bytes),
+                }
+            }
+            Some(Suspect::NewBucket) => {
+                let bytes = self.collect(request.input).await?;
+                tags = NewBucketTags::read(&bytes)?;
+                Body::from(bytes)
+            }
+        };
+        let mut inner = Request::new(body);
         *inner.method_mut() = request.method;
         *inner.uri_mut() = without_signature(&request.uri)?;
         *inner.headers_mut() = request.headers;
@@ -116,6 +182,9 @@ impl S3Route for Lenient {
             inner.extensions_mut().insert(key);
         }
         inner.extensions_mut().insert(Verified(signer.access_key));
+        if let Some(tags) = tags {
+            inner.extensions_mut().insert(tags);
+        }
         if let Some(trailers) = request.trailing_headers {
             inner.extensions_mut().insert(trailers);
         }

@@ -20,6 +20,16 @@ pub(crate) enum BodyFailure {
     Framing,
     /// A signed chunk is larger than this server buffers.
     ChunkTooLarge,
+    /// A chunk of less than 8 KiB that is not the last: its number from 1, its size.
+    ChunkTooSmall(u64, u64),
+    /// The trailers are not those that the request's head promised.
+    Trailer,
+    /// The body is no well-formed form.
+    Form,
+    /// A form's file of so many bytes, and the most it may have.
+    FileTooLarge(u64, u64),
+    /// And the fewest.
+    FileTooSmall(u64, u64),
     /// `Content-MD5` does not match an XML body.
     Md5,
     /// `x-amz-checksum-*` of this algorithm does not match an XML body.

@@ -21,11 +21,17 @@ use s3s::dto::{
     PutObjectRetentionInput, PutObjectRetentionOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
     UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
+use s3s::dto::{
+    DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketWebsiteInput, DeleteBucketWebsiteOutput,
+    GetBucketCorsInput, GetBucketCorsOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, PutBucketCorsInput,
+    PutBucketCorsOutput, PutBucketWebsiteInput, PutBucketWebsiteOutput,
+};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::longkey::LongKey;
 use crate::ops::{
-    attributes, bucket, complete, copy, delete, get, head, list, lock, multipart, put, tagging, versioning,
+    attributes, bucket, complete, copy, cors, delete, get, head, list, lock, multipart, put, tagging, versioning,
+    website,
 };
 
 /// s3s's view of the door.
@@ -85,6 +91,12 @@ operations! {
     get_bucket_tagging => tagging::get_bucket, GetBucketTaggingInput, GetBucketTaggingOutput;
     put_bucket_tagging => tagging::put_bucket, PutBucketTaggingInput, PutBucketTaggingOutput;
     delete_bucket_tagging => tagging::delete_bucket, DeleteBucketTaggingInput, DeleteBucketTaggingOutput;
+    get_bucket_cors => cors::get, GetBucketCorsInput, GetBucketCorsOutput;
+    put_bucket_cors => cors::put, PutBucketCorsInput, PutBucketCorsOutput;
+    delete_bucket_cors => cors::delete, DeleteBucketCorsInput, DeleteBucketCorsOutput;
+    get_bucket_website => website::get, GetBucketWebsiteInput, GetBucketWebsiteOutput;
+    put_bucket_website => website::put, PutBucketWebsiteInput, PutBucketWebsiteOutput;
+    delete_bucket_website => website::delete, DeleteBucketWebsiteInput, DeleteBucketWebsiteOutput;
     list_objects => list::v1, ListObjectsInput, ListObjectsOutput;
     list_objects_v2 => list::v2, ListObjectsV2Input, ListObjectsV2Output;
     put_object => put::put, PutObjectInput, PutObjectOutput;

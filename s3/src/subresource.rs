@@ -7,10 +7,10 @@
 //! with values that mean nothing are ignored, as on AWS.)
 
 use hyper::Method;
-use s3s::{S3ErrorCode, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::address::Address;
-use crate::error::{bad_argument, fail};
+use crate::error::{bad_argument, fail, invalid_request, plain, with_detail};
 use crate::guard::form_pairs;
 
 /// All names that S3 has, in order.
@@ -57,18 +57,29 @@ const KNOWN: [&str; 40] = [
     "website",
 ];
 
+/// Whether S3 has a subresource of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    KNOWN.binary_search(&name).is_ok()
+}
+
+/// Whether a query names any.
+pub(crate) fn any_known(query: &str) -> bool {
+    form_pairs(query).any(|(name, _)| is_known(&name))
+}
+
 /// Those that are served. (`?acl` is answered: ACLs are off.)
 fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
     match (method, of_bucket) {
         (&Method::GET | &Method::HEAD, true) => {
-            &["acl", "location", "object-lock", "tagging", "uploads", "versioning", "versions"]
+            &["acl", "cors", "location", "object-lock", "tagging", "uploads", "versioning", "versions", "website"]
         }
         (&Method::GET | &Method::HEAD, false) => &["acl", "attributes", "legal-hold", "retention", "tagging"],
-        (&Method::PUT, true) => &["acl", "object-lock", "tagging", "versioning"],
+        (&Method::PUT, true) => &["acl", "cors", "object-lock", "tagging", "versioning", "website"],
         (&Method::PUT, false) => &["acl", "legal-hold", "retention", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, _) => &["tagging"],
+        (&Method::DELETE, true) => &["cors", "tagging", "website"],
+        (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }
 }
@@ -80,25 +91,46 @@ const PARAMETERS: [&str; 4] = ["x-id", "partNumber", "uploadId", "versionId"];
 pub(crate) fn check(method: &Method, address: &Address, query: &str) -> S3Result<()> {
     let served = served(method, address.key.is_empty());
     let writes = matches!(*method, Method::PUT | Method::POST | Method::DELETE);
-    let (mut number, mut upload) = (false, false);
+    if *method == Method::POST && address.bucket.is_empty() {
+        return Err(not_allowed(method, "SERVICE"));
+    }
+    let (mut number, mut upload, mut other) = (false, false, false);
     for (name, value) in form_pairs(query) {
         let name = name.as_str();
+        other |= is_known(name);
         number |= name == "partNumber";
         upload |= name == "uploadId";
         if served.contains(&name) || PARAMETERS.contains(&name) || name.starts_with("X-Amz-") {
             continue;
         }
-        if KNOWN.binary_search(&name).is_ok() || (writes && value.is_empty()) {
+        if *method == Method::GET && !address.key.is_empty() && matches!(name, "uploads" | "versions") {
+            return Err(invalid_request(match name {
+                "uploads" => "Key is not expected for the GET method ?uploads subresource",
+                _ => "There is no such thing as the ?versions sub-resource for a key",
+            }));
+        }
+        if is_known(name) || (writes && value.is_empty()) {
             let what = format!("The subresource \"{name}\" is not implemented for {method} by this server");
             return Err(fail(S3ErrorCode::NotImplemented, what));
         }
     }
     // With only one of the two s3s would put an object.
-    if *method == Method::PUT && number != upload {
-        let (there, missing) = if number { ("partNumber", "uploadId") } else { ("uploadId", "partNumber") };
-        return Err(bad_argument(missing, "", format!("{there} needs {missing} beside it")));
+    if *method == Method::PUT && number && !upload {
+        let what = "This operation does not accept partNumber without uploadId";
+        return Err(bad_argument("partNumber", "partNumber", what));
+    }
+    if *method == Method::PUT && upload && !number {
+        return Err(not_allowed(method, "UPLOAD"));
+    }
+    if *method == Method::POST && !address.key.is_empty() && !upload && !other {
+        return Err(not_allowed(method, "SERVICE"));
     }
     Ok(())
+}
+
+fn not_allowed(method: &Method, resource: &str) -> S3Error {
+    let error = with_detail(plain(S3ErrorCode::MethodNotAllowed), "Method", method.as_str());
+    with_detail(error, "ResourceType", resource)
 }
 
 #[cfg(test)]
@@ -161,6 +193,14 @@ mod tests {
     #[test]
     fn half_a_part_is_no_object() {
         assert_eq!(code(Method::PUT, "k", "partNumber=1"), "InvalidArgument");
-        assert_eq!(code(Method::PUT, "k", "uploadId=x"), "InvalidArgument");
+        assert_eq!(code(Method::PUT, "k", "uploadId=x"), "MethodNotAllowed");
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_said() {
+        assert_eq!(code(Method::POST, "k", ""), "MethodNotAllowed");
+        assert_eq!(code(Method::POST, "k", "x=1"), "MethodNotAllowed");
+        assert_eq!(code(Method::GET, "k", "uploads"), "InvalidRequest");
+        assert_eq!(code(Method::GET, "k", "versions"), "InvalidRequest");
     }
 }

@@ -21,6 +21,16 @@ impl Id {
         Self(rand::random())
     }
 
+    /// A fresh identity that sorts after those made before (to the nanosecond of this host's clock): the second half is
+    /// random.
+    pub fn in_order() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let mut bytes: [u8; 16] = rand::random();
+        bytes[..8].copy_from_slice(&nanos.to_be_bytes());
+        Self(bytes)
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0

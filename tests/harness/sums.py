@@ -1,8 +1,10 @@
-"""The S3 checksum algorithms in plain Python, as a second opinion on the product's and the SDK's."""
+"""The S3 checksum algorithms in plain Python (xxHash: the SDK's C code), as a second opinion on the product's."""
 
 import base64
 import hashlib
 import zlib
+
+from awscrt.checksums import XXHash
 
 
 def _table(poly):
@@ -34,11 +36,16 @@ RAW = {
     "CRC64NVME": _reflected(0x9A6C9329AC4BC9B5, 64),
     "SHA1": lambda data: hashlib.sha1(data).digest(),
     "SHA256": lambda data: hashlib.sha256(data).digest(),
+    "SHA512": lambda data: hashlib.sha512(data).digest(),
+    "MD5": lambda data: hashlib.md5(data).digest(),
+    "XXHASH64": XXHash.compute_xxhash64,
+    "XXHASH3": XXHash.compute_xxhash3_64,
+    "XXHASH128": XXHash.compute_xxhash3_128,
 }
 
 #: Algorithms whose checksum of a whole multipart object can be put together from parts, or only composed.
 FULL_OBJECT = ["CRC32", "CRC32C", "CRC64NVME"]
-COMPOSITE = ["CRC32", "CRC32C", "SHA1", "SHA256"]
+COMPOSITE = ["CRC32", "CRC32C", "SHA1", "SHA256", "SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"]
 
 
 def value(algorithm, data):

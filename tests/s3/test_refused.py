@@ -15,11 +15,12 @@ from harness.s3 import refused
 #: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
 SERVED = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
-    "DeleteBucket", "DeleteBucketTagging", "DeleteObject", "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl",
-    "GetBucketLocation", "GetBucketTagging", "GetBucketVersioning", "GetObject", "GetObjectAcl", "GetObjectAttributes",
-    "GetObjectLegalHold", "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging", "HeadBucket",
-    "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2",
-    "ListParts", "PutBucketAcl", "PutBucketTagging", "PutBucketVersioning", "PutObject", "PutObjectAcl",
+    "DeleteBucket", "DeleteBucketCors", "DeleteBucketTagging", "DeleteBucketWebsite", "DeleteObject",
+    "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetBucketTagging",
+    "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes", "GetObjectLegalHold",
+    "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets",
+    "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl",
+    "PutBucketCors", "PutBucketTagging", "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl",
     "PutObjectLegalHold", "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging", "UploadPart",
     "UploadPartCopy",
 }
@@ -75,9 +76,12 @@ def test_ruling28_rename_object(raw, s3, bucket):
 
 
 def test_half_a_part_is_no_object(raw, s3, bucket):
-    for params in ([("partNumber", "1")], [("uploadId", "x")]):
+    for params, refusal in (
+        ([("partNumber", "1")], (400, "InvalidArgument")),
+        ([("uploadId", "x")], (405, "MethodNotAllowed")),
+    ):
         answer = raw.request("PUT", f"/{bucket}/k", params, body=b"part")
-        assert (answer.status, answer.code) == (400, "InvalidArgument"), answer.body
+        assert (answer.status, answer.code) == refusal, answer.body
     assert s3c.keys(s3, bucket) == []
 
 
@@ -88,18 +92,17 @@ def test_parameters_that_mean_nothing_are_ignored(raw, s3, bucket):
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "Multipart/Form-Data; boundary=x"])
 def test_ruling28_forms_are_not_buffered(raw, s3, bucket, kind):
-    """A POST form is refused by its head, however much of it there is, signed or not."""
+    """A form for anything but a bucket is refused by its head, however much of it there is, signed or not."""
     file = b'--x\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--x\r\n'
-    for send in (
-        lambda: raw.request("POST", f"/{bucket}", headers={"content-type": kind}, body=file),
-        lambda: raw.send("POST", f"/{bucket}", {"host": raw.authority, "content-type": kind}, file + bytes(6 << 20)),
-    ):
-        answer = send()
+    for path in (f"/{bucket}/k?uploads=", f"/{bucket}?delete="):
+        answer = raw.send("POST", path, {"host": raw.authority, "content-type": kind}, file + bytes(6 << 20))
         assert (answer.status, answer.code) == (501, "NotImplemented"), answer.body
+    answer = raw.request("POST", f"/{bucket}", [("delete", "")], {"content-type": kind}, file)
+    assert (answer.status, answer.code) == (501, "NotImplemented"), answer.body
     assert s3c.keys(s3, bucket) == []
 
 
-@pytest.mark.parametrize("algorithm", ["SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128", "CRC16"])
+@pytest.mark.parametrize("algorithm", ["CRC16", "SHA3", "XXHASH32"])
 def test_ruling28_newer_checksums(raw, s3, bucket, algorithm):
     """A checksum that nobody verifies is never accepted, on any request that can bring one."""
     path, name = f"/{bucket}/k", f"x-amz-checksum-{algorithm.lower()}"
@@ -124,12 +127,6 @@ def test_ruling28_newer_checksums(raw, s3, bucket, algorithm):
     answer = raw.request("POST", f"/{bucket}", [("delete", "")], value, keys)
     assert (answer.status, answer.code) == (400, "InvalidRequest"), answer.body
     assert s3c.keys(s3, bucket) == ["from"]
-
-
-def test_ruling28_newer_checksums_of_the_sdk(s3, bucket):
-    with refused("InvalidRequest", status=400):
-        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ChecksumAlgorithm="SHA512")
-    assert s3c.keys(s3, bucket) == []
 
 
 def test_checksums_of_xml_bodies(raw, s3, bucket):

@@ -57,6 +57,8 @@ pub struct S3Settings {
     pub domains: Vec<String>,
     /// Whether buckets can keep versions.
     pub versioning: bool,
+    /// Domains of static websites.
+    pub website_domains: Vec<String>,
     /// Certificate chain and key, both PEM.
     pub tls: Option<TlsFiles>,
     /// Connections at once.
@@ -282,13 +284,14 @@ impl Build<'_> {
                 None
             }
         };
-        let domains = self.values.get("s3_domain").map(|raw| raw.texts.clone()).unwrap_or_default();
+        let texts = |name: &str| self.values.get(name).map(|raw| raw.texts.clone()).unwrap_or_default();
+        let (domains, website_domains) = (texts("s3_domain"), texts("website_domain"));
         let listen = self.parsed("s3", value::listen)?;
         let region = self.text("s3_region")?.to_owned();
         let versioning = self.text("s3_versioning")? == "on";
         let max_connections = self.count("s3_max_connections", 1, 1 << 20)?;
         let max_requests = self.count("s3_max_requests", 1, 1 << 16)?;
-        Some(S3Settings { listen, region, domains, versioning, tls, max_connections, max_requests })
+        Some(S3Settings { listen, region, domains, versioning, website_domains, tls, max_connections, max_requests })
     }
 
     fn mounting(&mut self) -> Option<MountSettings> {

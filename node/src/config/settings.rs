@@ -211,6 +211,15 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "website_domain",
+        group: Group::S3,
+        kind: Kind::TextList,
+        default: None,
+        help: "Domain below which buckets are static websites (BUCKET.DOMAIN); may be given several times.",
+        details: "At the S3 address, by the name of the host; the domain itself is the bucket of its name. It wins over s3_domain.",
+        reload: false,
+    },
+    Setting {
         name: "s3_tls_cert",
         group: Group::S3,
         kind: Kind::Path,

@@ -14,7 +14,7 @@ use md5::Digest;
 use s3s::StdError;
 use tokio::time::{Instant, Sleep};
 
-use super::framing::{Framing, Kind};
+use super::framing::{Framing, Kind, Trailer};
 use crate::checksum::{Algorithm, Hasher};
 use crate::scope::{BodyFailure, Scope};
 
@@ -75,7 +75,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(crate) fn new(inner: Incoming, scope: Arc<Scope>, idle: Duration, chunked: Option<Kind>) -> Self {
+    pub(crate) fn new(inner: Incoming, scope: Arc<Scope>, idle: Duration, chunked: Option<(Kind, Trailer)>) -> Self {
         let ended = inner.is_end_stream() && chunked.is_none();
         Self {
             inner: Some(inner),
@@ -84,7 +84,7 @@ impl Received {
             sleep: Box::pin(tokio::time::sleep(idle)),
             waiting: false,
             begun: false,
-            framing: chunked.map(Framing::new),
+            framing: chunked.map(|(kind, trailer)| Framing::new(kind, trailer)),
             ready: VecDeque::new(),
             digests: Digests::default(),
             ended,

@@ -43,8 +43,8 @@ pub(crate) struct Uploaded {
 
 /// What a request promises about its body.
 pub(crate) struct Expected {
-    /// Its length.
-    pub(crate) length: u64,
+    /// Its length; `None` if it bounds itself and nobody knows (a form's file).
+    pub(crate) length: Option<u64>,
     /// `Content-MD5`, decoded.
     pub(crate) md5: Option<[u8; 16]>,
     /// Checksum to verify and keep.
@@ -86,11 +86,10 @@ pub(crate) async fn store(
     expected: Expected,
     scope: &Scope,
 ) -> S3Result<Uploaded> {
-    let options = WriteOptions { md5: true, size_hint: Some(expected.length) };
-    let (stored, running) = if expected.length <= SMALL {
-        small(namespace, bucket, body, options, &expected, scope).await?
-    } else {
-        large(namespace, bucket, body, options, &expected, scope).await?
+    let options = WriteOptions { md5: true, size_hint: expected.length };
+    let (stored, running) = match expected.length.filter(|length| *length <= SMALL) {
+        Some(length) => small(namespace, bucket, body, options, &expected, length, scope).await?,
+        None => large(namespace, bucket, body, options, &expected, scope).await?,
     };
     let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };
     if let Some(said) = expected.md5.filter(|said| *said != md5) {
@@ -107,10 +106,11 @@ async fn small(
     body: Option<StreamingBlob>,
     options: WriteOptions,
     expected: &Expected,
+    length: u64,
     scope: &Scope,
 ) -> S3Result<(Stored, Running)> {
     let mut running = expected.plan.start();
-    let bytes = collect(body, expected.length, scope).await?;
+    let bytes = collect(body, length, scope).await?;
     running.update(&bytes);
     let writer = writer(namespace, bucket, options, expected.part).or_s3()?;
     let write = move || -> Result<Stored> {
@@ -120,7 +120,7 @@ async fn small(
         }
         writer.finish()
     };
-    let stored = if expected.length <= INLINE { write().or_s3()? } else { blocking(write).await? };
+    let stored = if length <= INLINE { write().or_s3()? } else { blocking(write).await? };
     Ok((stored, running))
 }
 
@@ -189,7 +189,7 @@ async fn large(
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|e| from_body(&e, scope))?;
             seen += piece.len() as u64;
-            if seen > expected.length {
+            if seen > expected.length.unwrap_or(MAX_BODY) {
                 return Err(plain(S3ErrorCode::IncompleteBody));
             }
             batched += piece.len();
@@ -202,7 +202,7 @@ async fn large(
             }
         }
     }
-    if seen != expected.length {
+    if expected.length.is_some_and(|length| seen != length) {
         return Err(plain(S3ErrorCode::IncompleteBody));
     }
     let sink = done(writing).await?;

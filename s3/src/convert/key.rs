@@ -99,22 +99,29 @@ impl Encoding {
     }
 }
 
-const TOKEN_VERSION: u8 = 1;
+/// What a token begins with that is no key.
+const ENCODED: char = '~';
 
-/// An opaque continuation token: a version byte and where to go on.
+/// Keys that are their own token.
+fn is_plain(key: &[u8]) -> bool {
+    !key.is_empty() && key.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/'))
+}
+
+/// A continuation token: where to go on, as VersityGW shows it if that can stand in any document and URL as it is.
 pub(crate) fn token(after: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(after.len() + 1);
-    bytes.push(TOKEN_VERSION);
-    bytes.extend_from_slice(after);
-    URL_SAFE_NO_PAD.encode(bytes)
+    match std::str::from_utf8(after) {
+        Ok(key) if is_plain(after) => key.to_owned(),
+        _ => format!("{ENCODED}{}", URL_SAFE_NO_PAD.encode(after)),
+    }
 }
 
 /// Reads a token of [`token`]; AWS's error for one that is none.
 pub(crate) fn parse_token(text: &str) -> S3Result<Vec<u8>> {
-    match URL_SAFE_NO_PAD.decode(text) {
-        Ok(bytes) if bytes.first() == Some(&TOKEN_VERSION) => Ok(bytes[1..].to_vec()),
-        _ => Err(bad_argument("continuation-token", text, "The continuation token provided is incorrect")),
-    }
+    let decoded = match text.strip_prefix(ENCODED) {
+        Some(encoded) => URL_SAFE_NO_PAD.decode(encoded).ok(),
+        None => is_plain(text.as_bytes()).then(|| text.as_bytes().to_vec()),
+    };
+    decoded.ok_or_else(|| bad_argument("continuation-token", text, "The continuation token provided is incorrect"))
 }
 
 /// `max-keys`, `max-parts`, `max-uploads`: 0 to 1,000, the latter when absent or larger.
@@ -124,7 +131,7 @@ pub(crate) fn limit(name: &'static str, value: Option<i32>) -> S3Result<usize> {
         Some(n) => match usize::try_from(n) {
             Ok(n) => Ok(n.min(1000)),
             Err(_) => {
-                let what = format!("Argument {name} must be an integer between 0 and 2147483647");
+                let what = format!("Argument {n} must be an integer between 0 and 2147483647");
                 Err(bad_argument(name, &n.to_string(), what))
             }
         },
@@ -157,9 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_opaque_and_checked() {
-        assert_eq!(parse_token(&token(b"a/b \xc3\xa9")).unwrap(), b"a/b \xc3\xa9");
-        assert!(parse_token("a/b").is_err());
+    fn tokens_are_checked() {
+        for key in [&b"a/b \xc3\xa9"[..], b"a/b", b"~a", b"~", b"a\x01"] {
+            assert_eq!(parse_token(&token(key)).unwrap(), key);
+        }
+        assert_eq!(token(b"a/b-1_x.y"), "a/b-1_x.y");
+        for bad in ["a b", "\u{2603}", "~!", "~YQ=="] {
+            assert!(parse_token(bad).is_err(), "{bad}");
+        }
         assert!(parse_token("").is_err());
     }
 

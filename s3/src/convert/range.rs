@@ -99,7 +99,7 @@ pub(crate) fn check_part_number(number: i32) -> S3Result<u32> {
 }
 
 /// What is wrong with a part number.
-pub(crate) const BAD_PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive";
+pub(crate) const BAD_PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive.";
 
 /// A part number in an argument of this name.
 pub(crate) fn part_number(name: &'static str, number: i32) -> S3Result<u32> {

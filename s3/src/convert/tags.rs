@@ -1,11 +1,12 @@
 //! Tags: AWS's rules, and the two forms they come in (`x-amz-tagging` and XML).
 
 use pinfold_store::namespace::s3_limits::{MAX_OBJECT_TAGS, is_system_tag, is_tag_key, is_tag_value};
-use s3s::dto::Tag;
+use s3s::dto::{Tag, Tagging};
+use s3s::xml::{Deserialize, Deserializer};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use super::key::percent_decode;
-use crate::error::{bad_argument, fail};
+use super::key::{percent_decode, url_encode};
+use crate::error::{bad_argument, fail, plain};
 
 /// Most tags of a bucket.
 const MAX_BUCKET_TAGS: usize = 50;
@@ -55,6 +56,48 @@ pub(crate) fn from_xml(set: Vec<Tag>, of: Of) -> S3Result<Tags> {
     }
     check(&tags, of)?;
     Ok(tags)
+}
+
+/// Tags in the body of a CreateBucket, which s3s 0.14.1 does not read.
+#[derive(Clone)]
+pub(crate) struct NewBucketTags(pub(crate) Tags);
+
+impl NewBucketTags {
+    /// `None` if there are none or the body is no such document (s3s says so then).
+    pub(crate) fn read(xml: &[u8]) -> S3Result<Option<Self>> {
+        let mut found: Vec<Tag> = Vec::new();
+        let mut document = Deserializer::new(xml);
+        let read = document.named_element("CreateBucketConfiguration", |document| {
+            document.for_each_element(|document, name| match name {
+                b"Tags" => document.for_each_element(|document, _| {
+                    found.push(document.content()?);
+                    Ok(())
+                }),
+                _ => document.for_each_element(|_, _| Ok(())).or_else(|_| document.text(|_| Ok(()))),
+            })
+        });
+        if read.is_err() && found.is_empty() {
+            return Ok(None);
+        }
+        let tags = from_xml(found, Of::Bucket)?;
+        Ok((!tags.is_empty()).then_some(Self(tags)))
+    }
+}
+
+/// Reads a `Tagging` document of an object.
+pub(crate) fn from_document(xml: &[u8]) -> S3Result<Tags> {
+    let mut document = Deserializer::new(xml);
+    let read = Tagging::deserialize(&mut document).and_then(|tagging| {
+        document.expect_eof()?;
+        Ok(tagging)
+    });
+    from_xml(read.map_err(|_| plain(S3ErrorCode::MalformedXML))?.tag_set, Of::Object)
+}
+
+/// As `x-amz-tagging` has them.
+pub(crate) fn to_header(tags: &[(String, String)]) -> String {
+    let encode = |text: &str| url_encode(text.as_bytes()).replace('/', "%2F");
+    tags.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
 }
 
 /// The XML form.

@@ -37,6 +37,19 @@ pub(crate) fn iso_now() -> String {
     time::OffsetDateTime::now_utc().format(ISO).unwrap_or_default()
 }
 
+const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
+    time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+
+/// Reads `19941106T084937Z`.
+pub(crate) fn parse_stamp(text: &str) -> Option<time::OffsetDateTime> {
+    Some(time::PrimitiveDateTime::parse(text, STAMP).ok()?.assume_utc())
+}
+
+/// `1994-11-06T08:49:37Z`, so many seconds after `19941106T084937Z`.
+pub(crate) fn iso_after(stamp: &str, seconds: i64) -> Option<String> {
+    parse_stamp(stamp)?.checked_add(time::Duration::seconds(seconds))?.format(ISO).ok()
+}
+
 /// Reads an HTTP date (the IMF form, which all S3 clients send); `None` if it is none.
 pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
     let t = time::PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok()?.assume_utc();

@@ -1,5 +1,6 @@
 //! Buckets: list, create, head, delete, and what can be asked of one.
 
+use http::HeaderMap;
 use pinfold_store::ErrorKind;
 use pinfold_store::meta::rows::{BucketSettings, ObjectLock, Versioning};
 use pinfold_store::namespace::Role;
@@ -13,10 +14,11 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::owner;
+use super::{owner, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
-use crate::convert::{headers, key, time};
+use crate::convert::tags::NewBucketTags;
+use crate::convert::{headers, key, output, time};
 use crate::error::{OrS3, fail, from_store, invalid_argument, plain};
 use crate::service::Service;
 
@@ -75,6 +77,7 @@ pub(crate) async fn create(
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let access = access::of(&request)?;
     headers::refuse_unsupported(&request.headers)?;
+    let tags = request.extensions.get::<NewBucketTags>().cloned();
     let input = request.input;
     let name = BucketName::new(input.bucket).map_err(|_| plain(S3ErrorCode::InvalidBucketName))?;
     if let Some(ownership) = input.object_ownership.as_ref().map(|o| o.as_str()) {
@@ -110,7 +113,13 @@ pub(crate) async fn create(
         let mine = e.kind() == ErrorKind::AlreadyExists && e.context("owner") == Some(&access.account.access);
         return Err(if mine { plain(S3ErrorCode::BucketAlreadyOwnedByYou) } else { from_store(e) });
     }
-    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+    if let Some(NewBucketTags(tags)) = tags {
+        let (namespace, caller, bucket) = (service.namespace.clone(), access.caller_of_many(), name.to_string());
+        to_the_end(async move { namespace.set_bucket_tags(&caller, &bucket, tags).await }).await?;
+    }
+    let mut sent = HeaderMap::new();
+    output::set(&mut sent, "x-amz-bucket-arn", Some(&format!("arn:aws:s3:::{name}")));
+    Ok(with_headers(CreateBucketOutput { location: Some(format!("/{name}")) }, sent))
 }
 
 /// HeadBucket.

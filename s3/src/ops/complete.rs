@@ -13,9 +13,9 @@ use super::multipart::upload_id;
 use super::{put, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
-use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name};
+use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name, wire};
 use crate::convert::{condition, headers, key, lock, output, range, version};
-use crate::error::{OrS3, bad_argument, checksum_mismatch, from_store, invalid_request, plain, with_detail};
+use crate::error::{OrS3, bad_argument, checksum_mismatch, fail, from_store, invalid_request, plain, with_detail};
 use crate::service::Service;
 
 /// CompleteMultipartUpload.
@@ -48,8 +48,17 @@ pub(crate) async fn complete(
             type_name(sums.kind)
         )));
     }
-    let stored = stored_parts(&service.namespace, &input.bucket, &input.key, id)?;
-    let object = check_parts(&named, &stored, &sums)?;
+    let checked = stored_parts(&service.namespace, &input.bucket, &input.key, id)
+        .and_then(|stored| Ok((check_parts(&named, &stored, &sums)?, stored)));
+    let (object, stored) = match (checked, service.namespace.upload(&input.bucket, input.key.as_bytes(), id)) {
+        (Ok(checked), _) => checked,
+        (Err(e), Ok(_)) => return Err(e),
+        // The same request, sent twice at once, was completed in between.
+        (Err(_), Err(e)) => {
+            let info = completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?;
+            return Ok(answer(&info, input.bucket, input.key, &host));
+        }
+    };
     let size: u64 = named.iter().filter_map(|n| find(&stored, n.number)).map(|p| p.size).sum();
     let expected_size =
         match input.mpu_object_size {
@@ -78,7 +87,10 @@ pub(crate) async fn complete(
         );
     let info = match made.await? {
         Ok(info) => info,
-        Err(e) => completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?,
+        Err(e) => match service.namespace.upload(&input.bucket, input.key.as_bytes(), id) {
+            Ok(_) => return Err(from_store(e)),
+            Err(e) => completed(&service.namespace, &caller, &input.bucket, &input.key, &named, e).await?,
+        },
     };
     let mut answer = answer(&info, input.bucket, input.key, &host);
     version::set_made(&mut answer.headers, access.bucket()?, info.meta.version);
@@ -134,15 +146,18 @@ impl Named {
         let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
             return Err(plain(S3ErrorCode::MalformedXML));
         };
+        if number < 1 {
+            return Err(bad_argument("PartNumber", &number.to_string(), "PartNumber must be >= 1"));
+        }
         let number = range::part_number("PartNumber", number)?;
         let sums = [
             (Algorithm::Crc32, part.checksum_crc32),
             (Algorithm::Crc32c, part.checksum_crc32c),
             (Algorithm::Crc64Nvme, part.checksum_crc64nvme),
             (Algorithm::Sha1, part.checksum_sha1),
-            (Algorithm::Sha256, part.checksum_sha256),
         ];
-        let mut sums = sums.into_iter().filter_map(|(algorithm, value)| Some(Whole { algorithm, value: value? }));
+        let sums = sums.into_iter().filter_map(|(algorithm, value)| Some(Whole { algorithm, value: value? }));
+        let mut sums = sums.chain(part.checksum_sha256.map(wire::read));
         let sum = sums.next();
         if sums.next().is_some() {
             return Err(bad_argument("Checksum", "", BAD_PART_SUM));
@@ -217,7 +232,14 @@ fn check_part(part: &Named, kept: Option<&Checksum>, sums: &Sums) -> S3Result<()
         (Some(said), _) if said.algorithm.decode(&said.value).is_none() => {
             Err(bad_argument("Checksum", &said.value, BAD_PART_SUM))
         }
-        (Some(said), _) if said.algorithm != sums.kept => Err(checksum_mismatch(said.algorithm.name())),
+        (Some(said), _) if said.algorithm != sums.kept => Err(fail(
+            S3ErrorCode::BadDigest,
+            format!(
+                "The {} you specified for part {} did not match what we received.",
+                said.algorithm.name().to_lowercase(),
+                part.number
+            ),
+        )),
         (Some(said), Some(kept)) if said.value != kept.value => Err(invalid_part(part)),
         _ => Ok(()),
     }

@@ -81,8 +81,10 @@ pub(crate) async fn copy(
         replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "x-amz-metadata-directive", "metadata")?;
     let replace_tags =
         replaces(input.tagging_directive.as_ref().map(|d| d.as_str()), "x-amz-tagging-directive", "tagging")?;
+    let algorithm = input.checksum_algorithm.as_ref().map(|a| Algorithm::require(a.as_str())).transpose()?;
     let (object_headers, hints) = headers::read(&sent, input.metadata)?;
-    let changes_class = sent.contains_key("x-amz-storage-class") || object_headers.website_redirect.is_some();
+    let names_class = sent.contains_key("x-amz-storage-class");
+    let changes_class = names_class || object_headers.website_redirect.is_some();
     let itself = source.bucket == input.bucket && source.key == input.key && source.version.is_none();
     if itself && !replace_meta && !changes_class {
         return Err(invalid_request(
@@ -90,21 +92,22 @@ pub(crate) async fn copy(
              object's metadata, storage class, website redirect location or encryption attributes.",
         ));
     }
-    let algorithm = input.checksum_algorithm.as_ref().map(|a| Algorithm::require(a.as_str())).transpose()?;
     let lock = lock::read(&sent, access.bucket()?)?;
     let caller = lock::caller(&sent, &access);
+    let (of_key, of_version) = (source.key.as_bytes(), source.version);
+    let from = service.namespace.head_version(&caller, &source.bucket, of_key, of_version).await.or_s3()?;
+    get::check(&from, &condition::of_copy_source(&sent))?;
+    // A redirection belongs to the request whatever the directive says, as the storage class does if it is named; the
+    // rest is the source's.
+    let changes_class = changes_class || from.meta.headers.website_redirect.is_some();
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let replace_meta = match (replace_meta, changes_class) {
         (true, _) => Some((object_headers, hints)),
         (false, false) => None,
-        // These two belong to the request whatever the directive says; the rest is the source's.
         (false, true) => {
-            let from =
-                service.namespace.head_version(&caller, &source.bucket, source.key.as_bytes(), source.version).await;
-            let from = from.or_s3()?;
             let kept = from.shown_posix();
             let changed = ObjectHeaders {
-                storage_class: object_headers.storage_class,
+                storage_class: if names_class { object_headers.storage_class } else { from.meta.headers.storage_class },
                 website_redirect: object_headers.website_redirect,
                 ..from.meta.headers
             };
@@ -178,7 +181,7 @@ async fn copy_with_checksum(
     if from.meta.checksum.as_ref().is_some_and(has) {
         return copy_plain(&namespace, caller, source, target, copy).await;
     }
-    get::check(&from, &copy.source_precondition).map_err(|_| plain(S3ErrorCode::PreconditionFailed))?;
+    get::check(&from, &copy.source_precondition)?;
     let span = Span { start: 0, end: from.size };
     let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm, None).await?;
     let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };

@@ -24,7 +24,7 @@ pub(crate) async fn v2(
     let encoding = Encoding::parse(input.encoding_type.as_ref().map(|e| e.as_str()))?;
     let max = key::limit("max-keys", input.max_keys)?;
     let token = input.continuation_token.as_deref().filter(|t| !t.is_empty()).map(key::parse_token).transpose()?;
-    let after = token.unwrap_or_else(|| start_after(input.start_after.as_deref()));
+    let after = token.unwrap_or_default().max(start_after(input.start_after.as_deref()));
     let page = page(service, &access, &input.bucket, &input.prefix, &input.delimiter, after, max).await?;
     let with_owner = match input.fetch_owner {
         Some(true) => Some(owner(&access.bucket()?.owner)),
@@ -34,7 +34,7 @@ pub(crate) async fn v2(
     let shown = show(page, encoding, with_owner.as_ref());
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(input.bucket),
-        prefix: Some(encoding.show(input.prefix.unwrap_or_default().as_bytes())),
+        prefix: shown_text(input.prefix, encoding),
         delimiter: input.delimiter.map(|d| encoding.show(d.as_bytes())),
         start_after: input.start_after.map(|s| encoding.show(s.as_bytes())),
         encoding_type: input.encoding_type,
@@ -47,6 +47,11 @@ pub(crate) async fn v2(
         common_prefixes: Some(shown.prefixes),
         request_charged: None,
     }))
+}
+
+/// A parameter of the request as the answer repeats it, if there was one.
+fn shown_text(text: Option<String>, encoding: Encoding) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(|text| encoding.show(text.as_bytes()))
 }
 
 /// Start-after compares whole keys: what rolls up to a prefix that happens to be this very string is still to come,
@@ -77,8 +82,8 @@ pub(crate) async fn v1(
     let shown = show(page, encoding, Some(&with_owner));
     Ok(S3Response::new(ListObjectsOutput {
         name: Some(input.bucket),
-        prefix: Some(encoding.show(input.prefix.unwrap_or_default().as_bytes())),
-        marker: Some(encoding.show(input.marker.unwrap_or_default().as_bytes())),
+        prefix: shown_text(input.prefix, encoding),
+        marker: shown_text(input.marker, encoding),
         delimiter: input.delimiter.map(|d| encoding.show(d.as_bytes())),
         encoding_type: input.encoding_type,
         max_keys: Some(max as i32),

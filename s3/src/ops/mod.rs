@@ -4,7 +4,9 @@ pub(crate) mod attributes;
 pub(crate) mod bucket;
 pub(crate) mod complete;
 pub(crate) mod copy;
+pub(crate) mod cors;
 pub(crate) mod delete;
+pub(crate) mod document;
 pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod list;
@@ -13,6 +15,7 @@ pub(crate) mod multipart;
 pub(crate) mod put;
 pub(crate) mod tagging;
 pub(crate) mod versioning;
+pub(crate) mod website;
 
 use s3s::S3Response;
 use s3s::dto::Owner;

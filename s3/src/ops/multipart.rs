@@ -1,7 +1,9 @@
 //! Multipart uploads: create, parts (sent or copied), list, abort. (`complete` has a file of its own.)
 
+use pinfold_store::ErrorKind;
 use pinfold_store::chunk::Stored;
 use pinfold_store::meta::rows::Checksum;
+use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{CreateUpload, PartSummary, PutMeta, UploadInfo};
 use pinfold_store::types::Id;
 use s3s::dto::{
@@ -19,7 +21,7 @@ use crate::body::upload::{self, Expected, MAX_BODY, PartOf, to_the_end};
 use crate::checksum::{self, Algorithm, Plan, Sums, set_checksum, type_name};
 use crate::convert::key::Encoding;
 use crate::convert::{condition, headers, key, lock, range, tags, time, version};
-use crate::error::{OrS3, bad_argument, invalid_argument, invalid_request, plain, with_detail};
+use crate::error::{OrS3, bad_argument, from_store, invalid_request, plain, with_detail};
 use crate::service::Service;
 
 pub(super) fn upload_id(text: &str) -> S3Result<Id> {
@@ -93,7 +95,7 @@ pub(crate) async fn upload(
     let info = service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?;
     let sums = Sums::of(&info);
     let expected = Expected {
-        length: put::length(&sent, input.content_length)?,
+        length: Some(put::length(&sent, input.content_length)?),
         md5: put::md5(&sent)?,
         plan: Plan::read(&sent)?.for_part(&sums)?,
         trailers,
@@ -151,8 +153,7 @@ pub(crate) async fn copy(
         (Some(bucket), Some(version)) => version::shown(bucket, version),
         _ => None,
     };
-    // A copy's conditions know no 304: what does not hold is 412.
-    get::check(&from, &condition::of_copy_source(&sent)).map_err(|_| plain(S3ErrorCode::PreconditionFailed))?;
+    get::check(&from, &condition::of_copy_source(&sent))?;
     let (start, end) = range::copy_source(input.copy_source_range.as_deref(), from.size)?;
     if end - start > MAX_BODY {
         return Err(invalid_request(format!(
@@ -187,8 +188,10 @@ pub(crate) async fn list_parts(
     let id = upload_id(&input.upload_id)?;
     let max = key::limit("max-parts", input.max_parts)?;
     let marker = input.part_number_marker.unwrap_or(0);
-    let after = u32::try_from(marker)
-        .map_err(|_| invalid_argument("Argument part-number-marker must be an integer between 0 and 2147483647"))?;
+    let after = u32::try_from(marker).map_err(|_| {
+        let what = format!("Argument {marker} must be an integer between 0 and 2147483647");
+        bad_argument("part-number-marker", &marker.to_string(), what)
+    })?;
     let info = service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?;
     let (parts, more) = match max {
         0 => (Vec::new(), false),
@@ -207,8 +210,8 @@ pub(crate) async fn list_parts(
         initiator: Some(initiator(&info.initiator)),
         owner: Some(owner(&access.bucket()?.owner)),
         storage_class: Some(info.storage_class.unwrap_or_else(|| "STANDARD".to_owned()).into()),
-        checksum_algorithm: shown_algorithm(&sums),
-        checksum_type: shown_type(&sums),
+        checksum_algorithm: Some(shown_algorithm(&sums).unwrap_or(ChecksumAlgorithm::from_static("null"))),
+        checksum_type: Some(shown_type(&sums).unwrap_or(s3s::dto::ChecksumType::from_static("null"))),
         ..ListPartsOutput::default()
     }))
 }
@@ -245,6 +248,9 @@ pub(crate) async fn list(
             Some(text.parse::<Id>().map_err(|_| bad_argument("upload-id-marker", text, "Invalid uploadId marker"))?)
         }
     };
+    if let Some(id) = id_marker {
+        check_marker(&service.namespace, &input.bucket, key_marker.as_bytes(), id)?;
+    }
     let after = (!key_marker.is_empty()).then(|| (key_marker.clone().into_bytes(), id_marker));
     let prefix = input.prefix.clone().unwrap_or_default();
     let delimiter = input.delimiter.clone().unwrap_or_default();
@@ -271,6 +277,20 @@ pub(crate) async fn list(
         common_prefixes: Some(page.prefixes.iter().map(|p| CommonPrefix { prefix: Some(encoding.show(p)) }).collect()),
         request_charged: None,
     }))
+}
+
+/// An upload id marker names an upload of the key marker, if that has any.
+fn check_marker(namespace: &Namespace, bucket: &str, key: &[u8], id: Id) -> S3Result<()> {
+    let missing = match namespace.upload(bucket, key, id) {
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NoSuchUpload => id.to_string(),
+        Err(e) => return Err(from_store(e)),
+    };
+    let page = namespace.uploads(bucket, key, b"", None, 1).or_s3()?;
+    match page.uploads.first() {
+        Some(first) if first.key == key => Err(bad_argument("upload-id-marker", &missing, "Invalid uploadId marker")),
+        _ => Ok(()),
+    }
 }
 
 fn show_upload(upload: &UploadInfo, encoding: Encoding, access: &Access) -> S3Result<MultipartUpload> {

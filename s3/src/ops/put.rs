@@ -14,6 +14,7 @@ use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{Plan, set_checksum, type_name};
 use crate::convert::{condition, headers, key, lock, output, tags, version};
 use crate::error::{OrS3, from_store, plain, with_detail};
+use crate::form::FormFile;
 use crate::service::Service;
 
 /// PutObject.
@@ -23,11 +24,12 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let access = access::of(&request)?;
     let trailers = trailers(&request);
+    let of_form = request.extensions.get::<FormFile>().is_some();
     let (input, sent) = (request.input, request.headers);
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
     let expected = Expected {
-        length: length(&sent, input.content_length)?,
+        length: if of_form { None } else { Some(length(&sent, input.content_length)?) },
         md5: md5(&sent)?,
         plan: Plan::read(&sent)?,
         trailers,
@@ -82,8 +84,11 @@ pub(crate) fn length(headers: &HeaderMap, content_length: Option<i64>) -> S3Resu
 /// `Content-MD5`, decoded; InvalidDigest if it is none.
 pub(crate) fn md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16]>> {
     use base64::Engine;
+    use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
     let Some(value) = headers.get("content-md5") else { return Ok(None) };
-    let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_bytes()).ok();
+    // Some clients leave the last bits as they happen to be.
+    let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    let bytes = GeneralPurpose::new(&base64::alphabet::STANDARD, config).decode(value.as_bytes()).ok();
     match bytes.and_then(|b| <[u8; 16]>::try_from(b).ok()) {
         Some(md5) => Ok(Some(md5)),
         None => {

@@ -56,7 +56,8 @@ async fn ruling28_neither_anonymous_nor_sigv2() {
     plain(&server, "GET", v2, &[], "").await.refused(400, "InvalidRequest");
     let form = "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n--x--\r\n";
     let of_type = [("content-type", "multipart/form-data; boundary=x")];
-    plain(&server, "POST", "/bkt", &of_type, form).await.refused(501, "NotImplemented");
+    plain(&server, "POST", "/bkt", &of_type, form).await.refused(400, "InvalidArgument");
+    plain(&server, "POST", "/bkt/k?uploads", &of_type, form).await.refused(501, "NotImplemented");
     server.close().await;
 }
 

@@ -130,7 +130,8 @@ impl Namespace {
     ) -> Result<UploadInfo> {
         super::path::KeyPath::parse_new(key)?;
         let row = self.0.bucket_row(bucket)?;
-        let upload = Id::random();
+        // S3 lists the uploads of one key in the order in which they were begun.
+        let upload = Id::in_order();
         let created = self.0.commit(caller, row.id, Op::Multipart, |txn| {
             txn.engine.bucket_row(bucket)?;
             let PutMeta { headers, tags, posix, lock, .. } = request.meta;
