@@ -221,6 +221,9 @@ pub enum UserAction {
         /// POSIX group of the objects it puts
         #[arg(long, default_value_t = 0)]
         gid: u32,
+        /// Project of the objects it puts (kept for tools that ask)
+        #[arg(long, default_value_t = 0)]
+        project: u32,
         /// The daemon.
         #[command(flatten)]
         client: Client,

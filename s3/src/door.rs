@@ -18,6 +18,8 @@ use tracing::{Instrument, error, error_span};
 
 use crate::access::Gate;
 use crate::address::Address;
+use crate::admin::{Admin, Routes};
+use crate::anonymous;
 use crate::auth::{Credentials, Secrets};
 use crate::body::framing::Kind;
 use crate::body::incoming::{Digests, Received, linger};
@@ -31,6 +33,7 @@ use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
 use crate::route::Lenient;
+use crate::rules::Rules;
 use crate::scope::Scope;
 use crate::service::Service;
 use crate::{keepalive, ops, subresource};
@@ -46,9 +49,11 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
-        let inner = Arc::new(builder(&config, &namespace, &accounts).build());
-        let mut outer = builder(&config, &namespace, &accounts);
-        outer.set_route(Lenient::new(inner.clone()));
+        let rules = Arc::new(Rules::default());
+        let inner = Arc::new(builder(&config, &namespace, &accounts, &rules).build());
+        let mut outer = builder(&config, &namespace, &accounts, &rules);
+        let admin = Admin::new(accounts.clone(), namespace.clone(), inner.clone());
+        outer.set_route(Routes::new(admin, Lenient::new(inner.clone())));
         let long = LongKeys::new(inner, accounts);
         let domains = Domains::new(&config.domains);
         Self { s3: outer.build(), long, domains, places: Arc::new(Semaphore::new(config.max_requests)), config }
@@ -143,9 +148,16 @@ impl Door {
             check_chunked(head)?;
         }
         let mut received = Received::new(body, scope.clone(), self.config.idle_timeout, chunked);
+        let mut expected = Digests::default();
         if chunked.is_none() && !is_object_body(head) {
-            received.expect(digests(head)?);
+            expected = digests(head)?;
         }
+        // s3s compares this one for those who sign.
+        let payload = head.headers.get("x-amz-content-sha256").and_then(|v| anonymous::digest(v.as_bytes()));
+        if let Some(sha256) = payload.filter(|_| anonymous::is_anonymous(head)) {
+            expected.expect_sha256(sha256);
+        }
+        received.expect(expected);
         Ok(received)
     }
 
@@ -174,14 +186,19 @@ impl Door {
     }
 }
 
-fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>) -> S3ServiceBuilder {
-    let service = Service { namespace: namespace.clone(), region: config.region.clone() };
+fn builder(
+    config: &S3Config,
+    namespace: &Namespace,
+    accounts: &Arc<dyn Credentials>,
+    rules: &Arc<Rules>,
+) -> S3ServiceBuilder {
+    let service = Service { namespace: namespace.clone(), region: config.region.clone(), accounts: accounts.clone() };
     let mut builder = S3ServiceBuilder::new(service);
     let mut s3s_config = s3s::config::S3Config::default();
     s3s_config.xml_max_body_size = config.max_xml_bytes;
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3s_config))));
     builder.set_auth(Secrets(accounts.clone()));
-    builder.set_access(Gate { accounts: accounts.clone(), namespace: namespace.clone() });
+    builder.set_access(Gate { accounts: accounts.clone(), namespace: namespace.clone(), rules: rules.clone() });
     if let Some(domains) = Domains::new(&config.domains) {
         builder.set_host(domains);
     }
@@ -212,7 +229,17 @@ fn may_be_slow(head: &Parts) -> bool {
 
 /// PutObject and UploadPart check their own bodies; everything else with a body is XML.
 fn is_object_body(head: &Parts) -> bool {
-    const XML: [&str; 6] = ["acl", "tagging", "legal-hold", "retention", "delete", "versioning"];
+    const XML: [&str; 9] = [
+        "acl",
+        "tagging",
+        "legal-hold",
+        "retention",
+        "delete",
+        "versioning",
+        "policy",
+        "ownershipControls",
+        "publicAccessBlock",
+    ];
     head.method == Method::PUT && !XML.iter().any(|name| has_query(head, name))
 }
 

@@ -224,7 +224,8 @@ fn push_times(out: &mut String, about: &About<'_>) {
     push_element(out, "MaxAllowedSkewMilliseconds", &MAX_SKEW_MILLISECONDS.to_string());
 }
 
-fn push_element(out: &mut String, name: &str, value: &str) {
+/// Appends an element with its text escaped.
+pub(crate) fn push_element(out: &mut String, name: &str, value: &str) {
     out.push('<');
     out.push_str(name);
     out.push('>');

@@ -20,6 +20,13 @@ pub(crate) enum BodyFailure {
     Framing,
     /// A signed chunk is larger than this server buffers.
     ChunkTooLarge,
+    /// `x-amz-content-sha256` of a request that nobody signed does not match its body.
+    Sha256 {
+        /// What the request says.
+        expected: [u8; 32],
+        /// What came.
+        found: [u8; 32],
+    },
     /// `Content-MD5` does not match an XML body.
     Md5,
     /// `x-amz-checksum-*` of this algorithm does not match an XML body.

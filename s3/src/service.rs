@@ -1,26 +1,37 @@
 //! The S3 operations this server offers, one line each; what is not here answers `501 NotImplemented` (s3s's default).
 
+use std::sync::Arc;
+
 use pinfold_store::namespace::Namespace;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
     CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput,
+    CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteBucketOwnershipControlsInput,
+    DeleteBucketOwnershipControlsOutput, DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeleteBucketTaggingInput,
     DeleteBucketTaggingOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput,
-    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketAclInput, GetBucketAclOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
-    GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput,
+    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletePublicAccessBlockInput,
+    DeletePublicAccessBlockOutput, GetBucketAclInput, GetBucketAclOutput, GetBucketLocationInput,
+    GetBucketLocationOutput, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketPolicyInput,
+    GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetBucketTaggingInput,
+    GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
-    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
-    ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutBucketAclInput, PutBucketAclOutput,
-    PutBucketTaggingInput, PutBucketTaggingOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput,
-    PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
-    UploadPartInput, UploadPartOutput,
+    GetObjectTaggingOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, HeadBucketInput, HeadBucketOutput,
+    HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    ListPartsInput, ListPartsOutput, PutBucketAclInput, PutBucketAclOutput, PutBucketOwnershipControlsInput,
+    PutBucketOwnershipControlsOutput, PutBucketPolicyInput, PutBucketPolicyOutput, PutBucketTaggingInput,
+    PutBucketTaggingOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput, PutObjectOutput,
+    PutObjectTaggingInput, PutObjectTaggingOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use crate::auth::Credentials;
 use crate::longkey::LongKey;
-use crate::ops::{attributes, bucket, complete, copy, delete, get, head, list, multipart, put, tagging};
+use crate::ops::{
+    access_block, acl, attributes, bucket, complete, copy, delete, get, head, list, multipart, ownership, policy, put,
+    tagging,
+};
 
 /// s3s's view of the door.
 #[derive(Clone)]
@@ -29,6 +40,8 @@ pub(crate) struct Service {
     pub(crate) namespace: Namespace,
     /// The region of buckets that name none.
     pub(crate) region: String,
+    /// Who there is.
+    pub(crate) accounts: Arc<dyn Credentials>,
 }
 
 /// One method a line: `name, function, input, output`. Those of the second group know keys of any length (`longkey`).
@@ -63,9 +76,19 @@ operations! {
     delete_bucket => bucket::delete, DeleteBucketInput, DeleteBucketOutput;
     get_bucket_location => bucket::location, GetBucketLocationInput, GetBucketLocationOutput;
     get_bucket_versioning => bucket::versioning, GetBucketVersioningInput, GetBucketVersioningOutput;
-    get_bucket_acl => bucket::acl, GetBucketAclInput, GetBucketAclOutput;
-    put_bucket_acl => bucket::put_acl, PutBucketAclInput, PutBucketAclOutput;
-    put_object_acl => bucket::put_acl, PutObjectAclInput, PutObjectAclOutput;
+    get_bucket_acl => acl::get, GetBucketAclInput, GetBucketAclOutput;
+    put_bucket_acl => acl::put, PutBucketAclInput, PutBucketAclOutput;
+    put_object_acl => acl::put_object, PutObjectAclInput, PutObjectAclOutput;
+    get_bucket_policy => policy::get, GetBucketPolicyInput, GetBucketPolicyOutput;
+    put_bucket_policy => policy::put, PutBucketPolicyInput, PutBucketPolicyOutput;
+    delete_bucket_policy => policy::delete, DeleteBucketPolicyInput, DeleteBucketPolicyOutput;
+    get_bucket_policy_status => policy::status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput;
+    get_bucket_ownership_controls => ownership::get, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput;
+    put_bucket_ownership_controls => ownership::put, PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput;
+    delete_bucket_ownership_controls => ownership::delete, DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput;
+    get_public_access_block => access_block::get, GetPublicAccessBlockInput, GetPublicAccessBlockOutput;
+    put_public_access_block => access_block::put, PutPublicAccessBlockInput, PutPublicAccessBlockOutput;
+    delete_public_access_block => access_block::delete, DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput;
     get_bucket_tagging => tagging::get_bucket, GetBucketTaggingInput, GetBucketTaggingOutput;
     put_bucket_tagging => tagging::put_bucket, PutBucketTaggingInput, PutBucketTaggingOutput;
     delete_bucket_tagging => tagging::delete_bucket, DeleteBucketTaggingInput, DeleteBucketTaggingOutput;

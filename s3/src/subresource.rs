@@ -60,12 +60,24 @@ const KNOWN: [&str; 40] = [
 /// Those that are served. (`?acl` is answered: ACLs are off.)
 fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
     match (method, of_bucket) {
-        (&Method::GET | &Method::HEAD, true) => &["acl", "location", "tagging", "uploads", "versioning"],
+        (&Method::GET | &Method::HEAD, true) => &[
+            "acl",
+            "location",
+            "ownershipControls",
+            "policy",
+            "policyStatus",
+            "publicAccessBlock",
+            "tagging",
+            "uploads",
+            "versioning",
+        ],
         (&Method::GET | &Method::HEAD, false) => &["acl", "attributes", "tagging"],
-        (&Method::PUT, _) => &["acl", "tagging"],
+        (&Method::PUT, true) => &["acl", "ownershipControls", "policy", "publicAccessBlock", "tagging"],
+        (&Method::PUT, false) => &["acl", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, _) => &["tagging"],
+        (&Method::DELETE, true) => &["ownershipControls", "policy", "publicAccessBlock", "tagging"],
+        (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }
 }

@@ -171,8 +171,14 @@ async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUse
         wire::Role::UserPlus => Role::UserPlus,
         wire::Role::User => Role::User,
     };
-    let account =
-        Account { access: user.access, secret: secret.expose().to_owned(), role, uid: user.uid, gid: user.gid };
+    let account = Account {
+        access: user.access,
+        secret: secret.expose().to_owned(),
+        role,
+        uid: user.uid,
+        gid: user.gid,
+        project: user.project,
+    };
     let view = user_view(&account);
     api.namespace.set_account(&api.caller(), account, false).await?;
     Ok(Json(view))
@@ -276,7 +282,7 @@ fn user_view(account: &Account) -> wire::User {
         Role::UserPlus => wire::Role::UserPlus,
         Role::User => wire::Role::User,
     };
-    wire::User { access: account.access.clone(), role, uid: account.uid, gid: account.gid }
+    wire::User { access: account.access.clone(), role, uid: account.uid, gid: account.gid, project: account.project }
 }
 
 fn object_view(name: wire::ObjectName, info: ObjectInfo) -> wire::Object {

@@ -106,6 +106,9 @@ pub struct User {
     pub uid: u32,
     /// POSIX group of what it puts.
     pub gid: u32,
+    /// Project of what it puts.
+    #[serde(default)]
+    pub project: u32,
 }
 
 /// `POST /v1/users`.

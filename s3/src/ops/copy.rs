@@ -40,7 +40,7 @@ pub(crate) fn source(
     headers::check_version(version_id.as_deref())?;
     let key = long.map_or_else(|| key.into(), |LongSource(key)| key);
     key::check(&key)?;
-    let info = bucket::source(service, access, &bucket)?;
+    let info = bucket::source(service, access, &bucket, &key, version_id.as_deref())?;
     if expected_owner.is_some_and(|owner| owner != info.owner) {
         return Err(plain(S3ErrorCode::AccessDenied));
     }

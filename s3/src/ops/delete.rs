@@ -1,6 +1,7 @@
 //! DeleteObject, DeleteObjects.
 
 use futures::StreamExt;
+use pinfold_store::iam::Permission;
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{ETagMatch, Precondition};
 use pinfold_store::types::Caller;
@@ -70,12 +71,20 @@ pub(crate) async fn many(
     if objects.is_empty() || objects.len() > MAX_KEYS {
         return Err(plain(S3ErrorCode::MalformedXML));
     }
+    let allowed = |object: &ObjectIdentifier| -> S3Result<()> {
+        let versioned = object.version_id.as_ref().is_some_and(|v| !v.is_empty());
+        let action = if versioned { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+        access.may(access.bucket()?, &object.key, action, Some(Permission::Write))
+    };
     let results: Vec<(ObjectIdentifier, S3Result<()>)> = futures::stream::iter(objects)
         .map(|object| {
             let (namespace, bucket) = (service.namespace.clone(), request.input.bucket.clone());
-            let caller = access.caller_of_many();
+            let (caller, allowed) = (access.caller_of_many(), allowed(&object));
             async move {
-                let result = one_of_many(namespace, caller, bucket, &object).await;
+                let result = match allowed {
+                    Ok(()) => one_of_many(namespace, caller, bucket, &object).await,
+                    Err(refused) => Err(refused),
+                };
                 (object, result)
             }
         })

@@ -10,6 +10,7 @@ use super::node::{dir_row, fresh_attr};
 use super::s3_types::BucketInfo;
 use super::txn::{Committed, Rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::iam::bucket::document;
 use crate::meta::record::Op;
 use crate::meta::rows::{BucketRow, BucketSettings, DirRow};
 use crate::meta::{rows::RowValue, schema};
@@ -175,10 +176,14 @@ impl Namespace {
         .await
     }
 
-    /// Gives a bucket to another account.
+    /// Gives a bucket to another account. What the old owner allowed others by policy and list goes with him.
     pub async fn set_bucket_owner(&self, caller: &Caller, name: &str, owner: String) -> Result<()> {
         self.change_bucket(caller, name, |row| {
             row.owner = owner;
+            if [document::POLICY, document::ACL].iter().any(|d| row.settings.documents.contains_key(*d)) {
+                let settings = Arc::make_mut(&mut row.settings);
+                settings.documents.retain(|name, _| name != document::POLICY && name != document::ACL);
+            }
             Ok(())
         })
         .await
