@@ -11,9 +11,11 @@ use pinfold_store::types::{Caller, Door};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::path::S3Path;
 use s3s::{S3ErrorCode, S3Request, S3Result};
+use sha2::{Digest, Sha256};
 
+use crate::address::Address;
 use crate::auth::Credentials;
-use crate::error::{OrS3, fail, internal, plain};
+use crate::error::{OrS3, fail, internal, payload_mismatch, plain};
 use crate::guard::form_pairs;
 use crate::longkey::LongKey;
 use crate::rules::Rules;
@@ -78,6 +80,10 @@ impl Access {
         if self.account.role == Role::Admin {
             return Ok(());
         }
+        // Names with `.` and `..` in them cannot be here, but who means something else by them shall not gain by it.
+        if let Some(plain) = without_dots(key) {
+            self.may(bucket, &plain, action, permission)?;
+        }
         let resource = match key {
             "" => format!("arn:aws:s3:::{}", bucket.name),
             key => format!("arn:aws:s3:::{}/{key}", bucket.name),
@@ -137,6 +143,7 @@ impl S3Access for Gate {
             Some(Verified(signer)) => signer,
             None => cx.credentials().map(|c| c.access_key.clone()),
         };
+        check_empty(cx.headers(), &scope, signer.is_none())?;
         let account = match &signer {
             None => {
                 anonymous::check_operation(operation)?;
@@ -173,6 +180,58 @@ impl S3Access for Gate {
     }
 }
 
+impl Gate {
+    /// Whether somebody who did not sign may hear that what he asks for is not served.
+    pub(crate) fn check_unserved(&self, address: &Address, query: &str) -> S3Result<()> {
+        let has = |name: &str| form_pairs(query).any(|(key, _)| key == name);
+        if has("select") {
+            return anonymous::check_operation("SelectObjectContent");
+        }
+        let bucket = self.namespace.bucket(&address.bucket).or_s3()?;
+        let action = if has("restore") { "s3:RestoreObject" } else { "" };
+        let access = Access {
+            account: nobody(),
+            owner: None,
+            bucket: None,
+            scope: Scope::new(),
+            anonymous: true,
+            rules: self.rules.clone(),
+            context: Context::default(),
+        };
+        access.may(&bucket, &address.key, action, None)
+    }
+}
+
+/// The key with `.` and `..` resolved as a path has them; `None` if it has none.
+fn without_dots(key: &str) -> Option<String> {
+    if !key.split('/').any(|part| matches!(part, "." | "..")) {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in key.split('/') {
+        match part {
+            "." | "" => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// A request without a body whose digest is another one's: s3s looks at digests of bodies that are read.
+fn check_empty(headers: &http::HeaderMap, scope: &Scope, anonymous: bool) -> S3Result<()> {
+    let Some(said) = headers.get("x-amz-content-sha256").map(|v| v.as_bytes()).filter(|_| scope.is_empty()) else {
+        return Ok(());
+    };
+    match anonymous::digest(said) {
+        Some(digest) if digest[..] == Sha256::digest([])[..] => Ok(()),
+        None if !anonymous || said.is_empty() || said == b"UNSIGNED-PAYLOAD" || said.starts_with(b"STREAMING-") => {
+            Ok(())
+        }
+        _ => Err(payload_mismatch(&String::from_utf8_lossy(said), Some(&hex::encode(Sha256::digest([]))))),
+    }
+}
+
 fn check_bucket(cx: &mut S3AccessContext<'_>, access: &Access, bucket: &BucketInfo, operation: &str) -> S3Result<()> {
     // Each of its keys is asked for by itself.
     if operation != "DeleteObjects" && access.account.role != Role::Admin {
@@ -187,8 +246,11 @@ fn check_bucket(cx: &mut S3AccessContext<'_>, access: &Access, bucket: &BucketIn
         let Some(wants) = wants::of(operation, version, cx.headers()) else {
             return Err(plain(S3ErrorCode::AccessDenied));
         };
+        // Lists let everybody upload, not meddle with others' uploads.
+        let uploads = access.anonymous && matches!(operation, "AbortMultipartUpload" | "ListParts");
+        let permission = wants.permission.filter(|_| !uploads);
         for action in wants.actions {
-            access.may(bucket, &key, action, wants.permission)?;
+            access.may(bucket, &key, action, permission)?;
         }
     }
     if access.anonymous {
@@ -215,5 +277,19 @@ fn check_expected_owner(cx: &S3AccessContext<'_>, bucket: &BucketInfo) -> S3Resu
     match cx.headers().get("x-amz-expected-bucket-owner") {
         Some(expected) if expected.as_bytes() != bucket.owner.as_bytes() => Err(plain(S3ErrorCode::AccessDenied)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_are_resolved() {
+        assert_eq!(without_dots("a/b"), None);
+        assert_eq!(without_dots("a..b/..."), None);
+        assert_eq!(without_dots("public/../private").as_deref(), Some("private"));
+        assert_eq!(without_dots("./a//b/..").as_deref(), Some("a"));
+        assert_eq!(without_dots("../..").as_deref(), Some(""));
     }
 }

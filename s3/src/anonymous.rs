@@ -4,7 +4,7 @@ use http::HeaderMap;
 use hyper::StatusCode;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use crate::error::{fail, invalid_request, plain, with_detail};
+use crate::error::{fail, invalid_request, payload_mismatch, plain, with_detail};
 
 /// Refuses what needs an account whatever a bucket says.
 pub(crate) fn check_operation(operation: &str) -> S3Result<()> {
@@ -52,8 +52,9 @@ pub(crate) fn check_body(headers: &HeaderMap) -> S3Result<()> {
             "Anonymous requests with trailers are not implemented by this server",
         )),
         Some(value) if value.starts_with(b"STREAMING-") => Err(unsupported()),
+        // What is no digest is no body's.
         Some(value) if !value.is_empty() && value != b"UNSIGNED-PAYLOAD" && digest(value).is_none() => {
-            Err(unsupported())
+            Err(payload_mismatch(&String::from_utf8_lossy(value), None))
         }
         _ => Ok(()),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
@@ -31,6 +32,7 @@ use crate::guard::{self, form_pairs};
 use crate::host::Domains;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
+use crate::new_bucket::{self, HasBody};
 use crate::respond::{self, About};
 use crate::route::Lenient;
 use crate::rules::Rules;
@@ -42,6 +44,7 @@ use crate::{keepalive, ops, subresource};
 pub(crate) struct Door {
     s3: S3Service,
     long: LongKeys,
+    gate: Gate,
     domains: Option<Domains>,
     config: Arc<S3Config>,
     places: Arc<Semaphore>,
@@ -54,9 +57,10 @@ impl Door {
         let mut outer = builder(&config, &namespace, &accounts, &rules);
         let admin = Admin::new(accounts.clone(), namespace.clone(), inner.clone());
         outer.set_route(Routes::new(admin, Lenient::new(inner.clone())));
+        let gate = Gate { accounts: accounts.clone(), namespace: namespace.clone(), rules };
         let long = LongKeys::new(inner, accounts);
         let domains = Domains::new(&config.domains);
-        Self { s3: outer.build(), long, domains, places: Arc::new(Semaphore::new(config.max_requests)), config }
+        Self { s3: outer.build(), long, gate, domains, places: Arc::new(Semaphore::new(config.max_requests)), config }
     }
 
     /// Answers one request.
@@ -68,6 +72,7 @@ impl Door {
         let path = request.uri().path().to_owned();
         let date = request.headers().get("x-amz-date").cloned();
         let payload = request.headers().get("x-amz-content-sha256").cloned();
+        let presigned = request.uri().query().and_then(respond::Presigned::read);
         let expects = request.headers().contains_key(EXPECT);
         let http1 = request.version() < Version::HTTP_2;
         let place = self.clone().place().await;
@@ -86,6 +91,7 @@ impl Door {
             max_xml: self.config.max_xml_bytes as u64,
             date,
             payload,
+            presigned,
         };
         let mut answer = respond::finish(answer, &about);
         metrics::answered(scope.operation(), answer.status(), scope.started.elapsed());
@@ -116,6 +122,7 @@ impl Door {
             return respond::error(refused);
         }
         let slow = may_be_slow(&head);
+        let makes_bucket = !body.is_end_stream() && address.as_ref().is_some_and(|a| new_bucket::is(&head, a));
         let body = match self.receive(&head, body, &scope) {
             Ok(body) => body,
             Err(refused) => return respond::error(refused),
@@ -128,6 +135,9 @@ impl Door {
             request.headers_mut().entry("x-amz-trailer").or_insert(HeaderValue::from_static(NO_TRAILER));
         }
         request.extensions_mut().insert(scope);
+        if makes_bucket {
+            request.extensions_mut().insert(HasBody);
+        }
         let patience = self.config.keepalive_after;
         let long = address.filter(|address| longkey::is_long(request.method(), address));
         let answer: BoxFuture<'static, HttpResponse> = self.call(request, long).boxed();
@@ -138,12 +148,27 @@ impl Door {
     fn guard(&self, head: &Parts, address: Option<&Address>) -> S3Result<()> {
         guard::check(head, &self.config)?;
         let query = head.uri.query().unwrap_or_default();
-        address.map_or(Ok(()), |address| subresource::check(&head.method, address, query))
+        let Some(address) = address else { return Ok(()) };
+        match subresource::check(&head.method, address, query) {
+            Err(refused) if anonymous::is_anonymous(head) && *refused.code() == S3ErrorCode::NotImplemented => {
+                self.gate.check_unserved(address, query)?;
+                Err(refused)
+            }
+            checked => checked,
+        }
     }
 
     /// The body as s3s gets it.
     fn receive(&self, head: &Parts, body: Incoming, scope: &Arc<Scope>) -> S3Result<Received> {
-        let chunked = head.headers.get("x-amz-content-sha256").and_then(|v| Kind::of(v.as_bytes()));
+        let anonymous = anonymous::is_anonymous(head);
+        if body.is_end_stream() {
+            scope.set_empty();
+        }
+        // Without a signature there is no framing either: `access` refuses it.
+        let chunked = match anonymous {
+            true => None,
+            false => head.headers.get("x-amz-content-sha256").and_then(|v| Kind::of(v.as_bytes())),
+        };
         if chunked.is_some() {
             check_chunked(head)?;
         }
@@ -154,7 +179,7 @@ impl Door {
         }
         // s3s compares this one for those who sign.
         let payload = head.headers.get("x-amz-content-sha256").and_then(|v| anonymous::digest(v.as_bytes()));
-        if let Some(sha256) = payload.filter(|_| anonymous::is_anonymous(head)) {
+        if let Some(sha256) = payload.filter(|_| anonymous) {
             expected.expect_sha256(sha256);
         }
         received.expect(expected);

@@ -227,13 +227,19 @@ pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
         BodyFailure::Timeout => plain(S3ErrorCode::RequestTimeout),
         BodyFailure::Framing => fail(S3ErrorCode::IncompleteBody, "The request body terminated unexpectedly"),
         BodyFailure::ChunkTooLarge => custom("InvalidChunkSizeError", hyper::StatusCode::BAD_REQUEST),
-        BodyFailure::Sha256 { expected, found } => {
-            let error = custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST);
-            let error = with_detail(error, "ClientComputedContentSHA256", &hex::encode(expected));
-            with_detail(error, "S3ComputedContentSHA256", &hex::encode(found))
-        }
+        BodyFailure::Sha256 { expected, found } => payload_mismatch(&hex::encode(expected), Some(&hex::encode(found))),
         BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
         BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
+    }
+}
+
+/// A body whose SHA-256 is another than the one said; `found` where it was computed.
+pub(crate) fn payload_mismatch(said: &str, found: Option<&str>) -> S3Error {
+    let error = custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST);
+    let error = with_detail(error, "ClientComputedContentSHA256", said);
+    match found {
+        Some(found) => with_detail(error, "S3ComputedContentSHA256", found),
+        None => error,
     }
 }
 

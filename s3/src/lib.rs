@@ -28,6 +28,7 @@ mod guard;
 mod host;
 mod keepalive;
 mod longkey;
+mod new_bucket;
 mod ops;
 mod peer;
 mod request_context;

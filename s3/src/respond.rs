@@ -12,10 +12,11 @@ use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
 use crate::convert::key::percent_decode;
 use crate::convert::range::BAD_PART_NUMBER;
-use crate::convert::time::iso_now;
+use crate::convert::time::{ISO, iso_now};
 use crate::error::{DETAIL, from_failure, message, plain};
 use crate::guard::payload_mismatch;
 use crate::scope::Scope;
+use crate::sigv4::STAMP;
 
 /// What an answer needs to know of its request.
 pub(crate) struct About<'a> {
@@ -33,6 +34,22 @@ pub(crate) struct About<'a> {
     pub(crate) date: Option<HeaderValue>,
     /// The digest that its body is to have, or how it comes.
     pub(crate) payload: Option<HeaderValue>,
+    /// How long it is good for, if it is presigned.
+    pub(crate) presigned: Option<Presigned>,
+}
+
+/// A presigned URL's date and life, as it says.
+pub(crate) struct Presigned {
+    date: String,
+    expires: String,
+}
+
+impl Presigned {
+    /// Of a query; `None` if it is none of a presigned URL.
+    pub(crate) fn read(query: &str) -> Option<Self> {
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).map(str::to_owned);
+        Some(Self { date: value("X-Amz-Date=")?, expires: value("X-Amz-Expires=")? })
+    }
 }
 
 impl About<'_> {
@@ -184,6 +201,13 @@ fn complete(xml: &str, details: &[(String, String)], about: &About<'_>) -> Optio
     for (name, value) in details {
         push_element(&mut out, name, value);
     }
+    if let Some(presigned) = &about.presigned
+        && rest.contains("<Message>Request has expired.")
+    {
+        push_element(&mut out, "X-Amz-Expires", &presigned.expires);
+        push_element(&mut out, "Expires", &end_of(presigned).unwrap_or_default());
+        push_element(&mut out, "ServerTime", &iso_now());
+    }
     if code == "RequestTimeTooSkewed" {
         push_times(&mut out, about);
     }
@@ -224,6 +248,12 @@ fn push_times(out: &mut String, about: &About<'_>) {
     push_element(out, "MaxAllowedSkewMilliseconds", &MAX_SKEW_MILLISECONDS.to_string());
 }
 
+fn end_of(presigned: &Presigned) -> Option<String> {
+    let begin = time::PrimitiveDateTime::parse(&presigned.date, STAMP).ok()?;
+    let seconds = presigned.expires.parse::<u32>().ok()?;
+    (begin + time::Duration::seconds(i64::from(seconds))).assume_utc().format(ISO).ok()
+}
+
 /// Appends an element with its text escaped.
 pub(crate) fn push_element(out: &mut String, name: &str, value: &str) {
     out.push('<');
@@ -252,12 +282,29 @@ mod tests {
     use crate::scope::BodyFailure;
 
     fn about(scope: &Scope) -> About<'_> {
-        About { scope, method: &Method::POST, path: "/b/k", host_id: "h1", max_xml: 1000, date: None, payload: None }
+        About {
+            scope,
+            method: &Method::POST,
+            path: "/b/k",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+            presigned: None,
+        }
     }
 
     fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
-        let about =
-            About { scope, method: &method, path: "/b/a&b", host_id: "h1", max_xml: 1000, date: None, payload: None };
+        let about = About {
+            scope,
+            method: &method,
+            path: "/b/a&b",
+            host_id: "h1",
+            max_xml: 1000,
+            date: None,
+            payload: None,
+            presigned: None,
+        };
         let answer = finish(error(error_), &about);
         assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
         let body = answer.body().bytes().unwrap();

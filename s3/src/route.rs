@@ -19,6 +19,7 @@ use crate::access::Verified;
 use crate::convert::{condition, time};
 use crate::error::internal;
 use crate::longkey;
+use crate::new_bucket::{self, HasBody};
 
 const DATES: [&str; 4] = [
     "if-modified-since",
@@ -87,7 +88,10 @@ fn join_metadata(headers: &mut HeaderMap) -> bool {
 
 #[async_trait::async_trait]
 impl S3Route for Lenient {
-    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+    fn is_match(&self, _: &Method, _: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
+        if extensions.get::<HasBody>().is_some() {
+            return true;
+        }
         let suspect = headers.len() != headers.keys_len()
             || headers.contains_key(RANGE)
             || longkey::source(headers).is_some()
@@ -100,7 +104,10 @@ impl S3Route for Lenient {
         Ok(())
     }
 
-    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+    async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        if request.extensions.remove::<HasBody>().is_some() {
+            request.input = new_bucket::read(request.input, &mut request.extensions).await?;
+        }
         let mut inner = Request::new(request.input);
         *inner.method_mut() = request.method;
         *inner.uri_mut() = without_signature(&request.uri)?;

@@ -42,6 +42,7 @@ pub(crate) struct Scope {
     operation: OnceLock<&'static str>,
     received: AtomicU64,
     trailing: AtomicBool,
+    empty: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
     leftover: Mutex<Option<Leftover>>,
 }
@@ -62,6 +63,7 @@ impl Scope {
             operation: OnceLock::new(),
             received: AtomicU64::new(0),
             trailing: AtomicBool::new(false),
+            empty: AtomicBool::new(false),
             failure: Mutex::new(None),
             leftover: Mutex::new(None),
         })
@@ -92,6 +94,15 @@ impl Scope {
 
     pub(crate) fn set_trailing(&self) {
         self.trailing.store(true, Ordering::Relaxed);
+    }
+
+    /// The request has no body.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.empty.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_empty(&self) {
+        self.empty.store(true, Ordering::Relaxed);
     }
 
     /// The first failure counts: later ones follow from it.

@@ -18,7 +18,8 @@ use crate::guard::form_pairs;
 /// How far a request's clock may be off, as in s3s.
 const SKEW: Duration = Duration::minutes(15);
 
-const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
+/// The form of dates in signatures.
+pub(crate) const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
     time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// What a request says about its signature.

@@ -9,6 +9,7 @@ use super::{Admin, done, error, parameter, xml};
 use crate::access::{MadeFor, Verified};
 use crate::body::upload::to_the_end;
 use crate::error::{OrS3, internal};
+use crate::new_bucket;
 
 impl Admin {
     fn account(&self, access: &str) -> S3Result<Account> {
@@ -33,7 +34,11 @@ impl Admin {
     }
 
     /// CreateBucket with all its headers, for somebody.
-    pub(super) async fn create_bucket(&self, caller: &Caller, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+    pub(super) async fn create_bucket(
+        &self,
+        caller: &Caller,
+        mut request: S3Request<Body>,
+    ) -> S3Result<S3Response<Body>> {
         let owner = request.headers.get("x-vgw-owner").and_then(|v| v.to_str().ok()).unwrap_or_default();
         if owner.is_empty() {
             return Err(error::missing_owner());
@@ -41,7 +46,7 @@ impl Admin {
         let owner = self.account(owner)?;
         let bucket = request.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
         let target = format!("/{bucket}").parse().map_err(|e| internal("a bucket's path does not parse", e))?;
-        let mut inner = Request::new(request.input);
+        let mut inner = Request::new(new_bucket::read(request.input, &mut request.extensions).await?);
         *inner.method_mut() = Method::PUT;
         *inner.uri_mut() = target;
         *inner.headers_mut() = request.headers;

@@ -116,7 +116,7 @@ fn malformed() -> S3Error {
 }
 
 /// The list of a body. The owner's own full control is not kept: it goes without saying.
-fn from_body(service: &Service, sent: AccessControlPolicy, owner: &str) -> S3Result<Acl> {
+fn from_body(sent: AccessControlPolicy, owner: &str) -> S3Result<Vec<Grant>> {
     let mut grants = Vec::new();
     for grant in sent.grants.unwrap_or_default() {
         let permission = grant.permission.and_then(|p| Permission::parse(p.as_str())).ok_or_else(malformed)?;
@@ -136,7 +136,7 @@ fn from_body(service: &Service, sent: AccessControlPolicy, owner: &str) -> S3Res
     if said != owner {
         return Err(invalid_argument("Invalid id"));
     }
-    checked(service, grants)
+    Ok(grants)
 }
 
 /// GetBucketAcl. Where lists are off, the owner's full control is all there is.
@@ -186,11 +186,11 @@ pub(crate) async fn put(
     }
     let acl = match request.input.access_control_policy {
         Some(body) => {
-            let acl = from_body(service, body, name)?;
+            let grants = from_body(body, name)?;
             if !sent.is_nothing() {
                 return Err(fail(S3ErrorCode::UnexpectedContent, "This request does not support content."));
             }
-            acl
+            checked(service, grants)?
         }
         None if sent.is_nothing() => return Err(plain(S3ErrorCode::MissingSecurityHeader)),
         None => sent.list(service, &request.headers)?,

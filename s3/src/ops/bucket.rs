@@ -21,8 +21,9 @@ use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 use super::{acl, owner, to_json, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
-use crate::convert::{headers, key, time};
+use crate::convert::{headers, key, tags, time};
 use crate::error::{OrS3, bad_argument, from_store, invalid_argument, plain};
+use crate::new_bucket::NewTags;
 use crate::service::Service;
 use crate::wants::GRANTS;
 
@@ -81,6 +82,10 @@ pub(crate) async fn create(
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let access = access::of(&request)?;
     headers::refuse_unsupported(&without_lists(&request.headers))?;
+    let tags = match request.extensions.get::<NewTags>() {
+        Some(NewTags(tags)) => tags::from_xml(tags.clone(), tags::Of::Bucket)?,
+        None => tags::Tags::new(),
+    };
     let input = request.input;
     let name = BucketName::new(input.bucket).map_err(|_| plain(S3ErrorCode::InvalidBucketName))?;
     let ownership = input.object_ownership.as_ref().map(|o| o.as_str());
@@ -96,9 +101,10 @@ pub(crate) async fn create(
     let (bucket, region) = (name.clone(), asked.map(str::to_owned));
     let settings = BucketSettings { documents, ..BucketSettings::default() };
     let profile = Profile::default();
-    let made =
-        to_the_end(async move { Ok(namespace.create_bucket_with(&caller, &bucket, region, profile, settings).await) })
-            .await?;
+    let made = to_the_end(async move {
+        Ok(namespace.create_bucket_tagged(&caller, &bucket, region, profile, settings, tags).await)
+    })
+    .await?;
     if let Err(e) = made {
         let mine = e.kind() == ErrorKind::AlreadyExists && e.context("owner") == Some(&owner);
         return Err(if mine { plain(S3ErrorCode::BucketAlreadyOwnedByYou) } else { from_store(e) });

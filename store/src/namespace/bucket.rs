@@ -44,6 +44,7 @@ impl Engine {
         region: Option<String>,
         profile: Profile,
         settings: Arc<BucketSettings>,
+        tags: Vec<(String, String)>,
         mode: u32,
     ) -> Result<Committed<(BucketInfo, DirRow)>> {
         let ino = self.inos.next(self)?;
@@ -61,7 +62,7 @@ impl Engine {
                     owner: caller.principal.clone(),
                     profile,
                     region,
-                    tags: Vec::new(),
+                    tags,
                     settings,
                 };
                 let dir = DirRow {
@@ -135,7 +136,20 @@ impl Namespace {
         profile: Profile,
         settings: BucketSettings,
     ) -> Result<BucketInfo> {
-        let made = self.0.make_bucket(caller, name, region, profile, Arc::new(settings), BUCKET_MODE)?;
+        self.create_bucket_tagged(caller, name, region, profile, settings, Vec::new()).await
+    }
+
+    /// As [`Namespace::create_bucket_with`], with tags.
+    pub async fn create_bucket_tagged(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        region: Option<String>,
+        profile: Profile,
+        settings: BucketSettings,
+        tags: Vec<(String, String)>,
+    ) -> Result<BucketInfo> {
+        let made = self.0.make_bucket(caller, name, region, profile, Arc::new(settings), tags, BUCKET_MODE)?;
         Ok(self.0.acknowledged(caller, made).await?.0)
     }
 
