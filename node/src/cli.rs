@@ -234,6 +234,18 @@ pub enum UserAction {
         #[command(flatten)]
         client: Client,
     },
+    /// Take accounts over from VersityGW's users.json
+    Import {
+        /// The file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace accounts that are there already (they are left as they are otherwise)
+        #[arg(long)]
+        replace: bool,
+        /// The daemon.
+        #[command(flatten)]
+        client: Client,
+    },
     /// Delete an account
     Delete {
         /// Access key

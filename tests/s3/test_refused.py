@@ -15,11 +15,13 @@ from harness.s3 import refused
 #: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
 SERVED = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
-    "DeleteBucket", "DeleteBucketTagging", "DeleteObject", "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl",
-    "GetBucketLocation", "GetBucketTagging", "GetBucketVersioning", "GetObject", "GetObjectAcl", "GetObjectAttributes",
-    "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjects", "ListObjectsV2",
-    "ListParts", "PutBucketAcl", "PutBucketTagging", "PutObject", "PutObjectAcl", "PutObjectTagging", "UploadPart",
-    "UploadPartCopy",
+    "DeleteBucket", "DeleteBucketOwnershipControls", "DeleteBucketPolicy", "DeleteBucketTagging", "DeleteObject",
+    "DeleteObjectTagging", "DeleteObjects", "DeletePublicAccessBlock", "GetBucketAcl", "GetBucketLocation",
+    "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketPolicyStatus", "GetBucketTagging", "GetBucketVersioning",
+    "GetObject", "GetObjectAcl", "GetObjectAttributes", "GetObjectTagging", "GetPublicAccessBlock", "HeadBucket",
+    "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl",
+    "PutBucketOwnershipControls", "PutBucketPolicy", "PutBucketTagging", "PutObject", "PutObjectAcl", "PutObjectTagging",
+    "PutPublicAccessBlock", "UploadPart", "UploadPartCopy",
 }
 #: Actions that are the same request as a served one, or of another endpoint.
 SAME_AS = {"ListDirectoryBuckets", "WriteGetObjectResponse"}

@@ -121,6 +121,26 @@ pub struct CreateUser {
     pub secret: Secret,
 }
 
+/// `POST /v1/import/users`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ImportUsers {
+    /// The accounts.
+    pub users: Vec<CreateUser>,
+    /// Those that are there already are replaced.
+    pub replace: bool,
+}
+
+/// What became of imported accounts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ImportedUsers {
+    /// New ones.
+    pub created: Vec<String>,
+    /// Those that were replaced.
+    pub replaced: Vec<String>,
+    /// Those that were there and were left as they are.
+    pub kept: Vec<String>,
+}
+
 /// `PUT /v1/users/{access}/secret`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NewSecret {

@@ -157,6 +157,21 @@ pub fn user(action: UserAction) -> Result<(), Failure> {
                 [u.access.clone(), format!("{:?}", u.role).to_lowercase(), u.uid.to_string(), u.gid.to_string()]
             })
         }),
+        UserAction::Import { file, replace, client } => {
+            let request = wire::ImportUsers { users: super::users_file::read(&file)?, replace };
+            ask(&client, async |daemon, out| {
+                let done: wire::ImportedUsers = daemon.post("/v1/import/users", &request).await?;
+                let names = |list: &[String]| list.join(", ");
+                out.fields(
+                    &done,
+                    [
+                        ("created", names(&done.created)),
+                        ("replaced", names(&done.replaced)),
+                        ("left as they are", names(&done.kept)),
+                    ],
+                )
+            })
+        }
         UserAction::Delete { access, client } => ask(&client, async |daemon, out| {
             daemon.delete(&format!("/v1/users/{}", escape(&access))).await?;
             out.say(&format!("deleted {access}"))

@@ -35,7 +35,7 @@ pub(super) fn bad_keys() -> S3Error {
     error(
         "XAdminInvalidArgument",
         StatusCode::BAD_REQUEST,
-        "An access key ID has 1 to 128 characters of a-z, A-Z, 0-9, '.', '_' and '-', and a secret is not empty.",
+        "An access key ID has 1 to 128 visible ASCII characters other than '/', ',' and '=', and a secret is not empty.",
     )
 }
 
