@@ -221,12 +221,27 @@ pub enum UserAction {
         /// POSIX group of the objects it puts
         #[arg(long, default_value_t = 0)]
         gid: u32,
+        /// Project of the objects it puts (kept for tools that ask)
+        #[arg(long, default_value_t = 0)]
+        project: u32,
         /// The daemon.
         #[command(flatten)]
         client: Client,
     },
     /// List accounts, without their secrets
     List {
+        /// The daemon.
+        #[command(flatten)]
+        client: Client,
+    },
+    /// Take accounts over from VersityGW's users.json
+    Import {
+        /// The file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace accounts that are there already (they are left as they are otherwise)
+        #[arg(long)]
+        replace: bool,
         /// The daemon.
         #[command(flatten)]
         client: Client,

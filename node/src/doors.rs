@@ -186,6 +186,7 @@ impl S3Door {
             role: Role::Admin,
             uid: owner.uid,
             gid: owner.gid,
+            project: 0,
         };
         let accounts = Arc::new(AccountSource::new(root, namespace.clone()));
         let server = S3Server::bind(s3, namespace, accounts).await?;

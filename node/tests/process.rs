@@ -151,6 +151,32 @@ fn life_of_a_daemon() {
     daemon.ok(&["user", "delete", "alice"]);
     assert!(!daemon.ok(&["user", "list"]).contains("alice"));
 
+    // VersityGW's users file: the same again changes nothing, --replace does.
+    let users = data.join("users.json");
+    let account = |secret: &str, role: &str| {
+        format!(
+            r#"{{"accessAccounts":{{"carol":{{"access":"carol","secret":"{secret}","role":"{role}","userID":5,
+                "groupID":6,"projectID":7}}}}}}"#
+        )
+    };
+    std::fs::write(&users, account("s1", "userplus")).unwrap();
+    let users_file = users.to_str().unwrap();
+    let import = |args: &[&str]| -> wire::ImportedUsers {
+        serde_json::from_str(&daemon.ok(&[&["user", "import", users_file, "--json"], args].concat())).unwrap()
+    };
+    assert_eq!(import(&[]).created, ["carol"]);
+    assert_eq!(import(&[]).kept, ["carol"]);
+    std::fs::write(&users, account("s2", "user")).unwrap();
+    assert_eq!(import(&["--replace"]).replaced, ["carol"]);
+    let listed: Vec<wire::User> = serde_json::from_str(&daemon.ok(&["user", "list", "--json"])).unwrap();
+    assert_eq!((listed[0].role, listed[0].uid, listed[0].gid, listed[0].project), (wire::Role::User, 5, 6, 7));
+    std::fs::write(&users, "{}").unwrap();
+    assert!(daemon.fails(&["user", "import", users_file], 1).contains("users file"));
+    std::fs::write(&users, account("", "user")).unwrap();
+    daemon.fails(&["user", "import", users_file], 1);
+    std::fs::remove_file(&users).unwrap();
+    daemon.ok(&["user", "delete", "carol"]);
+
     // Reload takes the level from the environment it was started with: nothing changes, nothing breaks.
     daemon.ok(&["reload"]);
     daemon.signal(rustix::process::Signal::HUP);

@@ -19,6 +19,8 @@ use tracing::{Instrument, error, error_span};
 
 use crate::access::Gate;
 use crate::address::Address;
+use crate::admin::{Admin, Routes};
+use crate::anonymous;
 use crate::auth::{Credentials, Secrets};
 use crate::body::framing::{Kind, Trailer};
 use crate::body::incoming::{Digests, Received, linger};
@@ -34,6 +36,7 @@ use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
 use crate::route::{Lenient, Suspect};
+use crate::rules::Rules;
 use crate::scope::{BodyFailure, Scope};
 use crate::service::Service;
 use crate::website::{Site, Sites, Visit};
@@ -46,6 +49,7 @@ pub(crate) struct Door {
     forms: Forms,
     sites: Option<Sites>,
     namespace: Namespace,
+    gate: Gate,
     domains: Option<Domains>,
     config: Arc<S3Config>,
     places: Arc<Semaphore>,
@@ -53,9 +57,12 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
-        let inner = Arc::new(builder(&config, &namespace, &accounts).build());
-        let mut outer = builder(&config, &namespace, &accounts);
-        outer.set_route(Lenient::new(inner.clone(), config.max_xml_bytes));
+        let rules = Arc::new(Rules::default());
+        let inner = Arc::new(builder(&config, &namespace, &accounts, &rules).build());
+        let mut outer = builder(&config, &namespace, &accounts, &rules);
+        let admin = Admin::new(accounts.clone(), namespace.clone(), inner.clone());
+        outer.set_route(Routes::new(admin, Lenient::new(inner.clone(), config.max_xml_bytes)));
+        let gate = Gate { accounts: accounts.clone(), namespace: namespace.clone(), rules };
         let forms = Forms { accounts: accounts.clone(), region: config.region.clone(), https: config.tls.is_some() };
         let long = LongKeys::new(inner, accounts);
         let domains = Domains::new(&config.domains);
@@ -66,6 +73,7 @@ impl Door {
             forms,
             sites,
             namespace,
+            gate,
             domains,
             places: Arc::new(Semaphore::new(config.max_requests)),
             config,
@@ -226,21 +234,41 @@ impl Door {
                 .map_or(Ok(()), |address| self.namespace.bucket(&address.bucket).map(|_| ()).or_s3())?;
             return Err(refused);
         }
-        chunked(head)?;
+        if !anonymous::is_anonymous(head) {
+            chunked(head)?;
+        }
         let query = head.uri.query().unwrap_or_default();
         let Some(address) = address else { return Ok(()) };
         form::check(head, address)?;
-        subresource::check(&head.method, address, query)
+        match subresource::check(&head.method, address, query) {
+            Err(refused) if anonymous::is_anonymous(head) && *refused.code() == S3ErrorCode::NotImplemented => {
+                self.gate.check_unserved(address, query)?;
+                Err(refused)
+            }
+            checked => checked,
+        }
     }
 
     /// The body as s3s gets it.
     fn receive(&self, head: &Parts, body: Incoming, scope: &Arc<Scope>) -> S3Result<Received> {
-        let chunked = chunked(head)?;
+        let anonymous = anonymous::is_anonymous(head);
+        if body.is_end_stream() {
+            scope.set_empty();
+        }
+        // Without a signature there is no framing either: `access` refuses it.
+        let chunked = if anonymous { None } else { chunked(head)? };
         let plain = chunked.is_none();
         let mut received = Received::new(body, scope.clone(), self.config.idle_timeout, chunked);
+        let mut expected = Digests::default();
         if plain && !is_object_body(head) {
-            received.expect(digests(head)?);
+            expected = digests(head)?;
         }
+        // s3s compares this one for those who sign.
+        let payload = head.headers.get("x-amz-content-sha256").and_then(|v| anonymous::digest(v.as_bytes()));
+        if let Some(sha256) = payload.filter(|_| anonymous) {
+            expected.expect_sha256(sha256);
+        }
+        received.expect(expected);
         Ok(received)
     }
 
@@ -280,15 +308,24 @@ enum Way {
     LongKey(Address),
 }
 
-fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>) -> S3ServiceBuilder {
-    let service =
-        Service { namespace: namespace.clone(), region: config.region.clone(), versioning: config.versioning };
+fn builder(
+    config: &S3Config,
+    namespace: &Namespace,
+    accounts: &Arc<dyn Credentials>,
+    rules: &Arc<Rules>,
+) -> S3ServiceBuilder {
+    let service = Service {
+        namespace: namespace.clone(),
+        region: config.region.clone(),
+        versioning: config.versioning,
+        accounts: accounts.clone(),
+    };
     let mut builder = S3ServiceBuilder::new(service);
     let mut s3s_config = s3s::config::S3Config::default();
     s3s_config.xml_max_body_size = config.max_xml_bytes;
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3s_config))));
     builder.set_auth(Secrets(accounts.clone()));
-    builder.set_access(Gate { accounts: accounts.clone(), namespace: namespace.clone() });
+    builder.set_access(Gate { accounts: accounts.clone(), namespace: namespace.clone(), rules: rules.clone() });
     if let Some(domains) = Domains::new(&config.domains) {
         builder.set_host(domains);
     }

@@ -53,6 +53,17 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
     Some(match code {
         "AccessControlListNotSupported" => "The bucket does not allow ACLs.",
         "AccessDenied" => "Access Denied.",
+        "InvalidBucketAclWithObjectOwnership" => {
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+        }
+        "MalformedACLError" => {
+            "The XML you provided was not well-formed or did not validate against our published schema."
+        }
+        "MissingSecurityHeader" => "Your request was missing a required header.",
+        "NoSuchBucketPolicy" => "The bucket policy does not exist.",
+        "NoSuchPublicAccessBlockConfiguration" => "The public access block configuration was not found",
+        "OwnershipControlsNotFoundError" => "The bucket ownership controls were not found.",
+        "UnexpectedContent" => "This request does not support content.",
         "BadDigest" => "The Content-MD5 you specified did not match what we received.",
         "BucketAlreadyExists" => {
             "The requested bucket name is not available. The bucket name can not be an existing collection, and the \
@@ -269,8 +280,19 @@ pub(crate) fn from_failure(failure: &BodyFailure) -> S3Error {
             let error = with_detail(plain(S3ErrorCode::EntityTooSmall), "ProposedSize", &size.to_string());
             with_detail(error, "MinSizeAllowed", &min.to_string())
         }
+        BodyFailure::Sha256 { expected, found } => payload_mismatch(&hex::encode(expected), Some(&hex::encode(found))),
         BodyFailure::Md5 => plain(S3ErrorCode::BadDigest),
         BodyFailure::Checksum(algorithm) => checksum_mismatch(algorithm),
+    }
+}
+
+/// A body whose SHA-256 is another than the one said; `found` where it was computed.
+pub(crate) fn payload_mismatch(said: &str, found: Option<&str>) -> S3Error {
+    let error = custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST);
+    let error = with_detail(error, "ClientComputedContentSHA256", said);
+    match found {
+        Some(found) => with_detail(error, "S3ComputedContentSHA256", found),
+        None => error,
     }
 }
 

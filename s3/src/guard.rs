@@ -139,7 +139,10 @@ fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> 
             ));
         }
         Some(said) if !said.starts_with(date) => {
-            return Err(malformed("Invalid credential date. Date is not the same as X-Amz-Date."));
+            // Twice, as VersityGW says it: scripts compare.
+            return Err(malformed(
+                "The authorization header is malformed; Invalid credential date. Date is not the same as X-Amz-Date.",
+            ));
         }
         Some(_) => {}
     }

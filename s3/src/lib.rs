@@ -16,6 +16,8 @@ pub mod tls;
 
 mod access;
 mod address;
+mod admin;
+mod anonymous;
 mod body;
 mod checksum;
 mod convert;
@@ -30,12 +32,16 @@ mod host;
 mod keepalive;
 mod longkey;
 mod ops;
+mod peer;
+mod request_context;
 mod respond;
 mod route;
+mod rules;
 mod scope;
 mod service;
 mod sigv4;
 mod subresource;
+mod wants;
 mod website;
 
 pub use auth::{AccountSource, Credentials};

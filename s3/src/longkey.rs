@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 
 use crate::access::Verified;
 use crate::address::Address;
+use crate::anonymous;
 use crate::auth::Credentials;
 use crate::convert::key::percent_decode;
 use crate::error::internal;
@@ -54,7 +55,10 @@ impl LongKeys {
     /// Checks the signature and puts the short key in place.
     pub(crate) fn prepare(&self, request: Request<Body>, address: Address) -> S3Result<Request<Body>> {
         let (mut head, body) = request.into_parts();
-        let signer = sigv4::verify(&head, &address.path, &*self.accounts, OffsetDateTime::now_utc())?;
+        let signer = match anonymous::is_anonymous(&head) {
+            true => None,
+            false => Some(sigv4::verify(&head, &address.path, &*self.accounts, OffsetDateTime::now_utc())?),
+        };
         head.uri = with_short_key(without_signature(&head.uri)?, &address)?;
         mend(&mut head.headers);
         head.headers.remove(AUTHORIZATION);

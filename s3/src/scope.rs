@@ -30,6 +30,13 @@ pub(crate) enum BodyFailure {
     FileTooLarge(u64, u64),
     /// And the fewest.
     FileTooSmall(u64, u64),
+    /// `x-amz-content-sha256` of a request that nobody signed does not match its body.
+    Sha256 {
+        /// What the request says.
+        expected: [u8; 32],
+        /// What came.
+        found: [u8; 32],
+    },
     /// `Content-MD5` does not match an XML body.
     Md5,
     /// `x-amz-checksum-*` of this algorithm does not match an XML body.
@@ -45,6 +52,7 @@ pub(crate) struct Scope {
     operation: OnceLock<&'static str>,
     received: AtomicU64,
     trailing: AtomicBool,
+    empty: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
     leftover: Mutex<Option<Leftover>>,
 }
@@ -65,6 +73,7 @@ impl Scope {
             operation: OnceLock::new(),
             received: AtomicU64::new(0),
             trailing: AtomicBool::new(false),
+            empty: AtomicBool::new(false),
             failure: Mutex::new(None),
             leftover: Mutex::new(None),
         })
@@ -95,6 +104,15 @@ impl Scope {
 
     pub(crate) fn set_trailing(&self) {
         self.trailing.store(true, Ordering::Relaxed);
+    }
+
+    /// The request has no body.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.empty.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_empty(&self) {
+        self.empty.store(true, Ordering::Relaxed);
     }
 
     /// The first failure counts: later ones follow from it.

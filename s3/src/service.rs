@@ -1,37 +1,43 @@
 //! The S3 operations this server offers, one line each; what is not here answers `501 NotImplemented` (s3s's default).
 
+use std::sync::Arc;
+
 use pinfold_store::namespace::Namespace;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
     CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteBucketTaggingInput,
-    DeleteBucketTaggingOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput,
-    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketAclInput, GetBucketAclOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
-    GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAclInput, GetObjectAclOutput,
-    GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectLegalHoldInput,
-    GetObjectLegalHoldOutput, GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectOutput,
-    GetObjectRetentionInput, GetObjectRetentionOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-    PutBucketAclInput, PutBucketAclOutput, PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput,
-    PutBucketVersioningOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput, PutObjectLegalHoldInput,
-    PutObjectLegalHoldOutput, PutObjectLockConfigurationInput, PutObjectLockConfigurationOutput, PutObjectOutput,
-    PutObjectRetentionInput, PutObjectRetentionOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+    CreateMultipartUploadOutput, DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketInput, DeleteBucketOutput,
+    DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput, DeleteBucketPolicyInput,
+    DeleteBucketPolicyOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeleteBucketWebsiteInput,
+    DeleteBucketWebsiteOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput,
+    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletePublicAccessBlockInput,
+    DeletePublicAccessBlockOutput, GetBucketAclInput, GetBucketAclOutput, GetBucketCorsInput, GetBucketCorsOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput,
+    GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput,
+    GetBucketTaggingInput, GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
+    GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectAclInput, GetObjectAclOutput, GetObjectAttributesInput,
+    GetObjectAttributesOutput, GetObjectInput, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
+    GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectOutput, GetObjectRetentionInput,
+    GetObjectRetentionOutput, GetObjectTaggingInput, GetObjectTaggingOutput, GetPublicAccessBlockInput,
+    GetPublicAccessBlockOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput,
+    ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    ListPartsInput, ListPartsOutput, PutBucketAclInput, PutBucketAclOutput, PutBucketCorsInput, PutBucketCorsOutput,
+    PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput, PutBucketPolicyInput, PutBucketPolicyOutput,
+    PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput, PutBucketVersioningOutput,
+    PutBucketWebsiteInput, PutBucketWebsiteOutput, PutObjectAclInput, PutObjectAclOutput, PutObjectInput,
+    PutObjectLegalHoldInput, PutObjectLegalHoldOutput, PutObjectLockConfigurationInput,
+    PutObjectLockConfigurationOutput, PutObjectOutput, PutObjectRetentionInput, PutObjectRetentionOutput,
+    PutObjectTaggingInput, PutObjectTaggingOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
     UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
-};
-use s3s::dto::{
-    DeleteBucketCorsInput, DeleteBucketCorsOutput, DeleteBucketWebsiteInput, DeleteBucketWebsiteOutput,
-    GetBucketCorsInput, GetBucketCorsOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, PutBucketCorsInput,
-    PutBucketCorsOutput, PutBucketWebsiteInput, PutBucketWebsiteOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use crate::auth::Credentials;
 use crate::longkey::LongKey;
 use crate::ops::{
-    attributes, bucket, complete, copy, cors, delete, get, head, list, lock, multipart, put, tagging, versioning,
-    website,
+    access_block, acl, attributes, bucket, complete, copy, cors, delete, get, head, list, lock, multipart, ownership,
+    policy, put, tagging, versioning, website,
 };
 
 /// s3s's view of the door.
@@ -43,6 +49,8 @@ pub(crate) struct Service {
     pub(crate) region: String,
     /// Whether buckets can keep versions.
     pub(crate) versioning: bool,
+    /// Who there is.
+    pub(crate) accounts: Arc<dyn Credentials>,
 }
 
 /// One method a line: `name, function, input, output`. Those of the second group know keys of any length (`longkey`).
@@ -85,9 +93,19 @@ operations! {
     get_object_retention => lock::get_retention, GetObjectRetentionInput, GetObjectRetentionOutput;
     put_object_legal_hold => lock::put_hold, PutObjectLegalHoldInput, PutObjectLegalHoldOutput;
     get_object_legal_hold => lock::get_hold, GetObjectLegalHoldInput, GetObjectLegalHoldOutput;
-    get_bucket_acl => bucket::acl, GetBucketAclInput, GetBucketAclOutput;
-    put_bucket_acl => bucket::put_acl, PutBucketAclInput, PutBucketAclOutput;
-    put_object_acl => bucket::put_acl, PutObjectAclInput, PutObjectAclOutput;
+    get_bucket_acl => acl::get, GetBucketAclInput, GetBucketAclOutput;
+    put_bucket_acl => acl::put, PutBucketAclInput, PutBucketAclOutput;
+    put_object_acl => acl::put_object, PutObjectAclInput, PutObjectAclOutput;
+    get_bucket_policy => policy::get, GetBucketPolicyInput, GetBucketPolicyOutput;
+    put_bucket_policy => policy::put, PutBucketPolicyInput, PutBucketPolicyOutput;
+    delete_bucket_policy => policy::delete, DeleteBucketPolicyInput, DeleteBucketPolicyOutput;
+    get_bucket_policy_status => policy::status, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput;
+    get_bucket_ownership_controls => ownership::get, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput;
+    put_bucket_ownership_controls => ownership::put, PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput;
+    delete_bucket_ownership_controls => ownership::delete, DeleteBucketOwnershipControlsInput, DeleteBucketOwnershipControlsOutput;
+    get_public_access_block => access_block::get, GetPublicAccessBlockInput, GetPublicAccessBlockOutput;
+    put_public_access_block => access_block::put, PutPublicAccessBlockInput, PutPublicAccessBlockOutput;
+    delete_public_access_block => access_block::delete, DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput;
     get_bucket_tagging => tagging::get_bucket, GetBucketTaggingInput, GetBucketTaggingOutput;
     put_bucket_tagging => tagging::put_bucket, PutBucketTaggingInput, PutBucketTaggingOutput;
     delete_bucket_tagging => tagging::delete_bucket, DeleteBucketTaggingInput, DeleteBucketTaggingOutput;

@@ -18,7 +18,8 @@ use crate::guard::form_pairs;
 /// How far a request's clock may be off, as in s3s.
 const SKEW: Duration = Duration::minutes(15);
 
-const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
+/// The form of dates in signatures.
+pub(crate) const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
     time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// What a request says about its signature.
@@ -148,7 +149,7 @@ mod tests {
         fn find(&self, access: &str) -> pinfold_store::Result<Option<Account>> {
             // The account of AWS's own examples.
             let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned();
-            let account = Account { access: access.to_owned(), secret, role: Role::Admin, uid: 0, gid: 0 };
+            let account = Account { access: access.to_owned(), secret, role: Role::Admin, uid: 0, gid: 0, project: 0 };
             Ok((access == EXAMPLE).then_some(account))
         }
     }

@@ -70,15 +70,37 @@ pub(crate) fn any_known(query: &str) -> bool {
 /// Those that are served. (`?acl` is answered: ACLs are off.)
 fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
     match (method, of_bucket) {
-        (&Method::GET | &Method::HEAD, true) => {
-            &["acl", "cors", "location", "object-lock", "tagging", "uploads", "versioning", "versions", "website"]
-        }
+        (&Method::GET | &Method::HEAD, true) => &[
+            "acl",
+            "cors",
+            "location",
+            "object-lock",
+            "ownershipControls",
+            "policy",
+            "policyStatus",
+            "publicAccessBlock",
+            "tagging",
+            "uploads",
+            "versioning",
+            "versions",
+            "website",
+        ],
         (&Method::GET | &Method::HEAD, false) => &["acl", "attributes", "legal-hold", "retention", "tagging"],
-        (&Method::PUT, true) => &["acl", "cors", "object-lock", "tagging", "versioning", "website"],
+        (&Method::PUT, true) => &[
+            "acl",
+            "cors",
+            "object-lock",
+            "ownershipControls",
+            "policy",
+            "publicAccessBlock",
+            "tagging",
+            "versioning",
+            "website",
+        ],
         (&Method::PUT, false) => &["acl", "legal-hold", "retention", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, true) => &["cors", "tagging", "website"],
+        (&Method::DELETE, true) => &["cors", "ownershipControls", "policy", "publicAccessBlock", "tagging", "website"],
         (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }

@@ -1,11 +1,12 @@
 //! Pinfold's store: everything that both doors share. It knows no HTTP server, no S3 type and no FUSE type.
 //!
 //! Modules use only those above them in this list (a test greps for back edges):
-//! `types error → unixfs → meta → chunk → namespace`.
+//! `types error → iam → unixfs → meta → chunk → namespace`.
 
 pub mod chunk;
 pub mod clock;
 pub mod error;
+pub mod iam;
 pub mod meta;
 pub mod namespace;
 #[cfg(any(test, feature = "testkit"))]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from harness.node import Node
+
 
 class Upload:
     """One multipart upload of key `k`."""
@@ -45,3 +47,10 @@ class Upload:
 def upload(s3, bucket):
     """Begins an upload: `upload()`; keywords go to CreateMultipartUpload."""
     return lambda key="k", **how: Upload(s3, bucket, key, **how)
+
+
+@pytest.fixture
+def own_node():
+    """A node for one test, to be stopped or looked at."""
+    with Node("own", mount=False) as node:
+        yield node

@@ -15,14 +15,16 @@ from harness.s3 import refused
 #: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
 SERVED = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
-    "DeleteBucket", "DeleteBucketCors", "DeleteBucketTagging", "DeleteBucketWebsite", "DeleteObject",
-    "DeleteObjectTagging", "DeleteObjects", "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetBucketTagging",
-    "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes", "GetObjectLegalHold",
-    "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging", "HeadBucket", "HeadObject", "ListBuckets",
-    "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl",
-    "PutBucketCors", "PutBucketTagging", "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl",
-    "PutObjectLegalHold", "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging", "UploadPart",
-    "UploadPartCopy",
+    "DeleteBucket", "DeleteBucketCors", "DeleteBucketOwnershipControls", "DeleteBucketPolicy", "DeleteBucketTagging",
+    "DeleteBucketWebsite", "DeleteObject", "DeleteObjectTagging", "DeleteObjects", "DeletePublicAccessBlock",
+    "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetBucketOwnershipControls", "GetBucketPolicy",
+    "GetBucketPolicyStatus", "GetBucketTagging", "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl",
+    "GetObjectAttributes", "GetObjectLegalHold", "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging",
+    "GetPublicAccessBlock", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjectVersions",
+    "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl", "PutBucketCors", "PutBucketOwnershipControls",
+    "PutBucketPolicy", "PutBucketTagging", "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl",
+    "PutObjectLegalHold", "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging",
+    "PutPublicAccessBlock", "UploadPart", "UploadPartCopy",
 }
 #: Actions that are the same request as a served one, or of another endpoint.
 SAME_AS = {"ListDirectoryBuckets", "WriteGetObjectResponse"}

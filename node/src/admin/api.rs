@@ -65,6 +65,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/buckets", get(buckets).post(create_bucket))
         .route("/v1/buckets/{name}", get(bucket).delete(delete_bucket))
         .route("/v1/users", get(users).post(create_user))
+        .route("/v1/import/users", post(super::import::users))
         .route("/v1/users/{access}", delete(delete_user))
         .route("/v1/users/{access}/secret", put(change_secret))
         .route("/v1/object", get(object))
@@ -82,7 +83,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 impl Api {
     /// The caller of a command: the root account.
-    fn caller(&self) -> Caller {
+    pub(super) fn caller(&self) -> Caller {
         let RootOwner { uid, gid } = self.owner;
         let principal = self.root.to_string();
         Caller {
@@ -175,13 +176,15 @@ async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUse
         return Err(ApiError::conflict("the root account has this access key"));
     }
     credentials::check(&user.access, secret.expose()).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let role = match user.role {
-        wire::Role::Admin => Role::Admin,
-        wire::Role::UserPlus => Role::UserPlus,
-        wire::Role::User => Role::User,
+    let role = role(user.role);
+    let account = Account {
+        access: user.access,
+        secret: secret.expose().to_owned(),
+        role,
+        uid: user.uid,
+        gid: user.gid,
+        project: user.project,
     };
-    let account =
-        Account { access: user.access, secret: secret.expose().to_owned(), role, uid: user.uid, gid: user.gid };
     let view = user_view(&account);
     api.namespace.set_account(&api.caller(), account, false).await?;
     Ok(Json(view))
@@ -279,13 +282,22 @@ fn bucket_view(bucket: &BucketInfo) -> wire::Bucket {
     }
 }
 
+/// A role as the namespace has it.
+pub(super) fn role(role: wire::Role) -> Role {
+    match role {
+        wire::Role::Admin => Role::Admin,
+        wire::Role::UserPlus => Role::UserPlus,
+        wire::Role::User => Role::User,
+    }
+}
+
 fn user_view(account: &Account) -> wire::User {
     let role = match account.role {
         Role::Admin => wire::Role::Admin,
         Role::UserPlus => wire::Role::UserPlus,
         Role::User => wire::Role::User,
     };
-    wire::User { access: account.access.clone(), role, uid: account.uid, gid: account.gid }
+    wire::User { access: account.access.clone(), role, uid: account.uid, gid: account.gid, project: account.project }
 }
 
 fn object_view(name: wire::ObjectName, info: ObjectInfo) -> wire::Object {

@@ -6,5 +6,6 @@ pub mod client;
 pub mod error;
 pub mod health;
 pub mod http;
+mod import;
 pub mod socket;
 pub mod wire;

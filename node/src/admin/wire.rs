@@ -106,6 +106,9 @@ pub struct User {
     pub uid: u32,
     /// POSIX group of what it puts.
     pub gid: u32,
+    /// Project of what it puts.
+    #[serde(default)]
+    pub project: u32,
 }
 
 /// `POST /v1/users`.
@@ -116,6 +119,26 @@ pub struct CreateUser {
     pub user: User,
     /// Its secret key.
     pub secret: Secret,
+}
+
+/// `POST /v1/import/users`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ImportUsers {
+    /// The accounts.
+    pub users: Vec<CreateUser>,
+    /// Those that are there already are replaced.
+    pub replace: bool,
+}
+
+/// What became of imported accounts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ImportedUsers {
+    /// New ones.
+    pub created: Vec<String>,
+    /// Those that were replaced.
+    pub replaced: Vec<String>,
+    /// Those that were there and were left as they are.
+    pub kept: Vec<String>,
 }
 
 /// `PUT /v1/users/{access}/secret`.

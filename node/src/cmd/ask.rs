@@ -135,26 +135,43 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
 /// `pinfold user`.
 pub fn user(action: UserAction) -> Result<(), Failure> {
     match action {
-        UserAction::Create { access, secret_stdin, role, uid, gid, client } => ask(&client, async |daemon, out| {
-            let access = access.map_or_else(credentials::new_access, Ok)?;
-            let secret = secret(secret_stdin)?;
-            let role = match role {
-                RoleArg::Admin => wire::Role::Admin,
-                RoleArg::Userplus => wire::Role::UserPlus,
-                RoleArg::User => wire::Role::User,
-            };
-            credentials::check(&access, secret.expose()).map_err(|e| Failure::message(ExitCode::Failed, e))?;
-            let request = wire::CreateUser { user: wire::User { access, role, uid, gid }, secret };
-            let _: wire::User = daemon.post("/v1/users", &request).await?;
-            let shown = request.secret.expose().to_owned();
-            out.fields(&request, [("access key", request.user.access.clone()), ("secret key", shown)])
-        }),
+        UserAction::Create { access, secret_stdin, role, uid, gid, project, client } => {
+            ask(&client, async |daemon, out| {
+                let access = access.map_or_else(credentials::new_access, Ok)?;
+                let secret = secret(secret_stdin)?;
+                let role = match role {
+                    RoleArg::Admin => wire::Role::Admin,
+                    RoleArg::Userplus => wire::Role::UserPlus,
+                    RoleArg::User => wire::Role::User,
+                };
+                credentials::check(&access, secret.expose()).map_err(|e| Failure::message(ExitCode::Failed, e))?;
+                let request = wire::CreateUser { user: wire::User { access, role, uid, gid, project }, secret };
+                let _: wire::User = daemon.post("/v1/users", &request).await?;
+                let shown = request.secret.expose().to_owned();
+                out.fields(&request, [("access key", request.user.access.clone()), ("secret key", shown)])
+            })
+        }
         UserAction::List { client } => ask(&client, async |daemon, out| {
             let users: Vec<wire::User> = daemon.get("/v1/users").await?;
             out.table(&users, ["ACCESS KEY", "ROLE", "UID", "GID"], |u| {
                 [u.access.clone(), format!("{:?}", u.role).to_lowercase(), u.uid.to_string(), u.gid.to_string()]
             })
         }),
+        UserAction::Import { file, replace, client } => {
+            let request = wire::ImportUsers { users: super::users_file::read(&file)?, replace };
+            ask(&client, async |daemon, out| {
+                let done: wire::ImportedUsers = daemon.post("/v1/import/users", &request).await?;
+                let names = |list: &[String]| list.join(", ");
+                out.fields(
+                    &done,
+                    [
+                        ("created", names(&done.created)),
+                        ("replaced", names(&done.replaced)),
+                        ("left as they are", names(&done.kept)),
+                    ],
+                )
+            })
+        }
         UserAction::Delete { access, client } => ask(&client, async |daemon, out| {
             daemon.delete(&format!("/v1/users/{}", escape(&access))).await?;
             out.say(&format!("deleted {access}"))

@@ -8,6 +8,7 @@ mod documents;
 mod offline;
 mod report;
 mod serve;
+mod users_file;
 mod verify;
 
 use crate::cli::Command;

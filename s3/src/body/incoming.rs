@@ -23,6 +23,7 @@ use crate::scope::{BodyFailure, Scope};
 pub(crate) struct Digests {
     md5: Option<(md5::Md5, Vec<u8>)>,
     checksum: Option<(Algorithm, Hasher, Vec<u8>)>,
+    sha256: Option<(sha2::Sha256, [u8; 32])>,
 }
 
 impl Digests {
@@ -36,7 +37,15 @@ impl Digests {
         self.checksum = Some((algorithm, Hasher::new(algorithm), value));
     }
 
+    /// Of `x-amz-content-sha256` (decoded), where nobody signed it.
+    pub(crate) fn expect_sha256(&mut self, value: [u8; 32]) {
+        self.sha256 = Some((sha2::Sha256::new(), value));
+    }
+
     fn update(&mut self, bytes: &[u8]) {
+        if let Some((hasher, _)) = &mut self.sha256 {
+            hasher.update(bytes);
+        }
         if let Some((hasher, _)) = &mut self.md5 {
             hasher.update(bytes);
         }
@@ -46,6 +55,12 @@ impl Digests {
     }
 
     fn finish(&mut self) -> Result<(), BodyFailure> {
+        if let Some((hasher, expected)) = self.sha256.take() {
+            let found: [u8; 32] = hasher.finalize().into();
+            if found != expected {
+                return Err(BodyFailure::Sha256 { expected, found });
+            }
+        }
         if let Some((hasher, expected)) = self.md5.take()
             && hasher.finalize().as_slice() != expected
         {

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use pinfold_store::meta::kept::{LockRow, Retention};
-use pinfold_store::meta::rows::RetentionMode;
+use pinfold_store::meta::rows::{RetentionMode, Versioning};
 use pinfold_store::namespace::s3_types::BucketInfo;
 use pinfold_store::types::{Caller, Timestamp};
 use s3s::S3Result;
@@ -82,15 +82,26 @@ pub(crate) fn read(headers: &HeaderMap, bucket: &BucketInfo) -> S3Result<Option<
     Ok(Some(LockRow { retention, legal_hold }))
 }
 
-/// Whether a request may lift what is under governance: it says so, and the account may.
-pub(crate) fn may_bypass(headers: &HeaderMap, access: &Access) -> bool {
+const LIFT: &str = "s3:BypassGovernanceRetention";
+
+/// Whether a request lifts what is under governance on a key: it says so, and the account may.
+pub(crate) fn may_bypass(headers: &HeaderMap, access: &Access, key: &str) -> S3Result<bool> {
     let asked = text(headers, BYPASS).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    asked && access.caller().admin
+    Ok(asked && access.may(access.bucket()?, key, LIFT, None).is_ok())
 }
 
-/// The caller of a request that may replace or delete what is under governance, if it says so and may.
-pub(crate) fn caller(headers: &HeaderMap, access: &Access) -> Caller {
-    Caller { bypass_governance: may_bypass(headers, access), ..access.caller() }
+/// The caller of a DELETE.
+pub(crate) fn deleter(headers: &HeaderMap, access: &Access, key: &str) -> S3Result<Caller> {
+    Ok(Caller { bypass_governance: may_bypass(headers, access, key)?, ..access.caller() })
+}
+
+/// The caller of a request that puts an object. In a bucket that keeps no versions it would take a locked one away, and
+/// there is no header to say that it should: the policy has to allow that in so many words, as VersityGW has it.
+pub(crate) fn putter(access: &Access, key: &str) -> S3Result<Caller> {
+    let bucket = access.bucket()?;
+    let locked = bucket.settings.object_lock.is_some() && bucket.settings.versioning == Versioning::Off;
+    let bypass_governance = locked && access.is_granted(bucket, key, LIFT)?;
+    Ok(Caller { bypass_governance, ..access.caller() })
 }
 
 /// Shows a version's lock on an answer to GET or HEAD.

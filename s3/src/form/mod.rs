@@ -121,7 +121,7 @@ impl Forms {
         *put.headers_mut() = headers;
         put.extensions_mut().insert(FormFile);
         if let Some(signer) = signer {
-            put.extensions_mut().insert(Verified(signer));
+            put.extensions_mut().insert(Verified(Some(signer)));
         }
         Ok((put, reply))
     }

@@ -105,7 +105,7 @@ mod tests {
         fn find(&self, access: &str) -> pinfold_store::Result<Option<Account>> {
             // The account of AWS's own examples.
             let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned();
-            let account = Account { access: access.to_owned(), secret, role: Role::Admin, uid: 0, gid: 0 };
+            let account = Account { access: access.to_owned(), secret, role: Role::Admin, uid: 0, gid: 0, project: 0 };
             Ok((access == EXAMPLE).then_some(account))
         }
     }

@@ -1,26 +1,31 @@
 //! Buckets: list, create, head, delete, and what can be asked of one.
 
-use http::HeaderMap;
+use std::collections::BTreeMap;
+
+use hyper::{HeaderMap, StatusCode};
 use pinfold_store::ErrorKind;
+use pinfold_store::iam::bucket::document;
+use pinfold_store::iam::{Ownership, Permission};
 use pinfold_store::meta::rows::{BucketSettings, ObjectLock, Versioning};
-use pinfold_store::namespace::Role;
 use pinfold_store::namespace::s3_types::BucketInfo;
-use pinfold_store::types::BucketName;
+use pinfold_store::namespace::{Account, Role};
+use pinfold_store::types::{BucketName, Caller};
 use pinfold_store::unixfs::Profile;
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketAclInput, GetBucketAclOutput, GetBucketLocationInput, GetBucketLocationOutput, Grant, Grantee,
-    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Permission, Type,
+    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
+    ListBucketsOutput,
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{owner, with_headers};
+use super::{acl, owner, to_json, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
 use crate::convert::tags::NewBucketTags;
 use crate::convert::{headers, key, output, time};
-use crate::error::{OrS3, fail, from_store, invalid_argument, plain};
+use crate::error::{OrS3, bad_argument, from_store, invalid_argument, plain};
 use crate::service::Service;
+use crate::wants::GRANTS;
 
 /// The region whose buckets have no location constraint.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -76,29 +81,22 @@ pub(crate) async fn create(
     request: S3Request<CreateBucketInput>,
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let access = access::of(&request)?;
-    headers::refuse_unsupported(&request.headers)?;
-    let tags = request.extensions.get::<NewBucketTags>().cloned();
+    headers::refuse_unsupported(&without_lists(&request.headers))?;
+    let tags = request.extensions.get::<NewBucketTags>().map(|NewBucketTags(tags)| tags.clone()).unwrap_or_default();
     let input = request.input;
     let name = BucketName::new(input.bucket).map_err(|_| plain(S3ErrorCode::InvalidBucketName))?;
-    if let Some(ownership) = input.object_ownership.as_ref().map(|o| o.as_str()) {
-        match ownership {
-            // What every bucket here is: no ACLs, all belongs to the bucket's owner.
-            "BucketOwnerEnforced" => {}
-            "BucketOwnerPreferred" | "ObjectWriter" => {
-                return Err(plain(S3ErrorCode::NotImplemented));
-            }
-            other => return Err(invalid_argument(format!("Invalid x-amz-object-ownership header: {other}"))),
-        }
-    }
+    let ownership = input.object_ownership.as_ref().map(|o| o.as_str());
+    let documents = documents(service, &request.headers, ownership)?;
     let constraint = input.create_bucket_configuration.and_then(|c| c.location_constraint);
     let asked = constraint.as_ref().map(BucketLocationConstraint::as_str).filter(|c| !c.is_empty());
     // us-east-1 is named by naming nothing, as on AWS.
     if asked.is_some_and(|r| r != service.region || r == DEFAULT_REGION) {
         return Err(plain(S3ErrorCode::InvalidLocationConstraint));
     }
-    let (namespace, caller) = (service.namespace.clone(), access.caller());
+    let (namespace, caller) = (service.namespace.clone(), owned_by(access.caller(), access.owner.as_ref()));
+    let owner = caller.principal.clone();
     let (bucket, region) = (name.clone(), asked.map(str::to_owned));
-    let mut settings = BucketSettings::default();
+    let mut settings = BucketSettings { documents, ..BucketSettings::default() };
     if input.object_lock_enabled_for_bucket.unwrap_or_default() {
         settings.object_lock = Some(ObjectLock::default());
         if service.versioning {
@@ -106,20 +104,63 @@ pub(crate) async fn create(
         }
     }
     let profile = Profile::default();
-    let made =
-        to_the_end(async move { Ok(namespace.create_bucket_with(&caller, &bucket, region, profile, settings).await) })
-            .await?;
+    let made = to_the_end(async move {
+        Ok(namespace.create_bucket_tagged(&caller, &bucket, region, profile, settings, tags).await)
+    })
+    .await?;
     if let Err(e) = made {
-        let mine = e.kind() == ErrorKind::AlreadyExists && e.context("owner") == Some(&access.account.access);
+        let mine = e.kind() == ErrorKind::AlreadyExists && e.context("owner") == Some(&owner);
         return Err(if mine { plain(S3ErrorCode::BucketAlreadyOwnedByYou) } else { from_store(e) });
-    }
-    if let Some(NewBucketTags(tags)) = tags {
-        let (namespace, caller, bucket) = (service.namespace.clone(), access.caller_of_many(), name.to_string());
-        to_the_end(async move { namespace.set_bucket_tags(&caller, &bucket, tags).await }).await?;
     }
     let mut sent = HeaderMap::new();
     output::set(&mut sent, "x-amz-bucket-arn", Some(&format!("arn:aws:s3:::{name}")));
     Ok(with_headers(CreateBucketOutput { location: Some(format!("/{name}")) }, sent))
+}
+
+/// A bucket that an administrator makes for somebody is as if that one had made it.
+fn owned_by(caller: Caller, owner: Option<&Account>) -> Caller {
+    match owner {
+        Some(owner) => Caller { principal: owner.access.clone(), uid: owner.uid, gid: owner.gid, ..caller },
+        None => caller,
+    }
+}
+
+/// The headers without those about lists, which buckets take and objects do not.
+fn without_lists(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers.remove("x-amz-acl");
+    for name in GRANTS {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// What a new bucket's headers say about access.
+fn documents(service: &Service, headers: &HeaderMap, ownership: Option<&str>) -> S3Result<BTreeMap<String, String>> {
+    let lists = acl::Sent::read(headers)?;
+    let list = lists.list(service, headers)?;
+    let private = lists.canned.as_deref() == Some("private");
+    let ownership = match ownership.filter(|name| !name.is_empty()) {
+        Some(name) => Ownership::parse(name).ok_or_else(|| {
+            let message = format!("Invalid x-amz-object-ownership header: {name}");
+            bad_argument("x-amz-object-ownership", "", message)
+        })?,
+        None if private => Ownership::BucketOwnerPreferred,
+        None => Ownership::default(),
+    };
+    if !ownership.has_lists() && !private && !lists.is_nothing() {
+        let mut error = plain(S3ErrorCode::InvalidBucketAclWithObjectOwnership);
+        error.set_status_code(StatusCode::BAD_REQUEST);
+        return Err(error);
+    }
+    let mut documents = BTreeMap::new();
+    if ownership.has_lists() {
+        documents.insert(document::OWNERSHIP.to_owned(), ownership.stored().to_owned());
+    }
+    if !list.grants.is_empty() {
+        documents.insert(document::ACL.to_owned(), to_json(&list)?);
+    }
+    Ok(documents)
 }
 
 /// HeadBucket.
@@ -154,41 +195,16 @@ pub(crate) async fn location(
     Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
 }
 
-/// GetBucketAcl: what is true of every bucket here: its owner may do everything, nobody else anything.
-pub(crate) async fn acl(
-    _: &Service,
-    request: S3Request<GetBucketAclInput>,
-) -> S3Result<S3Response<GetBucketAclOutput>> {
-    let access = access::of(&request)?;
-    let access_key = &access.bucket()?.owner;
-    Ok(S3Response::new(GetBucketAclOutput {
-        grants: Some(vec![full_control(access_key)]),
-        owner: Some(owner(access_key)),
-    }))
-}
-
-/// PutBucketAcl and PutObjectAcl: ACLs are off, as they are in a bucket whose owner owns everything in it.
-pub(crate) async fn put_acl<I, O>(_: &Service, _: S3Request<I>) -> S3Result<S3Response<O>> {
-    Err(plain(S3ErrorCode::AccessControlListNotSupported))
-}
-
-/// The grant of an owner.
-pub(crate) fn full_control(access: &str) -> Grant {
-    Grant {
-        grantee: Some(Grantee {
-            display_name: Some(access.to_owned()),
-            email_address: None,
-            id: Some(access.to_owned()),
-            type_: Type::from_static(Type::CANONICAL_USER),
-            uri: None,
-        }),
-        permission: Some(Permission::from_static(Permission::FULL_CONTROL)),
-    }
-}
-
-/// The error of a bucket that a copy names as its source.
-pub(crate) fn source(service: &Service, access: &access::Access, name: &str) -> S3Result<BucketInfo> {
+/// The bucket of a copy's source, if the key may be read.
+pub(crate) fn source(
+    service: &Service,
+    access: &access::Access,
+    name: &str,
+    key: &str,
+    version: Option<&str>,
+) -> S3Result<BucketInfo> {
     let bucket = service.namespace.bucket(name).or_s3()?;
-    access.allow(&bucket).map_err(|_| fail(S3ErrorCode::AccessDenied, "Access Denied"))?;
+    let action = if version.is_some_and(|v| !v.is_empty()) { "s3:GetObjectVersion" } else { "s3:GetObject" };
+    access.may(&bucket, key, action, Some(Permission::Read))?;
     Ok(bucket)
 }

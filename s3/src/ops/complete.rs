@@ -33,7 +33,7 @@ pub(crate) async fn complete(
     check_order(&named)?;
     let asked_type = input.checksum_type.as_ref().map(|t| checksum::parse_type(t.as_str())).transpose()?;
     let whole = checksum::whole(&sent)?;
-    let caller = lock::caller(&sent, &access);
+    let caller = lock::putter(&access, &input.key)?;
     let upload = match service.namespace.upload(&input.bucket, input.key.as_bytes(), id) {
         Ok(upload) => upload,
         Err(e) => {

@@ -51,7 +51,7 @@ pub(crate) fn source(
         key = name.to_owned();
     }
     key::check(&key)?;
-    let info = bucket::source(service, access, &bucket)?;
+    let info = bucket::source(service, access, &bucket, &key, version.map(version::show).as_deref())?;
     if expected_owner.is_some_and(|owner| owner != info.owner) {
         return Err(plain(S3ErrorCode::AccessDenied));
     }
@@ -93,7 +93,7 @@ pub(crate) async fn copy(
         ));
     }
     let lock = lock::read(&sent, access.bucket()?)?;
-    let caller = lock::caller(&sent, &access);
+    let caller = lock::putter(&access, &input.key)?;
     let (of_key, of_version) = (source.key.as_bytes(), source.version);
     let from = service.namespace.head_version(&caller, &source.bucket, of_key, of_version).await.or_s3()?;
     get::check(&from, &condition::of_copy_source(&sent))?;

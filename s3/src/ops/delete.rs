@@ -1,6 +1,7 @@
 //! DeleteObject, DeleteObjects.
 
 use futures::StreamExt;
+use pinfold_store::iam::Permission;
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{DeleteOutcome, ETagMatch, Precondition};
 use pinfold_store::types::{Caller, Id};
@@ -35,7 +36,7 @@ pub(crate) async fn one(
     };
     let version = version::parse(request.input.version_id.as_deref())?;
     key::check(&request.input.key)?;
-    let caller = lock::caller(&request.headers, &access);
+    let caller = lock::deleter(&request.headers, &access, &request.input.key)?;
     let (namespace, bucket, key) = (service.namespace.clone(), request.input.bucket, request.input.key);
     let outcome = delete(namespace, caller, bucket, key, version, precondition).await?;
     let of_bucket = access.bucket()?;
@@ -82,13 +83,26 @@ pub(crate) async fn many(
     if objects.is_empty() || objects.len() > MAX_KEYS {
         return Err(plain(S3ErrorCode::MalformedXML));
     }
-    let bypass_governance = lock::may_bypass(&request.headers, &access);
+    let allowed = |object: &ObjectIdentifier| -> S3Result<()> {
+        let versioned = object.version_id.as_ref().is_some_and(|v| !v.is_empty());
+        let action = if versioned { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+        access.may(access.bucket()?, &object.key, action, Some(Permission::Write))
+    };
     let results: Vec<(ObjectIdentifier, S3Result<DeleteOutcome>)> = futures::stream::iter(objects)
         .map(|object| {
             let (namespace, bucket) = (service.namespace.clone(), request.input.bucket.clone());
-            let caller = Caller { bypass_governance, ..access.caller_of_many() };
+            let bypass = lock::may_bypass(&request.headers, &access, &object.key);
+            let allowed = allowed(&object);
+            let caller = access.caller_of_many();
             async move {
-                let result = one_of_many(namespace, caller, bucket, &object).await;
+                let allowed = allowed.and(bypass);
+                let result = match allowed {
+                    Ok(bypass_governance) => {
+                        let caller = Caller { bypass_governance, ..caller };
+                        one_of_many(namespace, caller, bucket, &object).await
+                    }
+                    Err(refused) => Err(refused),
+                };
                 (object, result)
             }
         })

@@ -3,8 +3,7 @@
 use s3s::dto::{GetObjectAclInput, GetObjectAclOutput, HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::bucket::full_control;
-use super::{get, owner, with_headers};
+use super::{full_control, get, owner, with_headers};
 use crate::access;
 use crate::convert::output::Overrides;
 use crate::convert::{condition, headers, key, output, range, version};

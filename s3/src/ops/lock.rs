@@ -119,7 +119,7 @@ pub(crate) async fn put_retention(
     request: S3Request<PutObjectRetentionInput>,
 ) -> S3Result<S3Response<PutObjectRetentionOutput>> {
     let access = access::of(&request)?;
-    let bypass = lock::may_bypass(&request.headers, &access);
+    let bypass = lock::may_bypass(&request.headers, &access, &request.input.key)?;
     let input = request.input;
     key::check(&input.key)?;
     let version = version::parse(input.version_id.as_deref())?;

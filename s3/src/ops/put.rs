@@ -39,7 +39,7 @@ pub(crate) async fn put(
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
     let precondition = condition::of_write(&sent)?;
     let lock = lock::read(&sent, access.bucket()?)?;
-    let caller = lock::caller(&sent, &access);
+    let caller = lock::putter(&access, &input.key)?;
     fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
     let uploaded = upload::store(&service.namespace, &input.bucket, input.body, expected, &access.scope).await?;
     let put = PutRequest {

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -16,6 +18,7 @@ use super::Shared;
 use super::progress::{Progress, Watched};
 use crate::config::S3Config;
 use crate::metrics::{self, Counted};
+use crate::peer::Peer;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -37,10 +40,12 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
         debug!(error = %e, "a connection was gone before it began");
         return;
     }
+    let Ok(address) = stream.peer_addr() else { return };
+    let peer = Peer { address: address.ip(), tls: shared.tls.is_some() };
     match &shared.tls {
-        None => speak(stream, shared, stop).await,
+        None => speak(stream, peer, shared, stop).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, shared, stop).await,
+            Ok(Ok(stream)) => speak(stream, peer, shared, stop).await,
             failed => {
                 metrics::tls_failed();
                 debug!(error = ?failed.err(), "a TLS handshake failed");
@@ -49,7 +54,7 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
     }
 }
 
-async fn speak<S>(stream: S, shared: &Shared, stop: CancellationToken)
+async fn speak<S>(stream: S, peer: Peer, shared: &Shared, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -57,7 +62,8 @@ where
     let stream = Watched { inner: stream, progress: progress.clone() };
     let door = shared.door.clone();
     let of_requests = progress.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (door, working) = (door.clone(), of_requests.work());
         async move {
             let answer = door.handle(request).await;

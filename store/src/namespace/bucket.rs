@@ -10,6 +10,7 @@ use super::node::{dir_row, fresh_attr};
 use super::s3_types::BucketInfo;
 use super::txn::{Committed, Rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::iam::bucket::document;
 use crate::meta::record::Op;
 use crate::meta::rows::{BucketRow, BucketSettings, DirRow};
 use crate::meta::{rows::RowValue, schema};
@@ -43,6 +44,7 @@ impl Engine {
         region: Option<String>,
         profile: Profile,
         settings: Arc<BucketSettings>,
+        tags: Vec<(String, String)>,
         mode: u32,
     ) -> Result<Committed<(BucketInfo, DirRow)>> {
         let ino = self.inos.next(self)?;
@@ -60,7 +62,7 @@ impl Engine {
                     owner: caller.principal.clone(),
                     profile,
                     region,
-                    tags: Vec::new(),
+                    tags,
                     settings,
                 };
                 let dir = DirRow {
@@ -161,7 +163,20 @@ impl Namespace {
         profile: Profile,
         settings: BucketSettings,
     ) -> Result<BucketInfo> {
-        let made = self.0.make_bucket(caller, name, region, profile, Arc::new(settings), BUCKET_MODE)?;
+        self.create_bucket_tagged(caller, name, region, profile, settings, Vec::new()).await
+    }
+
+    /// As [`Namespace::create_bucket_with`], with tags.
+    pub async fn create_bucket_tagged(
+        &self,
+        caller: &Caller,
+        name: &BucketName,
+        region: Option<String>,
+        profile: Profile,
+        settings: BucketSettings,
+        tags: Vec<(String, String)>,
+    ) -> Result<BucketInfo> {
+        let made = self.0.make_bucket(caller, name, region, profile, Arc::new(settings), tags, BUCKET_MODE)?;
         Ok(self.0.acknowledged(caller, made).await?.0)
     }
 
@@ -195,10 +210,14 @@ impl Namespace {
         .await
     }
 
-    /// Gives a bucket to another account.
+    /// Gives a bucket to another account. What the old owner allowed others by policy and list goes with him.
     pub async fn set_bucket_owner(&self, caller: &Caller, name: &str, owner: String) -> Result<()> {
         self.change_bucket(caller, name, |row| {
             row.owner = owner;
+            if [document::POLICY, document::ACL].iter().any(|d| row.settings.documents.contains_key(*d)) {
+                let settings = Arc::make_mut(&mut row.settings);
+                settings.documents.retain(|name, _| name != document::POLICY && name != document::ACL);
+            }
             Ok(())
         })
         .await

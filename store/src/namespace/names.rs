@@ -193,7 +193,8 @@ impl Namespace {
         if is_root(dir) {
             let bad = |_| Error::new(ErrorKind::InvalidArgument, "not a bucket's name");
             let bucket = BucketName::new(std::str::from_utf8(name.bytes).map_err(bad)?)?;
-            let made = self.0.make_bucket(caller, &bucket, None, Profile::default(), Default::default(), mode)?;
+            let made =
+                self.0.make_bucket(caller, &bucket, None, Profile::default(), Default::default(), Vec::new(), mode)?;
             let (info, row) = self.0.sequenced(caller, made);
             self.0.inodes.reference(row.attr.ino, Place::Dir { id: info.id, bucket: info.id });
             return Ok(stat_dir(&row));

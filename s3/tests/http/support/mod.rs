@@ -34,7 +34,7 @@ pub struct Server {
 }
 
 pub fn account((access, secret): (&str, &str), role: Role) -> Account {
-    Account { access: access.to_owned(), secret: secret.to_owned(), role, uid: 1000, gid: 1000 }
+    Account { access: access.to_owned(), secret: secret.to_owned(), role, uid: 1000, gid: 1000, project: 0 }
 }
 
 impl Server {

@@ -1,0 +1,81 @@
+//! Requests that nobody signed: what they may never do, with AWS's words, and what their bodies may be.
+
+use http::HeaderMap;
+use hyper::StatusCode;
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use crate::error::{fail, invalid_request, payload_mismatch, plain, with_detail};
+
+/// Refuses what needs an account whatever a bucket says.
+pub(crate) fn check_operation(operation: &str) -> S3Result<()> {
+    let message = match operation {
+        "ListBuckets" | "UploadPartCopy" | "DeleteObjects" => return Err(plain(S3ErrorCode::AccessDenied)),
+        "GetBucketOwnershipControls" => "s3:GetBucketOwnershipControls does not support Anonymous requests!",
+        "PutBucketOwnershipControls" | "DeleteBucketOwnershipControls" => {
+            "s3:PutBucketOwnershipControls does not support Anonymous requests!"
+        }
+        "PutBucketAcl" | "PutObjectAcl" | "SelectObjectContent" | "CreateBucket" => {
+            "Anonymous users cannot invoke this API. Please authenticate."
+        }
+        "CopyObject" => "Anonymous users cannot copy objects. Please authenticate.",
+        "CreateMultipartUpload" => "Anonymous users cannot initiate multipart uploads. Please authenticate.",
+        _ => return Ok(()),
+    };
+    Err(fail(S3ErrorCode::AccessDenied, message))
+}
+
+/// What is refused although the bucket allows it: policies are for accounts, and who did not sign gets answers as they
+/// are.
+pub(crate) fn check_allowed(operation: &str, query: Option<&str>) -> S3Result<()> {
+    let method = match operation {
+        "GetBucketPolicy" => "GET",
+        "PutBucketPolicy" => "PUT",
+        "DeleteBucketPolicy" => "DELETE",
+        "GetObject" | "HeadObject" if query.is_some_and(|q| q.split('&').any(|p| p.starts_with("response-"))) => {
+            return Err(invalid_request(
+                "Request specific response headers cannot be used for anonymous GET requests.",
+            ));
+        }
+        _ => return Ok(()),
+    };
+    let mut refused = with_detail(plain(S3ErrorCode::MethodNotAllowed), "Method", method);
+    refused = with_detail(refused, "ResourceType", "BUCKETPOLICY");
+    refused.set_status_code(StatusCode::METHOD_NOT_ALLOWED);
+    Err(refused)
+}
+
+/// Bodies that are framed with signatures need a signer; so does, here, the framing without.
+pub(crate) fn check_body(headers: &HeaderMap) -> S3Result<()> {
+    match headers.get("x-amz-content-sha256").map(|v| v.as_bytes()) {
+        Some(b"STREAMING-UNSIGNED-PAYLOAD-TRAILER") => Err(fail(
+            S3ErrorCode::NotImplemented,
+            "Anonymous requests with trailers are not implemented by this server",
+        )),
+        Some(value) if value.starts_with(b"STREAMING-") => Err(unsupported()),
+        // What is no digest is no body's.
+        Some(value) if !value.is_empty() && value != b"UNSIGNED-PAYLOAD" && digest(value).is_none() => {
+            Err(payload_mismatch(&String::from_utf8_lossy(value), None))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unsupported() -> S3Error {
+    invalid_request(
+        "Anonymous requests don't support this x-amz-content-sha256 value. Please use UNSIGNED-PAYLOAD or \
+         STREAMING-UNSIGNED-PAYLOAD-TRAILER.",
+    )
+}
+
+/// The SHA-256 that a request says its body has: s3s looks at it only where there is a signature.
+pub(crate) fn digest(value: &[u8]) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(value, &mut digest).ok().map(|()| digest)
+}
+
+/// Whether a request bears no signature.
+pub(crate) fn is_anonymous(head: &http::request::Parts) -> bool {
+    let query = head.uri.query().unwrap_or_default();
+    !head.headers.contains_key(http::header::AUTHORIZATION)
+        && !query.split('&').any(|p| p.starts_with("X-Amz-Signature=") || p.starts_with("X-Amz-Credential="))
+}
