@@ -24,7 +24,7 @@ use crate::address::Address;
 use crate::checksum::wire;
 use crate::convert::tags::NewBucketTags;
 use crate::convert::{condition, time};
-use crate::error::{internal, plain};
+use crate::error::internal;
 use crate::guard::{OF_NOTHING, form_pairs, payload_mismatch};
 use crate::{longkey, subresource};
 
@@ -144,17 +144,16 @@ impl S3Route for Lenient {
         suspect && (longkey::source(headers).is_some() || mend(&mut headers.clone()))
     }
 
-    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
-        match request.credentials {
-            Some(_) => Ok(()),
-            None => Err(plain(S3ErrorCode::AccessDenied)),
-        }
+    async fn check_access(&self, _: &mut S3Request<Body>) -> S3Result<()> {
+        // `access` decides on the inner pass, about anonymous requests, too.
+        Ok(())
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let Some(signer) = request.credentials else { return Err(plain(S3ErrorCode::AccessDenied)) };
         let mut tags = None;
-        let body = match request.extensions.get() {
+        // Nothing is collected for somebody who may not be let in.
+        let signed = request.credentials.is_some();
+        let body = match request.extensions.get().filter(|s| signed || matches!(s, Suspect::NoBody(_))) {
             None => request.input,
             Some(Suspect::NoBody(digest)) => return Err(payload_mismatch(digest, OF_NOTHING)),
             Some(Suspect::Parts) => {
@@ -181,7 +180,9 @@ impl S3Route for Lenient {
             inner.headers_mut().insert("x-amz-copy-source", short);
             inner.extensions_mut().insert(key);
         }
-        inner.extensions_mut().insert(Verified(signer.access_key));
+        if let Some(signer) = request.credentials {
+            inner.extensions_mut().insert(Verified(signer.access_key));
+        }
         if let Some(tags) = tags {
             inner.extensions_mut().insert(tags);
         }
