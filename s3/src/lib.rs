@@ -4,7 +4,10 @@
 //! not let through (SigV2, foreign regions, unsigned headers) or `subresource` does not know, bounds its body → s3s checks the signature with the
 //! secrets of [`auth`] → `access` decides whether the account may → `service` calls one function of `ops`, which
 //! translates (`convert`), streams bytes (`body`) and calls the namespace → `error` words what went wrong → `door`
-//! finishes the answer (ids, `Resource`, metrics).
+//! finishes the answer (ids, `Resource`, metrics, what `cors` tells other origins).
+//!
+//! Three kinds of requests leave that way at `door`: a browser's `form` becomes the PutObject that it means, a preflight
+//! request is answered by `cors`, and a host below a website's domain by `website`, which reads objects as anybody may.
 //!
 //! Nothing here knows the mount, and nothing of s3s or HTTP goes into the store.
 

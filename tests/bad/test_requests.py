@@ -214,11 +214,7 @@ def md5_of(body):
 def test_s10_keys_that_are_not_utf8(raw, bucket, name):
     for method, params in [("PUT", []), ("GET", []), ("DELETE", []), ("POST", [("uploads", "")]), ("PUT", [("tagging", "")])]:
         refusal(raw.request(method, f"/{bucket}/{name}", params), 400, "InvalidURI")
-    # In the header a `%` without an escape is taken for itself: there is no such key.
     headers = {"x-amz-copy-source": f"{bucket}/{name}"}
-    if name in ("%", "%zz", "%4"):
-        refusal(raw.request("PUT", f"/{bucket}/new", headers=headers), 404, "NoSuchKey", Key=name)
-        return
     refusal(raw.request("PUT", f"/{bucket}/new", headers=headers), 400, "InvalidArgument", ArgumentName="x-amz-copy-source")
 
 

@@ -150,7 +150,7 @@ impl Visit<'_> {
         let Some(error) = &site.error_document else { return Err(of_answer(&answer)) };
         let mut page = self.object(&read, &bucket, &error.key, false).await;
         if !page.status().is_success() {
-            return Err(of_answer(&page));
+            return Err(of_answer(&answer));
         }
         *page.status_mut() = status;
         Ok(page)
