@@ -86,12 +86,12 @@ pub fn cases(names: &Names) -> Vec<Case> {
         "Resource":"arn:aws:s3:::fuzz/*","Condition":{"StringLike":{"aws:UserAgent":["a*","${aws:username}"]}}}]}"#;
     add("PUT", "/fuzz", &[("policy", "")], &[], policy);
     let xsi = "http://www.w3.org/2001/XMLSchema-instance";
-    let acl = format!(
+    let granted = format!(
         "<AccessControlPolicy><Owner><ID>o</ID></Owner><AccessControlList><Grant><Grantee xmlns:xsi=\"{xsi}\" \
          xsi:type=\"CanonicalUser\"><ID>o</ID></Grantee><Permission>READ</Permission></Grant></AccessControlList>\
          </AccessControlPolicy>"
     );
-    add("PUT", "/fuzz", &[("acl", "")], &[], &acl);
+    add("PUT", "/fuzz", &[("acl", "")], &[], &granted);
     add("PUT", "/fuzz", &[("acl", "")], &[("x-amz-grant-read", "id=\"o\", uri=\"u\"")], "");
     let ownership =
         "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
