@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::error::{fail, invalid_request, payload_mismatch, plain, with_detail};
+use crate::guard::form_pairs;
 
 /// Refuses what needs an account whatever a bucket says.
 pub(crate) fn check_operation(operation: &str) -> S3Result<()> {
@@ -76,6 +77,43 @@ pub(crate) fn digest(value: &[u8]) -> Option<[u8; 32]> {
 /// Whether a request bears no signature.
 pub(crate) fn is_anonymous(head: &http::request::Parts) -> bool {
     let query = head.uri.query().unwrap_or_default();
-    !head.headers.contains_key(http::header::AUTHORIZATION)
-        && !query.split('&').any(|p| p.starts_with("X-Amz-Signature=") || p.starts_with("X-Amz-Credential="))
+    let signs = |name: &str| matches!(name, "X-Amz-Signature" | "X-Amz-Credential" | "X-Amz-Algorithm");
+    !head.headers.contains_key(http::header::AUTHORIZATION) && !form_pairs(query).any(|(name, _)| signs(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anonymous(uri: &str, signed: bool) -> bool {
+        let mut request = http::Request::builder().uri(uri);
+        if signed {
+            request = request.header("authorization", "anything");
+        }
+        is_anonymous(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn what_claims_a_signature_is_not_anonymous() {
+        assert!(anonymous("/b/k", false) && anonymous("/b/k?prefix=X-Amz-Signature", false));
+        assert!(!anonymous("/b/k", true));
+        for query in ["X-Amz-Signature=1", "a=b&X%2DAmz-Credential=x", "X-Amz-Algorithm"] {
+            assert!(!anonymous(&format!("/b/k?{query}"), false), "{query}");
+        }
+    }
+
+    #[test]
+    fn bodies_without_a_signer() {
+        let code = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-amz-content-sha256", value.parse().unwrap());
+            check_body(&headers).map_or_else(|e| e.code().as_str().to_owned(), |()| "ok".to_owned())
+        };
+        assert_eq!(code("UNSIGNED-PAYLOAD"), "ok");
+        assert_eq!(code(&"ab".repeat(32)), "ok");
+        assert_eq!(code("ab"), "XAmzContentSHA256Mismatch");
+        assert_eq!(code("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"), "InvalidRequest");
+        assert_eq!(code("STREAMING-UNSIGNED-PAYLOAD-TRAILER"), "NotImplemented");
+        assert!(check_body(&HeaderMap::new()).is_ok());
+    }
 }

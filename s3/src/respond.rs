@@ -365,6 +365,7 @@ mod tests {
             max_xml: 1000,
             date: None,
             payload: None,
+            presigned: None,
         };
         let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
@@ -389,6 +390,7 @@ mod tests {
             max_xml: 1000,
             date: None,
             payload: None,
+            presigned: None,
         };
         let answer = finish(error(crate::error::bad_argument("a", "b", "no")), &about);
         assert!(!answer.headers().contains_key(DETAIL));

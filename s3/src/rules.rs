@@ -15,14 +15,14 @@ use crate::error::OrS3;
 /// Buckets remembered; then all are forgotten.
 const MOST: usize = 4096;
 
-/// A bucket's rules, and the settings that they were read from.
-type Known = (Arc<BucketSettings>, Arc<BucketRules>);
+/// Settings, and the rules that were read from them.
+type Read = (Arc<BucketSettings>, Arc<BucketRules>);
 
 /// Rules that were read, each with the settings that they were read from (which changed settings are not).
 #[derive(Default)]
 pub(crate) struct Rules {
     none: Arc<BucketRules>,
-    read: RwLock<HashMap<Id, Known>>,
+    read: RwLock<HashMap<Id, Read>>,
 }
 
 impl Rules {

@@ -41,7 +41,7 @@ impl Sent {
         if let Some(name) = &canned
             && Acl::canned(name).is_none()
         {
-            return Err(bad_argument("x-amz-acl", name, ""));
+            return Err(bad_argument("x-amz-acl", name, "The canned ACL you provided is not valid"));
         }
         Ok(Self { canned, granted: HEADERS.iter().any(|(name, _)| text(name).is_some()) })
     }

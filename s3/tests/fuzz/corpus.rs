@@ -82,6 +82,27 @@ pub fn cases(names: &Names) -> Vec<Case> {
     add("PUT", "/fuzz", &[("tagging", "")], &[], tags);
     add("PUT", "/fuzz", &[("acl", "")], &[], acl);
     add("PUT", "/fuzz/k", &[("tagging", "")], &[], tags);
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["s3:Get*"],
+        "Resource":"arn:aws:s3:::fuzz/*","Condition":{"StringLike":{"aws:UserAgent":["a*","${aws:username}"]}}}]}"#;
+    add("PUT", "/fuzz", &[("policy", "")], &[], policy);
+    let xsi = "http://www.w3.org/2001/XMLSchema-instance";
+    let granted = format!(
+        "<AccessControlPolicy><Owner><ID>o</ID></Owner><AccessControlList><Grant><Grantee xmlns:xsi=\"{xsi}\" \
+         xsi:type=\"CanonicalUser\"><ID>o</ID></Grantee><Permission>READ</Permission></Grant></AccessControlList>\
+         </AccessControlPolicy>"
+    );
+    add("PUT", "/fuzz", &[("acl", "")], &[], &granted);
+    add("PUT", "/fuzz", &[("acl", "")], &[("x-amz-grant-read", "id=\"o\", uri=\"u\"")], "");
+    let ownership =
+        "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
+    add("PUT", "/fuzz", &[("ownershipControls", "")], &[], ownership);
+    let block =
+        "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
+    add("PUT", "/fuzz", &[("publicAccessBlock", "")], &[], block);
+    let account = "<Account><Access>fuzzed</Access><Secret>s</Secret><Role>user</Role><UserID>1</UserID></Account>";
+    add("PATCH", "/create-user", &[], &[], account);
+    add("PATCH", "/update-user", &[("access", "fuzzed")], &[], "<MutableProps><Role>admin</Role></MutableProps>");
+    add("PATCH", "/fuzz-new/create", &[], &[("x-vgw-owner", "fuzzed")], "");
     add("PUT", "/fuzz/k", &[("acl", "")], &[], acl);
     add("POST", "/fuzz/up", &[("uploadId", upload)], &[("x-amz-mp-object-size", "4")], &complete);
     // Queries.

@@ -145,7 +145,7 @@ impl Namespace {
 mod tests {
     use super::*;
 
-    /// Made by a node that wrote version 1; never to be made anew.
+    /// What version 1 wrote: alice, alicesec, userplus, 1000, 1001.
     const VERSION_1: &str = "0105616c69636508616c69636573656301e807e907";
 
     #[test]
