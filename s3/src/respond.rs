@@ -250,6 +250,7 @@ fn push_argument(out: &mut String, rest: &str) -> Option<()> {
         "part-number-marker" => {
             format!("Provided {} not an integer or within integer range", value.trim_matches('"').replace("&quot;", ""))
         }
+        "x-amz-object-lock-retain-until-date" => "The retain until date must be provided in ISO 8601 format".to_owned(),
         "x-amz-copy-source" => "Copy Source must mention the source bucket and key: sourcebucket/sourcekey".to_owned(),
         _ if name.starts_with("max-") => format!("Provided {name} not an integer or within integer range"),
         _ => format!("Invalid value for {name}"),
@@ -365,7 +366,6 @@ mod tests {
             max_xml: 1000,
             date: None,
             payload: None,
-            presigned: None,
         };
         let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
@@ -390,7 +390,6 @@ mod tests {
             max_xml: 1000,
             date: None,
             payload: None,
-            presigned: None,
         };
         let answer = finish(error(crate::error::bad_argument("a", "b", "no")), &about);
         assert!(!answer.headers().contains_key(DETAIL));
