@@ -11,12 +11,11 @@ use pinfold_store::types::{Caller, Door};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::path::S3Path;
 use s3s::{S3ErrorCode, S3Request, S3Result};
-use sha2::{Digest, Sha256};
 
 use crate::address::Address;
 use crate::auth::Credentials;
 use crate::error::{OrS3, fail, internal, payload_mismatch, plain};
-use crate::guard::form_pairs;
+use crate::guard::{OF_NOTHING, form_pairs};
 use crate::longkey::LongKey;
 use crate::rules::Rules;
 use crate::scope::Scope;
@@ -236,11 +235,11 @@ fn check_empty(headers: &http::HeaderMap, scope: &Scope, anonymous: bool) -> S3R
         return Ok(());
     };
     match anonymous::digest(said) {
-        Some(digest) if digest[..] == Sha256::digest([])[..] => Ok(()),
+        Some(digest) if hex::encode(digest) == OF_NOTHING => Ok(()),
         None if !anonymous || said.is_empty() || said == b"UNSIGNED-PAYLOAD" || said.starts_with(b"STREAMING-") => {
             Ok(())
         }
-        _ => Err(payload_mismatch(&String::from_utf8_lossy(said), Some(&hex::encode(Sha256::digest([]))))),
+        _ => Err(payload_mismatch(&String::from_utf8_lossy(said), Some(OF_NOTHING))),
     }
 }
 

@@ -51,3 +51,26 @@ impl S3Auth for Secrets {
         }
     }
 }
+
+/// The account of AWS's own examples.
+#[cfg(test)]
+pub(crate) mod example {
+    use pinfold_store::Result;
+    use pinfold_store::namespace::{Account, Role};
+
+    use super::Credentials;
+
+    /// The access key of AWS's examples, in two pieces: it is no secret, and looks like one.
+    pub(crate) const EXAMPLE: &str = concat!("AKIAIOSFODN", "N7EXAMPLE");
+
+    /// Nobody else.
+    pub(crate) struct One;
+
+    impl Credentials for One {
+        fn find(&self, access: &str) -> Result<Option<Account>> {
+            let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned();
+            let account = Account { access: access.to_owned(), secret, role: Role::Admin, uid: 0, gid: 0, project: 0 };
+            Ok((access == EXAMPLE).then_some(account))
+        }
+    }
+}

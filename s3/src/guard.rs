@@ -11,7 +11,7 @@ use http::request::Parts;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
-use crate::error::{bad_argument, custom, fail, invalid_argument, invalid_request, plain, with_detail};
+use crate::error::{bad_argument, fail, invalid_argument, invalid_request, plain, with_detail};
 
 /// Bytes of all headers' names and values: S3's limit.
 const MAX_FIELDS: usize = 8 * 1024;
@@ -338,13 +338,6 @@ pub(crate) fn too_busy() -> S3Error {
 
 /// The SHA-256 of no bytes.
 pub(crate) const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-/// A body whose digest is not the signed one.
-pub(crate) fn payload_mismatch(signed: &str, computed: &str) -> S3Error {
-    let error = custom("XAmzContentSHA256Mismatch", hyper::StatusCode::BAD_REQUEST);
-    let error = with_detail(error, "ClientComputedContentSHA256", signed);
-    with_detail(error, "S3ComputedContentSHA256", computed)
-}
 
 #[cfg(test)]
 mod tests {

@@ -221,7 +221,8 @@ fn complete(xml: &str, details: &[(String, String)], about: &About<'_>) -> Optio
     match message(code).filter(|_| reword) {
         Some(text) => push_element(&mut out, "Message", text),
         None if code == "InvalidArgument" && push_argument(&mut out, rest).is_some() => {}
-        None if rest.contains("<Message>") => out.push_str(rest),
+        // It may quote the request, and s3s writes every character as it is.
+        None if rest.contains("<Message>") => out.extend(rest.chars().map(of_xml)),
         None => push_element(&mut out, "Message", code),
     }
     for (name, value) in details {
@@ -296,15 +297,22 @@ pub(crate) fn push_element(out: &mut String, name: &str, value: &str) {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // What XML 1.0 cannot hold at all.
-            c if c.is_control() && !matches!(c, '\t' | '\n' | '\r') => out.push('\u{FFFD}'),
-            '\u{FFFE}' | '\u{FFFF}' => out.push('\u{FFFD}'),
-            c => out.push(c),
+            c => out.push(of_xml(c)),
         }
     }
     out.push_str("</");
     out.push_str(name);
     out.push('>');
+}
+
+/// The character, or a sign in its place if XML 1.0 (2.2) cannot hold it at all.
+fn of_xml(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' => c,
+        '\u{FFFE}' | '\u{FFFF}' => char::REPLACEMENT_CHARACTER,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
 }
 
 #[cfg(test)]
@@ -326,16 +334,7 @@ mod tests {
     }
 
     fn text(error_: S3Error, method: Method, scope: &Scope) -> (StatusCode, String) {
-        let about = About {
-            scope,
-            method: &method,
-            path: "/b/a&b",
-            query: "",
-            host_id: "h1",
-            max_xml: 1000,
-            date: None,
-            payload: None,
-        };
+        let about = About { method: &method, path: "/b/a&b", ..about(scope) };
         let answer = finish(error(error_), &about);
         assert!(answer.headers().contains_key("x-amz-request-id") && answer.headers().contains_key("x-amz-id-2"));
         let body = answer.body().bytes().unwrap();
@@ -354,19 +353,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_holds_only_what_xml_can() {
+        let odd = S3Error::with_message(S3ErrorCode::MalformedPolicy, "Unknown field a\u{fffe}b\u{1}c\td");
+        let (_, body) = text(odd, Method::PUT, &Scope::new());
+        assert!(body.contains("<Message>Unknown field a\u{fffd}b\u{fffd}c\td</Message>"), "{body}");
+    }
+
+    #[test]
     fn attributes_have_a_bare_etag() {
         let scope = Scope::new();
         scope.set_operation("GetObjectAttributes");
-        let about = About {
-            scope: &scope,
-            method: &Method::GET,
-            path: "/b/k",
-            query: "",
-            host_id: "h1",
-            max_xml: 1000,
-            date: None,
-            payload: None,
-        };
+        let about = About { method: &Method::GET, ..about(&scope) };
         let xml = "<R><ETag>\"abc\"</ETag></R>".to_owned();
         let answer = finish(HttpResponse::new(Body::from(xml)), &about);
         assert_eq!(answer.body().bytes().unwrap(), "<R><ETag>abc</ETag></R>");

@@ -24,8 +24,8 @@ use crate::address::Address;
 use crate::checksum::wire;
 use crate::convert::tags::NewBucketTags;
 use crate::convert::{condition, time};
-use crate::error::internal;
-use crate::guard::{OF_NOTHING, form_pairs, payload_mismatch};
+use crate::error::{internal, payload_mismatch};
+use crate::guard::{OF_NOTHING, form_pairs};
 use crate::{longkey, subresource};
 
 const DATES: [&str; 4] = [
@@ -155,7 +155,7 @@ impl S3Route for Lenient {
         let signed = request.credentials.is_some();
         let body = match request.extensions.get().filter(|s| signed || matches!(s, Suspect::NoBody(_))) {
             None => request.input,
-            Some(Suspect::NoBody(digest)) => return Err(payload_mismatch(digest, OF_NOTHING)),
+            Some(Suspect::NoBody(digest)) => return Err(payload_mismatch(digest, Some(OF_NOTHING))),
             Some(Suspect::Parts) => {
                 let bytes = self.collect(request.input).await?;
                 match std::str::from_utf8(&bytes).map(wire::request) {

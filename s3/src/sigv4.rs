@@ -7,20 +7,17 @@ use http::request::Parts;
 use ring::hmac;
 use s3s::{S3ErrorCode, S3Result};
 use sha2::{Digest, Sha256};
-use time::{Duration, OffsetDateTime, PrimitiveDateTime};
+use time::{Duration, OffsetDateTime};
 
 use crate::address;
 use crate::auth::Credentials;
 use crate::convert::key::url_encode;
+use crate::convert::time::parse_stamp;
 use crate::error::{OrS3, fail, plain, with_detail};
 use crate::guard::form_pairs;
 
 /// How far a request's clock may be off, as in s3s.
 const SKEW: Duration = Duration::minutes(15);
-
-/// The form of dates in signatures.
-pub(crate) const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
-    time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// What a request says about its signature.
 #[derive(Default)]
@@ -69,7 +66,7 @@ impl Claim {
 
     fn check_time(&self, now: OffsetDateTime) -> S3Result<()> {
         let skewed = || plain(S3ErrorCode::RequestTimeTooSkewed);
-        let said = PrimitiveDateTime::parse(&self.stamp, STAMP).map_err(|_| skewed())?.assume_utc();
+        let said = parse_stamp(&self.stamp).ok_or_else(skewed)?;
         let age = now - said;
         match self.expires {
             None if age.abs() > SKEW => Err(skewed()),
@@ -141,21 +138,8 @@ fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinfold_store::namespace::{Account, Role};
+    use crate::auth::example::{EXAMPLE, One};
 
-    struct One;
-
-    impl Credentials for One {
-        fn find(&self, access: &str) -> pinfold_store::Result<Option<Account>> {
-            // The account of AWS's own examples.
-            let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned();
-            let account = Account { access: access.to_owned(), secret, role: Role::Admin, uid: 0, gid: 0, project: 0 };
-            Ok((access == EXAMPLE).then_some(account))
-        }
-    }
-
-    /// The access key of AWS's examples, in two pieces: it is no secret, and looks like one.
-    const EXAMPLE: &str = concat!("AKIAIOSFODN", "N7EXAMPLE");
     const SECONDS: i64 = 1_369_353_600;
 
     fn check(uri: &str, headers: &[(&str, &str)], at: i64) -> String {

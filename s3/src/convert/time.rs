@@ -24,7 +24,7 @@ pub(crate) fn http_date(t: Timestamp) -> Option<String> {
     time::OffsetDateTime::from_unix_timestamp(t.secs).ok()?.format(HTTP_DATE).ok()
 }
 
-pub(crate) const ISO: &[time::format_description::BorrowedFormatItem<'_>] =
+const ISO: &[time::format_description::BorrowedFormatItem<'_>] =
     time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 /// `1994-11-06T08:49:37Z`; `None` for a time that has no such form.

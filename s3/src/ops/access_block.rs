@@ -9,9 +9,9 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::{set_document, to_json};
+use super::{not_set, set_document, to_json};
 use crate::access;
-use crate::error::{custom, with_detail};
+use crate::error::custom;
 use crate::service::Service;
 
 /// GetPublicAccessBlock.
@@ -22,7 +22,7 @@ pub(crate) async fn get(
     let access = access::of(&request)?;
     let Some(block) = access.rules()?.block else {
         let error = custom("NoSuchPublicAccessBlockConfiguration", StatusCode::NOT_FOUND);
-        return Err(with_detail(error, "BucketName", &access.bucket()?.name));
+        return Err(not_set(error, &access.bucket()?.name));
     };
     Ok(S3Response::new(GetPublicAccessBlockOutput {
         public_access_block_configuration: Some(PublicAccessBlockConfiguration {

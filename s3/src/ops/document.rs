@@ -3,9 +3,9 @@
 use s3s::xml::{Deserialize, Deserializer, Serialize, Serializer};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+use super::{not_set, set_document};
 use crate::access::Access;
-use crate::body::upload::to_the_end;
-use crate::error::{fail, internal, with_detail};
+use crate::error::{fail, internal};
 use crate::service::Service;
 
 /// Keeps a document under a name, or removes it.
@@ -16,9 +16,7 @@ pub(super) async fn put<T: Serialize>(
     document: Option<&T>,
 ) -> S3Result<()> {
     let text = document.map(write).transpose()?;
-    let (namespace, caller, bucket) = (service.namespace.clone(), access.caller(), access.bucket()?.name.clone());
-    to_the_end(async move { namespace.set_bucket_document(&caller, &bucket, name, text).await }).await?;
-    Ok(())
+    set_document(service, access, name, text).await
 }
 
 /// The document of a name, if there is one.
@@ -40,7 +38,5 @@ pub(crate) fn read<T: for<'xml> Deserialize<'xml>>(text: &str) -> S3Result<T> {
 
 /// `404` of a document that is not there.
 pub(crate) fn missing(code: &'static str, message: &'static str, bucket: &str) -> S3Error {
-    let mut error = fail(S3ErrorCode::Custom(code.into()), message);
-    error.set_status_code(hyper::StatusCode::NOT_FOUND);
-    with_detail(error, "BucketName", bucket)
+    not_set(fail(S3ErrorCode::Custom(code.into()), message), bucket)
 }

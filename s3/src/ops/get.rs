@@ -57,8 +57,7 @@ pub(crate) fn show_version(
 ) -> S3Result<()> {
     version::set(map, bucket, info.meta.version);
     if bucket.settings.object_lock.is_some() {
-        let (_, row) = service.namespace.lock(&bucket.name, &info.key, Some(info.meta.version)).or_s3()?;
-        lock::set(map, &row);
+        lock::set(map, &service.namespace.lock(bucket.id, &info.key, info.meta.version).or_s3()?);
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::change_settings;
 use crate::access::{self, Access};
 use crate::body::upload::to_the_end;
 use crate::convert::{key, lock, time, version};
@@ -68,15 +69,7 @@ pub(crate) async fn put_configuration(
         error.set_status_code(hyper::StatusCode::CONFLICT);
         return Err(error);
     }
-    let (namespace, caller, bucket) = (service.namespace.clone(), access.caller(), request.input.bucket);
-    to_the_end(async move {
-        let set = namespace.change_bucket_settings(&caller, &bucket, |settings| {
-            settings.object_lock = Some(ObjectLock { default });
-            Ok(())
-        });
-        set.await
-    })
-    .await?;
+    change_settings(service, &access, move |settings| settings.object_lock = Some(ObjectLock { default })).await?;
     Ok(S3Response::new(PutObjectLockConfigurationOutput::default()))
 }
 
@@ -185,9 +178,9 @@ pub(crate) async fn get_retention(
 async fn read(service: &Service, access: &Access, bucket: &str, key: &str, version: Option<&str>) -> S3Result<LockRow> {
     key::check(key)?;
     let version = version::parse(version)?;
-    service.namespace.head_version(&access.caller(), bucket, key.as_bytes(), version).await.or_s3()?;
+    let info = service.namespace.head_version(&access.caller(), bucket, key.as_bytes(), version).await.or_s3()?;
     require_lock(access)?;
-    Ok(service.namespace.lock(bucket, key.as_bytes(), version).or_s3()?.1)
+    service.namespace.lock(access.bucket()?.id, key.as_bytes(), info.meta.version).or_s3()
 }
 
 /// PutObjectLegalHold.

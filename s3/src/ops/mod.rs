@@ -21,12 +21,14 @@ pub(crate) mod tagging;
 pub(crate) mod versioning;
 pub(crate) mod website;
 
+use hyper::StatusCode;
+use pinfold_store::meta::rows::BucketSettings;
 use s3s::dto::{Grant, Grantee, Owner, Permission, Type};
-use s3s::{S3Response, S3Result};
+use s3s::{S3Error, S3Response, S3Result};
 
 use crate::access::Access;
 use crate::body::upload::to_the_end;
-use crate::error::internal;
+use crate::error::{internal, with_detail};
 use crate::service::Service;
 
 /// An owner as S3 shows one: the access key is the canonical id and the name.
@@ -63,6 +65,29 @@ pub(crate) async fn set_document(
     let (namespace, caller, bucket) = (service.namespace.clone(), access.caller(), access.bucket()?.name.clone());
     to_the_end(async move { namespace.set_bucket_document(&caller, &bucket, name, text).await }).await?;
     Ok(())
+}
+
+/// Changes what the bucket of the path is set to.
+pub(crate) async fn change_settings(
+    service: &Service,
+    access: &Access,
+    change: impl FnOnce(&mut BucketSettings) + Send + 'static,
+) -> S3Result<()> {
+    let (namespace, caller, bucket) = (service.namespace.clone(), access.caller(), access.bucket()?.name.clone());
+    to_the_end(async move {
+        let set = namespace.change_bucket_settings(&caller, &bucket, |settings| {
+            change(settings);
+            Ok(())
+        });
+        set.await
+    })
+    .await
+}
+
+/// `404` of something that is not set for the bucket.
+pub(crate) fn not_set(mut error: S3Error, bucket: &str) -> S3Error {
+    error.set_status_code(StatusCode::NOT_FOUND);
+    with_detail(error, "BucketName", bucket)
 }
 
 /// A document as it is stored.

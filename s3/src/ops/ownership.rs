@@ -10,9 +10,9 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::set_document;
+use super::{not_set, set_document};
 use crate::access;
-use crate::error::{plain, with_detail};
+use crate::error::plain;
 use crate::service::Service;
 
 /// GetBucketOwnershipControls. A bucket that never had any is `BucketOwnerEnforced`.
@@ -22,9 +22,7 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
     let access = access::of(&request)?;
     let Some(name) = access.rules()?.ownership.as_str() else {
-        let mut error = plain(S3ErrorCode::OwnershipControlsNotFoundError);
-        error.set_status_code(StatusCode::NOT_FOUND);
-        return Err(with_detail(error, "BucketName", &access.bucket()?.name));
+        return Err(not_set(plain(S3ErrorCode::OwnershipControlsNotFoundError), &access.bucket()?.name));
     };
     let rules = vec![OwnershipControlsRule { object_ownership: ObjectOwnership::from(name.to_owned()) }];
     Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls: Some(OwnershipControls { rules }) }))

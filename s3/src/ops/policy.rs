@@ -1,6 +1,5 @@
 //! A bucket's policy: put, get, delete, and whether it is public.
 
-use hyper::StatusCode;
 use pinfold_store::iam::bucket::document;
 use pinfold_store::iam::validate;
 use s3s::dto::{
@@ -9,9 +8,9 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::set_document;
+use super::{not_set, set_document};
 use crate::access::{self, Access};
-use crate::error::{OrS3, fail, plain, with_detail};
+use crate::error::{OrS3, fail, plain};
 use crate::service::Service;
 
 /// GetBucketPolicy: the document as it was sent.
@@ -29,11 +28,7 @@ fn stored(access: &Access) -> S3Result<String> {
     let bucket = access.bucket()?;
     match bucket.settings.documents.get(document::POLICY) {
         Some(text) => Ok(text.clone()),
-        None => {
-            let mut error = plain(S3ErrorCode::NoSuchBucketPolicy);
-            error.set_status_code(StatusCode::NOT_FOUND);
-            Err(with_detail(error, "BucketName", &bucket.name))
-        }
+        None => Err(not_set(plain(S3ErrorCode::NoSuchBucketPolicy), &bucket.name)),
     }
 }
 

@@ -9,9 +9,8 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::owner;
+use super::{change_settings, owner};
 use crate::access;
-use crate::body::upload::to_the_end;
 use crate::checksum::type_name;
 use crate::convert::key::{self, Encoding};
 use crate::convert::{time, version};
@@ -60,15 +59,7 @@ pub(crate) async fn put(
             "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
         ));
     }
-    let (namespace, caller, bucket) = (service.namespace.clone(), access.caller(), request.input.bucket);
-    to_the_end(async move {
-        let set = namespace.change_bucket_settings(&caller, &bucket, |settings| {
-            settings.versioning = versioning;
-            Ok(())
-        });
-        set.await
-    })
-    .await?;
+    change_settings(service, &access, move |settings| settings.versioning = versioning).await?;
     Ok(S3Response::new(PutBucketVersioningOutput::default()))
 }
 

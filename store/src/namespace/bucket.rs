@@ -151,22 +151,10 @@ impl Namespace {
         region: Option<String>,
         profile: Profile,
     ) -> Result<BucketInfo> {
-        self.create_bucket_with(caller, name, region, profile, BucketSettings::default()).await
+        self.create_bucket_tagged(caller, name, region, profile, BucketSettings::default(), Vec::new()).await
     }
 
-    /// As [`Namespace::create_bucket_with_profile`], with settings from the start.
-    pub async fn create_bucket_with(
-        &self,
-        caller: &Caller,
-        name: &BucketName,
-        region: Option<String>,
-        profile: Profile,
-        settings: BucketSettings,
-    ) -> Result<BucketInfo> {
-        self.create_bucket_tagged(caller, name, region, profile, settings, Vec::new()).await
-    }
-
-    /// As [`Namespace::create_bucket_with`], with tags.
+    /// As [`Namespace::create_bucket_with_profile`], with settings and tags from the start.
     pub async fn create_bucket_tagged(
         &self,
         caller: &Caller,

@@ -131,7 +131,7 @@ impl Engine {
         open: &mut OpenState,
         truncate: bool,
     ) -> Result<Arc<LiveFile>> {
-        self.check_writable(&inode.place.read().clone())?;
+        self.check_writable(inode)?;
         let current = inode.data.read().clone();
         if let Data::Live(live) = current {
             if !truncate || open.writers > 0 || live.is_draft() {

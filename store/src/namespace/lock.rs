@@ -2,7 +2,7 @@
 
 use super::Namespace;
 use super::engine::Engine;
-use super::inode::{Holder, Place};
+use super::inode::{Holder, Inode, Place};
 use super::path::find_key;
 use super::txn::{Rows, Txn};
 use super::version::{NULL, key_of, no_such_version};
@@ -40,14 +40,16 @@ fn locked(key: &[u8]) -> Error {
 
 impl Engine {
     /// ObjectLocked if what an inode holds must not be written over: it is locked, and its bucket keeps no versions.
-    pub(super) fn check_writable(&self, place: &Place) -> Result<()> {
-        let Place::Held { holder: Holder::Entry { dir, name }, bucket } = place else { return Ok(()) };
-        let kept = self.keeping.of(*bucket);
+    pub(super) fn check_writable(&self, inode: &Inode) -> Result<()> {
+        let bucket = inode.place.read().bucket();
+        let kept = self.keeping.of(bucket);
         if !kept.locks || kept.versions() {
             return Ok(());
         }
-        let key = key_of(self, *dir, name)?;
-        if self.lock_of(*bucket, &key, NULL)?.holds(self.now(), false) {
+        let place = inode.place.read().clone();
+        let Place::Held { holder: Holder::Entry { dir, name }, .. } = place else { return Ok(()) };
+        let key = key_of(self, dir, &name)?;
+        if self.lock_of(bucket, &key, NULL)?.holds(self.now(), false) {
             return Err(locked(&key));
         }
         Ok(())
@@ -133,11 +135,9 @@ impl Txn<'_> {
 }
 
 impl Namespace {
-    /// The lock of a version, the current one if none is named; and which it is.
-    pub fn lock(&self, bucket: &str, key: &[u8], version: Option<Id>) -> Result<(Id, LockRow)> {
-        let row = self.0.bucket_row(bucket)?;
-        let version = self.0.version_of(&row, bucket, key, version)?;
-        Ok((version, self.0.lock_of(row.id, key, version)?))
+    /// The lock of a version that is known to be there, in the bucket with this id.
+    pub fn lock(&self, bucket: Id, key: &[u8], version: Id) -> Result<LockRow> {
+        self.0.lock_of(bucket, key, version)
     }
 
     /// Changes a version's lock. `change` sees it as of the log's head, with the present time, and may refuse.

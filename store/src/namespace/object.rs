@@ -84,9 +84,8 @@ impl Txn<'_> {
         let node = self.new_node(ino, old.as_ref().map(|(_, node)| node), object, path.name.is_none());
         if let Some((_, old)) = &old {
             self.note_replaced(old);
-            self.keep_version(key, old)?;
         }
-        self.replace_null(key)?;
+        self.make_room(key, old.as_ref().map(|(_, node)| node))?;
         if let Some(file) = node.file() {
             self.lock_new(key, file.meta.version, lock)?;
         }

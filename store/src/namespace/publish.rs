@@ -148,8 +148,8 @@ impl Engine {
         Ok(live)
     }
 
-    #[allow(clippy::too_many_arguments)] // what is published, of what, and how
     /// Names the stored bytes in the inode's row. Whether the row changed; none if the inode has no row any more.
+    #[allow(clippy::too_many_arguments)] // what is published, of what, and how
     fn commit_publish(
         &self,
         inode: &Inode,

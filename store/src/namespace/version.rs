@@ -6,7 +6,6 @@
 //! that of the commit that *displaced* it (twice its sequence number; a delete marker, which nothing has to displace, comes
 //! right above what it hides).
 
-use super::Namespace;
 use super::engine::Engine;
 use super::inode::Holder;
 use super::keeping::Kept;
@@ -192,8 +191,16 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// A new version of a key is about to be made, in the place of `old` if that is there.
+    pub(super) fn make_room(&mut self, key: &[u8], old: Option<&NodeRow>) -> Result<()> {
+        if let Some(old) = old {
+            self.keep_version(key, old)?;
+        }
+        self.replace_null(key)
+    }
+
     /// A null version is about to be made: one that is kept goes.
-    pub(super) fn replace_null(&mut self, key: &[u8]) -> Result<()> {
+    fn replace_null(&mut self, key: &[u8]) -> Result<()> {
         if self.kept().versioning == Versioning::Suspended
             && let Some((row_key, row)) = self.engine.find_kept(self.bucket, key, NULL)?
         {
@@ -235,8 +242,7 @@ impl Txn<'_> {
             Holder::Marker(dir) => key_of(self, *dir, b"")?,
             Holder::Shared(_) => return Ok(unchanged),
         };
-        self.keep_version(&key, old)?;
-        self.replace_null(&key)?;
+        self.make_room(&key, Some(old))?;
         let version = self.new_version();
         self.lock_new(&key, version, None)?;
         Ok(version)
@@ -246,8 +252,7 @@ impl Txn<'_> {
     pub(super) fn replace_key(&mut self, dir: DirId, name: Name<'_>, node: &NodeRow) -> Result<()> {
         if self.kept() != Kept::default() && node.file().is_some() {
             let key = key_of(self, dir, name.bytes)?;
-            self.keep_version(&key, node)?;
-            self.replace_null(&key)?;
+            self.make_room(&key, Some(node))?;
         }
         Ok(())
     }
@@ -331,22 +336,15 @@ impl Txn<'_> {
         let path = KeyPath::parse(key)?;
         let dir = self.make_dirs(&path.dirs)?;
         let holder = match path.name {
+            Some(name) if find_node(self, dir, name)?.is_some() => {
+                return Err(Error::new(ErrorKind::Internal, "a version would take the place of another object"));
+            }
             Some(name) => Holder::Entry { dir, name: name.to_vec() },
             None => Holder::Marker(dir),
         };
-        if find_node(self, dir, path.name.unwrap_or_default())?.is_some() && path.name.is_some() {
-            return Err(Error::new(ErrorKind::Internal, "a version would take the place of another object"));
-        }
         self.put_node(&holder, None, &node)?;
         let parent = self.touch_dir(dir, 0, path.name.is_none())?;
         self.stale_entry(parent.attr.ino, path.name.unwrap_or_default());
         Ok(())
-    }
-}
-
-impl Namespace {
-    /// Whether a bucket keeps versions, or once did.
-    pub fn keeps_versions(&self, bucket: &str) -> Result<bool> {
-        Ok(self.0.keeping.of(self.0.bucket_row(bucket)?.id).versions())
     }
 }
