@@ -36,7 +36,10 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::InvalidPart => S3ErrorCode::InvalidPart,
         ErrorKind::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
         ErrorKind::PartTooSmall => S3ErrorCode::EntityTooSmall,
-        ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::ObjectLocked => S3ErrorCode::AccessDenied,
+        ErrorKind::PermissionDenied
+        | ErrorKind::NotPermitted
+        | ErrorKind::ObjectLocked
+        | ErrorKind::KeyUnavailable => S3ErrorCode::AccessDenied,
         ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
         ErrorKind::BadDigest => S3ErrorCode::BadDigest,
         ErrorKind::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
@@ -203,6 +206,11 @@ pub(crate) fn from_store(e: Error) -> S3Error {
         S3ErrorCode::AccessDenied if e.kind() == ErrorKind::ObjectLocked => {
             answer.set_message("Access Denied because object protected by object lock.");
         }
+        S3ErrorCode::AccessDenied if e.kind() == ErrorKind::KeyUnavailable => {
+            // The operator has to know: clients are refused what they may have.
+            warn!(error = %e, "a key is not available");
+            answer.set_message("The key that encrypts this content is not available.");
+        }
         S3ErrorCode::BucketNotEmpty if e.message().contains("versions") => {
             answer.set_message(
                 "The bucket you tried to delete is not empty. You must delete all versions in the bucket.",
@@ -342,7 +350,7 @@ mod tests {
     use super::*;
 
     /// Every kind the store has today, so that a new one is looked at here.
-    const KINDS: [(ErrorKind, &str, u16); 34] = [
+    const KINDS: [(ErrorKind, &str, u16); 35] = [
         (ErrorKind::NotFound, "NoSuchKey", 404),
         (ErrorKind::Stale, "ServiceUnavailable", 503),
         (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),
@@ -364,6 +372,7 @@ mod tests {
         (ErrorKind::InvalidPartOrder, "InvalidPartOrder", 400),
         (ErrorKind::PartTooSmall, "EntityTooSmall", 400),
         (ErrorKind::PermissionDenied, "AccessDenied", 403),
+        (ErrorKind::KeyUnavailable, "AccessDenied", 403),
         (ErrorKind::NotPermitted, "AccessDenied", 403),
         (ErrorKind::TooLarge, "EntityTooLarge", 400),
         (ErrorKind::BadDigest, "BadDigest", 400),
