@@ -36,10 +36,9 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::InvalidPart => S3ErrorCode::InvalidPart,
         ErrorKind::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
         ErrorKind::PartTooSmall => S3ErrorCode::EntityTooSmall,
-        ErrorKind::PermissionDenied
-        | ErrorKind::NotPermitted
-        | ErrorKind::ObjectLocked
-        | ErrorKind::KeyUnavailable => S3ErrorCode::AccessDenied,
+        ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::ObjectLocked | ErrorKind::KeyUnavailable => {
+            S3ErrorCode::AccessDenied
+        }
         ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
         ErrorKind::BadDigest => S3ErrorCode::BadDigest,
         ErrorKind::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
@@ -78,6 +77,7 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
         "EntityTooLarge" => "Your proposed upload exceeds the maximum allowed object size.",
         "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
+        "ExpiredToken" => "The provided token has expired.",
         "IncompleteBody" => "You did not provide the number of bytes specified by the Content-Length HTTP header",
         "InsufficientStorage" => "No space left on device.",
         "InternalError" => "We encountered an internal error, please try again.",
@@ -184,6 +184,13 @@ pub(crate) fn custom(code: &'static str, status: hyper::StatusCode) -> S3Error {
     if let Some(text) = message(code) {
         error.set_message(text);
     }
+    error.set_status_code(status);
+    error
+}
+
+/// The same with words of its own.
+pub(crate) fn custom_message(code: &'static str, status: hyper::StatusCode, text: String) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), text);
     error.set_status_code(status);
     error
 }
