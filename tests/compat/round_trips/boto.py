@@ -10,7 +10,7 @@ from harness import s3 as s3c
 from harness import settings
 
 from . import samples
-from .trip import Trip, expect, fetch, send, step
+from .trip import Trip, expect, fetch, send, send_form, step
 
 
 class Boto(Trip):
@@ -65,7 +65,8 @@ class Boto(Trip):
     @step("stat, range, metadata, tags")
     def stat(self):
         at = {"Bucket": self.bucket, "Key": "m"}
-        self.mine.put_object(**at, Body=b"0123456789", Metadata={"colour": "blue"}, Tagging="a=b%20c", ContentType="text/x-test")
+        more = {"Metadata": {"colour": "blue"}, "Tagging": "a=b%20c", "ContentType": "text/x-test"}
+        self.mine.put_object(**at, Body=b"0123456789", **more)
         head = self.mine.head_object(**at)
         expect(head["Metadata"] == {"colour": "blue"} and head["ContentType"] == "text/x-test", f"{head}")
         expect(s3c.body(self.mine, self.bucket, "m", Range="bytes=2-5") == b"2345", "range")
@@ -86,11 +87,7 @@ class Boto(Trip):
         put = self.mine.generate_presigned_url("put_object", Params={"Bucket": self.bucket, "Key": "sent"})
         expect(send(put, b"by a link") == 200 and s3c.body(self.s3, self.bucket, "sent") == b"by a link", "PUT")
         form = self.mine.generate_presigned_post(self.bucket, "form/${filename}")
-        boundary = "a-boundary"
-        fields = [f'--{boundary}\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in form["fields"].items()]
-        file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nhello\r\n--{boundary}--\r\n'
-        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        status = send(form["url"], "".join([*fields, file]).encode(), kind, method="POST")
+        status = send_form(form["url"], form["fields"], b"hello")
         expect(status == 204 and s3c.body(self.s3, self.bucket, "form/f") == b"hello", f"form: {status}")
 
     @step("versions: list, delete, restore, remove for good")

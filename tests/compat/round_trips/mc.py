@@ -5,7 +5,7 @@ import json
 from harness import settings
 
 from . import samples
-from .trip import Trip, expect, fetch, send, step
+from .trip import Trip, expect, fetch, send_form, step
 
 
 class Mc(Trip):
@@ -15,8 +15,7 @@ class Mc(Trip):
     title = "mc"
 
     def version(self):
-        self.program()
-        return "2025-03-13 (cf909e1063a9)" if "cf909e1063a9" in self.program() else self.mc("--version").out.split()[2]
+        return self.pinned() or self.mc("--version").out.split()[2]
 
     def environment(self):
         host = self.node.s3_addr
@@ -108,13 +107,8 @@ class Mc(Trip):
         form = self.lines("share", "upload", "--expire", "1m", self.at("formed"))[0]["share"]
         words = form.split(" -F ")
         fields = dict(word.strip().strip("'").split("=", 1) for word in words[1:])
-        boundary, data = "a-boundary", ""
-        for name, value in fields.items():
-            file = '; filename="f"' if name == "file" else ""
-            value = "formed" if name == "file" else value
-            data += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n{value}\r\n'
-        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        status = send(words[0].split()[-1], f"{data}--{boundary}--\r\n".encode(), kind, method="POST")
+        del fields["file"]
+        status = send_form(words[0].split()[-1], fields, b"formed")
         expect(status == 204 and self.stored("formed") == samples.sums({"": b"formed"}), f"the form: {status}")
 
     @step("versions: list, delete, undo, remove for good")

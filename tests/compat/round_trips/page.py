@@ -35,7 +35,8 @@ def write(results):
     text = PAGE.read_text()
     before, rest = text.split(BEGIN, 1)
     old, after = rest.split(END, 1)
-    rows = {each.split("|")[1].strip(): each for each in old.splitlines() if each.startswith("| ") and "| version |" not in each}
+    lines = [each for each in old.splitlines() if each.startswith("| ") and "| version |" not in each]
+    rows = {each.split("|")[1].strip(): each for each in lines}
     rows |= {result.client: row(result) for result in results}
     said = f"Last run on {time.strftime('%Y-%m-%d')}.\n\n"
     body = "\n".join(rows.values())

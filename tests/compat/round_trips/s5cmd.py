@@ -13,7 +13,7 @@ class S5cmd(Trip):
     title = "s5cmd"
 
     def version(self):
-        return self.program().split("/tools/s5cmd-")[-1].split("/")[0] if "/tools/s5cmd-" in self.program() else self.s5("version").out
+        return self.pinned() or self.s5("version").out.split()[0]
 
     def s5(self, *words, **how):
         """One command."""

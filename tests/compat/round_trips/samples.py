@@ -19,7 +19,8 @@ NAMES = [
     "empty", "five", "with space.txt", "  two  spaces ", "plus+sign", "a+b c%20d", "100%.txt", "%2F", "it's", 'say "so"',
     "<tag>&amp;", "semi;colon", "what?x=1&y=2", "#hash", "[brackets]", "{braces}", "(paren)", "tilde~", "comma,", "at@sign",
     "dollar$HOME", "bang!", "equals=", "colon:", "pipe|", "caret^", "back`tick", "-dash", "...dots", "caf\u00e9", "cafe\u0301",
-    "\u65e5\u672c\u8a9e.txt", "\u0440\u0443\u0441\u0441\u043a\u0438\u0439", "\U0001f389 emoji \U0001f468\u200d\U0001f469.txt", "n" * 200,
+    "\u65e5\u672c\u8a9e.txt", "\u0440\u0443\u0441\u0441\u043a\u0438\u0439",
+    "\U0001f389 emoji \U0001f468\u200d\U0001f469.txt", "n" * 200,
     "dir/deep/er/file", "dir/\u00fcber/5 %", "dir.d/x", "dir-e/x",
 ]
 

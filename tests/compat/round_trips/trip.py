@@ -120,6 +120,10 @@ class Trip:
             raise Unavailable(f"needs {self.name}, which cannot be installed here")
         return found
 
+    def pinned(self):
+        """The version that its folder in the cache names, or None."""
+        return self.program().partition(f"/tools/{self.name}-")[2].partition("/")[0] or None
+
     def environment(self):
         """Environment of its commands: the root account, nothing of the user's own."""
         return s3c.environment(self.node.endpoint, self.folder)
@@ -166,6 +170,10 @@ class Trip:
         expect("-" in head["ETag"], f"{key} was not uploaded in parts: {head['ETag']}")
         expect(s3c.body(self.s3, self.bucket, key) == samples.large(), f"{key} has other bytes")
 
+    def sent(self):
+        """Bytes of objects that the node has sent so far."""
+        return self.node.metric('pinfold_s3_sent_bytes_total{operation="GetObject"}')
+
     def gone(self):
         """The bucket does not exist any more."""
         names = [bucket["Name"] for bucket in self.s3.list_buckets()["Buckets"]]
@@ -194,6 +202,15 @@ def send(url, data, headers=None, method="PUT"):
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def send_form(url, fields, data):
+    """Status of a browser's form with these fields and a file `f`."""
+    parts = [("", value, name) for name, value in fields.items()] + [('; filename="f"', data.decode(), "file")]
+    head = "--a-boundary\r\nContent-Disposition: form-data; name="
+    body = "".join(f'{head}"{name}"{more}\r\n\r\n{value}\r\n' for more, value, name in parts)
+    kind = {"Content-Type": "multipart/form-data; boundary=a-boundary"}
+    return send(url, f"{body}--a-boundary--\r\n".encode(), kind, method="POST")
 
 
 WRONG_SECRET = {"AWS_SECRET_ACCESS_KEY": settings.ROOT_SECRET[::-1]}
