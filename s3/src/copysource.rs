@@ -48,10 +48,13 @@ fn check_source(text: &str, headers: &HeaderMap) -> S3Result<()> {
     Ok(())
 }
 
-/// Spells a space `%20` where the header has `+`; whether it had one. AWS and VersityGW decode the header as a form's value,
-/// and clients encode it so (s5cmd); a plus itself comes as `%2B`.
+/// Spells a space `%20` where the header has `+`; whether it had one. AWS and VersityGW decode the header as a form's
+/// value, and clients encode it so (s5cmd); a plus itself comes as `%2B`.
 pub(crate) fn spell_spaces(headers: &mut HeaderMap) -> bool {
     let Some(value) = headers.get(HEADER).filter(|value| value.as_bytes().contains(&b'+')) else { return false };
+    if headers.get_all(HEADER).iter().count() > 1 {
+        return false;
+    }
     let spelled: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b'+').collect();
     let Ok(value) = HeaderValue::from_bytes(&spelled.join(&b"%20"[..])) else { return false };
     headers.insert(HEADER, value);

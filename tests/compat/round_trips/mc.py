@@ -1,6 +1,7 @@
 """MinIO's client."""
 
 import json
+import re
 
 from harness import settings
 
@@ -15,7 +16,9 @@ class Mc(Trip):
     title = "mc"
 
     def version(self):
-        return self.pinned() or self.mc("--version").out.split()[2]
+        # A module's version without a tag: v0.0.0-DAYandTIME-COMMIT.
+        found = re.fullmatch(r"v0\.0\.0-(\d{8})\d+-(\w+)", self.pinned() or "")
+        return f"{found[1]} ({found[2]})" if found else self.pinned() or self.mc("--version").out.split()[2]
 
     def environment(self):
         host = self.node.s3_addr
@@ -142,7 +145,7 @@ class Mc(Trip):
         self.mc("rm", "--versions", "--force", "--bypass", f"{bucket}/k")
         self.mc("rb", bucket)
 
-    @step("policy for everybody, CORS")
+    @step("policy for everybody")
     def public(self):
         self.mc("anonymous", "set", "download", self.at("t"))
         expect(fetch(f"{self.node.endpoint}/{self.bucket}/t/five") == (200, b"12345"), "what everybody may read")

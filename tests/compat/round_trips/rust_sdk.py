@@ -22,7 +22,7 @@ class RustSdk(Foreign):
     def version(self):
         self.command()
         manifest = (Path(__file__).parent / "rust/Cargo.toml").read_text()
-        return re.search(r'aws-sdk-s3 = "=([^"]+)"', manifest)[1]
+        return re.search(r'aws-sdk-s3 = .*"=([^"]+)"', manifest)[1]
 
     def command(self):
         program = os.environ.get("PINFOLD_CLIENT_RUST")

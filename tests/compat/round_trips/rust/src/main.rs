@@ -229,6 +229,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .region(Region::new("us-east-1"))
         .credentials_provider(keys)
         .force_path_style(true)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
         .build();
     let trip = Trip { s3: Client::from_conf(config), bucket: variable("TRIP_BUCKET") };
