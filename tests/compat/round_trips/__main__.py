@@ -44,13 +44,16 @@ def judge(result):
 
 def main():
     parser = argparse.ArgumentParser(prog="tests/compat/clients", description="Round trips with real S3 clients.")
-    parser.add_argument("client", nargs="*", choices=[[], *(trip.name for trip in TRIPS)])
+    parser.add_argument("client", nargs="*")
     parser.add_argument("--page", action="store_true", help="write the table into docs/S3-COMPATIBILITY.md")
     parser.add_argument("--list", action="store_true", help="the clients")
     options = parser.parse_args()
     if options.list:
         print("\n".join(f"{trip.name:12}{trip.title}" for trip in TRIPS))
         return
+    unknown = set(options.client) - {trip.name for trip in TRIPS}
+    if unknown:
+        parser.error(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(trip.name for trip in TRIPS)}")
     chosen = [trip for trip in TRIPS if not options.client or trip.name in options.client]
     results, bad = [], False
     with tempfile.TemporaryDirectory(prefix="pinfold-clients-", dir=os.environ.get("PINFOLD_TEST_DIR", "/var/tmp")) as base:
