@@ -9,7 +9,7 @@ use pinfold_fuse::{Mount, MountConfig, Passthrough as MountPassthrough, Ttls};
 use pinfold_s3::config::TlsFiles;
 use pinfold_s3::server::Reloader;
 use pinfold_s3::tls::Tls;
-use pinfold_s3::{AccountSource, S3Config, S3Server};
+use pinfold_s3::{AccessLogConfig, AccountSource, S3Config, S3Server};
 use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
 use pinfold_store::namespace::mount_types::SetAttr;
 use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
@@ -175,6 +175,11 @@ impl S3Door {
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,
+            access_log: AccessLogConfig {
+                file: config.records.access.clone(),
+                webhook: config.records.webhook.clone(),
+                admin_file: config.records.admin_access.clone(),
+            },
             // The other half is for publishing and unmounting.
             drain_timeout: config.shutdown_timeout / 2,
             ..S3Config::default()
@@ -221,6 +226,11 @@ impl S3Door {
     /// Whether it has a certificate.
     pub fn has_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Opens the access logs anew.
+    pub fn reopen_logs(&self) {
+        self.reloader.reopen_logs();
     }
 
     /// Reads the certificate files again.

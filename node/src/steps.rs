@@ -99,6 +99,13 @@ impl RunningS3 {
         task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::from)
     }
 
+    /// Opens the access logs anew.
+    pub fn reopen_logs(&self) {
+        if let Some((door, _)) = &self.door {
+            door.reopen_logs();
+        }
+    }
+
     /// Reads the certificate again; `None` without one.
     pub fn reload(&self) -> Option<pinfold_store::Result<()>> {
         self.door.as_ref().filter(|(door, _)| door.has_tls()).map(|(door, _)| door.reload())
@@ -176,6 +183,7 @@ pub fn reload(
     telemetry: &Telemetry,
     s3: &RunningS3,
 ) {
+    s3.reopen_logs();
     match s3.reload() {
         None => {}
         Some(Ok(())) => tracing::info!("TLS certificate read again"),

@@ -154,6 +154,7 @@ impl S3Access for Gate {
             Some(Verified(signer)) => signer,
             None => cx.credentials().map(|c| c.access_key.clone()),
         };
+        scope.note(|facts| facts.signer.clone_from(&signer));
         check_empty(cx.headers(), &scope, signer.is_none())?;
         let account = match &signer {
             None => {
@@ -179,6 +180,7 @@ impl S3Access for Gate {
             ("CreateBucket", _) => {}
             (_, Some(name)) => {
                 let bucket = self.namespace.bucket(name).or_s3()?;
+                access.scope.note(|facts| facts.owner = Some(bucket.owner.clone()));
                 check_bucket(cx, &access, &bucket, operation)?;
                 check_expected_owner(cx, &bucket)?;
                 access.bucket = Some(bucket);

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::accesslog::AccessLogConfig;
+
 /// Settings of the S3 door.
 #[derive(Clone, Debug)]
 pub struct S3Config {
@@ -42,6 +44,8 @@ pub struct S3Config {
     /// Whether buckets can keep versions. Without, PutBucketVersioning is refused and object lock binds what a key holds: as
     /// VersityGW without its versioning directory.
     pub versioning: bool,
+    /// Logs of all requests.
+    pub access_log: AccessLogConfig,
     /// This host's name in `x-amz-id-2` and `HostId`.
     pub host_id: String,
 }
@@ -73,6 +77,7 @@ impl Default for S3Config {
             max_xml_bytes: 8 * 1024 * 1024,
             keepalive_after: Duration::from_secs(5),
             versioning: true,
+            access_log: AccessLogConfig::default(),
             host_id: "pinfold".to_owned(),
         }
     }

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, error, error_span};
 
 use crate::access::Gate;
+use crate::accesslog::AccessLogs;
 use crate::address::Address;
 use crate::admin::{Admin, Routes};
 use crate::anonymous;
@@ -39,8 +40,9 @@ use crate::route::{Lenient, Suspect};
 use crate::rules::Rules;
 use crate::scope::{BodyFailure, Scope};
 use crate::service::Service;
+use crate::story::Story;
 use crate::website::{Site, Sites, Visit};
-use crate::{copysource, keepalive, ops, subresource};
+use crate::{copysource, keepalive, operation, ops, subresource};
 
 /// What all connections share.
 pub(crate) struct Door {
@@ -52,11 +54,17 @@ pub(crate) struct Door {
     gate: Gate,
     domains: Option<Domains>,
     config: Arc<S3Config>,
+    logs: Arc<AccessLogs>,
     places: Arc<Semaphore>,
 }
 
 impl Door {
-    pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
+    pub(crate) fn new(
+        config: Arc<S3Config>,
+        namespace: Namespace,
+        accounts: Arc<dyn Credentials>,
+        logs: Arc<AccessLogs>,
+    ) -> Self {
         let rules = Arc::new(Rules::default());
         let inner = Arc::new(builder(&config, &namespace, &accounts, &rules).build());
         let mut outer = builder(&config, &namespace, &accounts, &rules);
@@ -75,6 +83,7 @@ impl Door {
             namespace,
             gate,
             domains,
+            logs,
             places: Arc::new(Semaphore::new(config.max_requests)),
             config,
         }
@@ -92,12 +101,14 @@ impl Door {
         let expects = request.headers().contains_key(EXPECT);
         let http1 = request.version() < Version::HTTP_2;
         let (head, body) = request.into_parts();
+        let address = Address::read(&head, self.domains.as_ref());
+        let story = self.story(&head, address.as_ref());
         let site = self.sites.as_ref().and_then(|sites| sites.find(&head));
         let of_site = site.is_some();
         let asker = match &site {
             Some(Site::Bucket(bucket)) => Asker::of(&head.method, &head.headers).map(|asker| (asker, bucket.clone())),
             Some(Site::Nothing(_)) => None,
-            None => self.asker(&head),
+            None => Self::asker(&head, address.as_ref()),
         };
         let place = self.clone().place().await;
         let answer = match (&place, site) {
@@ -105,7 +116,7 @@ impl Door {
                 scope.leave(body, false);
                 self.clone().visit(&head, site, scope.clone()).instrument(span).await
             }
-            (Some(_), None) => self.clone().serve(head, body, scope.clone()).instrument(span).await,
+            (Some(_), None) => self.clone().serve(head, body, address, scope.clone()).instrument(span).await,
             (None, _) => {
                 metrics::queued_out();
                 respond::error(guard::too_busy())
@@ -138,8 +149,16 @@ impl Door {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
+        let record = story
+            .map(|story| (story.record(&scope, &self.config, answer.status(), answer.headers()), story.of_admin()));
         let body = std::mem::take(answer.body_mut());
-        answer.map(|_| Answer::new(body, scope, place, counted))
+        answer.map(|_| {
+            let answer = Answer::new(body, scope, place, counted);
+            match record {
+                Some((record, of_admin)) => answer.logged(record, self.logs.clone(), of_admin),
+                None => answer,
+            }
+        })
     }
 
     /// A place among the requests being served; `None` if there was none in time.
@@ -148,11 +167,21 @@ impl Door {
         tokio::time::timeout(self.config.queue_timeout, wait).await.ok()?.ok()
     }
 
+    /// What logs are to tell of a request; none if nobody listens.
+    fn story(&self, head: &Parts, address: Option<&Address>) -> Option<Story> {
+        let of_admin = head.method == Method::PATCH;
+        self.logs.sink(of_admin)?;
+        let form = address.is_some() && form::is_form(head);
+        let copies = head.headers.contains_key("x-amz-copy-source");
+        let query = head.uri.query().unwrap_or_default();
+        Some(Story::of(head, address, operation::of(&head.method, address, query, copies, form)))
+    }
+
     /// Who asks from another origin, and of which bucket.
-    fn asker(&self, head: &Parts) -> Option<(Asker, String)> {
+    fn asker(head: &Parts, address: Option<&Address>) -> Option<(Asker, String)> {
         let asker = Asker::of(&head.method, &head.headers)?;
-        let address = Address::read(head, self.domains.as_ref()).filter(|address| !address.bucket.is_empty())?;
-        Some((asker, address.bucket))
+        let address = address.filter(|address| !address.bucket.is_empty())?;
+        Some((asker, address.bucket.clone()))
     }
 
     /// Answers a request to a website.
@@ -173,8 +202,13 @@ impl Door {
         visit.answer(site, read).await
     }
 
-    async fn serve(self: Arc<Self>, head: Parts, body: Incoming, scope: Arc<Scope>) -> HttpResponse {
-        let address = Address::read(&head, self.domains.as_ref());
+    async fn serve(
+        self: Arc<Self>,
+        head: Parts,
+        body: Incoming,
+        address: Option<Address>,
+        scope: Arc<Scope>,
+    ) -> HttpResponse {
         if let Err(refused) = self.guard(&head, address.as_ref()) {
             scope.leave(body, false);
             return respond::error(refused);

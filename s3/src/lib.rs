@@ -18,6 +18,7 @@ pub mod server;
 pub mod tls;
 
 mod access;
+mod accesslog;
 mod address;
 mod admin;
 mod anonymous;
@@ -34,6 +35,7 @@ mod guard;
 mod host;
 mod keepalive;
 mod longkey;
+mod operation;
 mod ops;
 mod peer;
 mod request_context;
@@ -43,10 +45,12 @@ mod rules;
 mod scope;
 mod service;
 mod sigv4;
+mod story;
 mod subresource;
 mod wants;
 mod website;
 
+pub use accesslog::AccessLogConfig;
 pub use auth::{AccountSource, Credentials};
 pub use config::S3Config;
 pub use server::S3Server;

@@ -14,6 +14,8 @@
 //! | `pinfold_s3_connections` | gauge | | open connections |
 //! | `pinfold_s3_connections_total` | counter | | accepted connections |
 //! | `pinfold_s3_tls_failures_total` | counter | | failed TLS handshakes |
+//! | `pinfold_s3_access_log_lines_total` | counter | `log` | lines handed to the access log (`file`, `webhook`, `admin`) |
+//! | `pinfold_s3_access_log_dropped_total` | counter | `log` | lines that could not be written |
 //! | `pinfold_s3_panics_total` | counter | | requests that ended in a bug |
 
 use std::time::Duration;

@@ -32,7 +32,7 @@ pub(crate) fn read(cx: &mut S3AccessContext<'_>, signer: Option<&str>) -> Contex
     let now = OffsetDateTime::now_utc();
     context.add("aws:CurrentTime", iso_now());
     context.add("aws:EpochTime", now.unix_timestamp().to_string());
-    if let Some(Peer { address, tls }) = cx.extensions_mut().get::<Peer>().copied() {
+    if let Some(Peer { address, tls, .. }) = cx.extensions_mut().get::<Peer>().copied() {
         context.add("aws:SourceIp", address.to_canonical().to_string());
         context.add("aws:SecureTransport", tls.to_string());
     }

@@ -43,6 +43,19 @@ pub(crate) enum BodyFailure {
     Checksum(&'static str),
 }
 
+/// What logs tell of a request, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The account that signed, once its signature was verified.
+    pub(crate) signer: Option<String>,
+    /// The owner of the bucket.
+    pub(crate) owner: Option<String>,
+    /// The account or bucket that an administrator's operation is about.
+    pub(crate) target: Option<String>,
+    /// The code of an answer that is an error.
+    pub(crate) code: Option<String>,
+}
+
 /// One request's shared state.
 pub(crate) struct Scope {
     /// The request's identity: in the answer, in logs and in the commit record.
@@ -54,6 +67,7 @@ pub(crate) struct Scope {
     trailing: AtomicBool,
     empty: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
+    facts: Mutex<Facts>,
     leftover: Mutex<Option<Leftover>>,
 }
 
@@ -75,6 +89,7 @@ impl Scope {
             trailing: AtomicBool::new(false),
             empty: AtomicBool::new(false),
             failure: Mutex::new(None),
+            facts: Mutex::default(),
             leftover: Mutex::new(None),
         })
     }
@@ -122,6 +137,16 @@ impl Scope {
 
     pub(crate) fn failure(&self) -> Option<BodyFailure> {
         self.failure.lock().clone()
+    }
+
+    /// What logs tell.
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts.lock().clone()
+    }
+
+    /// Notes something for the logs.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts.lock());
     }
 
     /// The unread rest of a body, kept so that an early refusal can still be read by the client.

@@ -44,6 +44,8 @@ pub struct NodeConfig {
     pub store: StoreSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Logs of requests and operations.
+    pub records: RecordSettings,
 }
 
 /// The S3 endpoint.
@@ -135,6 +137,21 @@ pub struct LogSettings {
     pub filter: String,
     /// One JSON object a line.
     pub json: bool,
+}
+
+/// Logs of requests and operations.
+#[derive(Clone, Debug)]
+pub struct RecordSettings {
+    /// File for requests.
+    pub access: Option<String>,
+    /// File for requests to the admin API.
+    pub admin_access: Option<String>,
+    /// URL for requests.
+    pub webhook: Option<String>,
+    /// Whether there is an audit log.
+    pub audit: bool,
+    /// Bytes of one of its files.
+    pub audit_file_size: u64,
 }
 
 /// What [`load`] reads from.
@@ -257,6 +274,7 @@ impl Build<'_> {
             mounting: self.mounting()?,
             store: self.store()?,
             log: LogSettings { filter: self.text("log_level")?.to_owned(), json: self.text("log_format")? == "json" },
+            records: self.records()?,
             data,
         };
         if let (Listen::At(s3), Listen::At(admin)) = (&config.s3.listen, &config.admin)
@@ -292,6 +310,24 @@ impl Build<'_> {
         let max_connections = self.count("s3_max_connections", 1, 1 << 20)?;
         let max_requests = self.count("s3_max_requests", 1, 1 << 16)?;
         Some(S3Settings { listen, region, domains, versioning, website_domains, tls, max_connections, max_requests })
+    }
+
+    fn records(&mut self) -> Option<RecordSettings> {
+        // Names of the process's own streams are no paths.
+        let file = |name: &str| match self.text(name).map(str::to_ascii_lowercase) {
+            Some(word) if ["stdout", "stderr", "-"].contains(&word.as_str()) => Some(word),
+            _ => self.path(name).map(|path| path.display().to_string()),
+        };
+        let (access, admin_access) = (file("access_log"), file("admin_access_log"));
+        let webhook = self.text("log_webhook_url").map(str::to_owned);
+        if access.is_some() && webhook.is_some() {
+            self.refuse("log_webhook_url", "there is an access_log already: it is one or the other");
+        }
+        let audit_file_size = self.parsed("audit_file_size", value::size)?;
+        if audit_file_size < 64 << 10 {
+            self.refuse("audit_file_size", "at least 64KiB");
+        }
+        Some(RecordSettings { access, admin_access, webhook, audit: self.text("audit_log")? == "on", audit_file_size })
     }
 
     fn mounting(&mut self) -> Option<MountSettings> {

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use s3s::StdError;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::accesslog::{AccessLogs, Record};
 use crate::metrics::{self, Counted};
 use crate::scope::Scope;
 
@@ -20,6 +21,7 @@ pub(crate) struct Answer {
     whole: bool,
     _place: Option<OwnedSemaphorePermit>,
     _counted: Counted,
+    log: Option<(Box<Record>, Arc<AccessLogs>, bool)>,
 }
 
 impl Answer {
@@ -30,7 +32,13 @@ impl Answer {
         counted: Counted,
     ) -> Self {
         let whole = inner.is_end_stream();
-        Self { inner, scope, sent: 0, whole, _place: place, _counted: counted }
+        Self { inner, scope, sent: 0, whole, _place: place, _counted: counted, log: None }
+    }
+
+    /// To be logged once it is gone; `of_admin` says in which of the logs.
+    pub(crate) fn logged(mut self, record: Record, logs: Arc<AccessLogs>, of_admin: bool) -> Self {
+        self.log = Some((Box::new(record), logs, of_admin));
+        self
     }
 }
 
@@ -62,6 +70,13 @@ impl Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         let scope = &self.scope;
+        if let Some((mut record, logs, of_admin)) = self.log.take()
+            && let Some(sink) = logs.sink(of_admin)
+        {
+            record.bytes_sent = self.sent;
+            record.total_time = u64::try_from(scope.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            sink.write(&record);
+        }
         metrics::finished(scope.operation(), scope.started.elapsed(), scope.received(), self.sent, self.whole);
     }
 }
