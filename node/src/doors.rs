@@ -10,6 +10,7 @@ use pinfold_s3::config::TlsFiles;
 use pinfold_s3::server::Reloader;
 use pinfold_s3::tls::Tls;
 use pinfold_s3::{AccessLogConfig, AccountSource, S3Config, S3Server};
+use pinfold_store::audit::AuditLog;
 use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
 use pinfold_store::namespace::mount_types::SetAttr;
 use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
@@ -157,6 +158,7 @@ impl S3Door {
         config: &NodeConfig,
         namespace: Namespace,
         root: &RootCredentials,
+        audit: Option<AuditLog>,
     ) -> Result<Self> {
         let listen = tokio::net::lookup_host(address)
             .await
@@ -175,6 +177,7 @@ impl S3Door {
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,
+            audit,
             access_log: AccessLogConfig {
                 file: config.records.access.clone(),
                 webhook: config.records.webhook.clone(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::namespace::Namespace;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::admin::api::{About, Api};
+use crate::admin::audit::Peer;
 use crate::admin::health::Health;
 use crate::admin::socket::AdminSocket;
 use crate::config::value::Listen;
@@ -69,6 +71,15 @@ pub async fn open_store(config: &NodeConfig) -> Result<Namespace, Failure> {
     opened.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::of_setting)
 }
 
+/// Opens the audit log, if there is to be one.
+pub async fn open_audit(config: &NodeConfig) -> Result<Option<AuditLog>, Failure> {
+    if !config.records.audit {
+        return Ok(None);
+    }
+    let audit = AuditConfig { dir: config.data.join(FOLDER), file_bytes: config.records.audit_file_size };
+    blocking(move || AuditLog::open(audit)).await.map(|(log, _)| Some(log))
+}
+
 /// The S3 endpoint while it runs; without one, all waits are for ever and all else does nothing.
 #[derive(Default)]
 pub struct RunningS3 {
@@ -117,10 +128,11 @@ pub async fn serve_s3(
     config: &NodeConfig,
     namespace: &Namespace,
     root: &RootCredentials,
+    audit: &Option<AuditLog>,
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
     let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
-    let door = S3Door::bind(address, config, namespace.clone(), root).await;
+    let door = S3Door::bind(address, config, namespace.clone(), root, audit.clone()).await;
     let door = door.map_err(|e| Failure::message(ExitCode::Failed, format!("cannot serve S3 (setting `s3`): {e}")))?;
     let door = Arc::new(door);
     let task = tokio::spawn({
@@ -149,7 +161,10 @@ pub fn serve_commands(api: Api, stop: &CancellationToken) -> Result<JoinHandle<(
     let router = admin::api::router(api);
     let stop = stop.child_token();
     Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        if let Err(error) = axum::serve(socket, router.into_make_service_with_connect_info::<Peer>())
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+        {
             tracing::error!(%error, "the admin socket ended");
         }
     }))
@@ -215,6 +230,7 @@ pub fn api(
     root: &RootCredentials,
     mounts: &Arc<Mounts>,
     health: &Health,
+    audit: &Option<AuditLog>,
     signals: mpsc::Sender<Signal>,
 ) -> Api {
     Api {
@@ -224,6 +240,7 @@ pub fn api(
         mounts: Arc::clone(mounts),
         health: health.clone(),
         about: Arc::new(about),
+        audit: audit.clone(),
         signals,
     }
 }

@@ -1,15 +1,18 @@
 //! The outermost layer of a request: everything that happens to all of them, before and after s3s.
 
+use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
+use pinfold_store::audit::{AuditLog, Event};
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -44,6 +47,10 @@ use crate::story::Story;
 use crate::website::{Site, Sites, Visit};
 use crate::{copysource, keepalive, operation, ops, subresource};
 
+/// Lines of the audit log that refusals of requests without a good signature may take: a second, and at once.
+const STRANGERS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+const STRANGERS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
+
 /// What all connections share.
 pub(crate) struct Door {
     s3: S3Service,
@@ -55,6 +62,8 @@ pub(crate) struct Door {
     domains: Option<Domains>,
     config: Arc<S3Config>,
     logs: Arc<AccessLogs>,
+    /// How often strangers may be told of in the audit log.
+    strangers: DefaultDirectRateLimiter,
     places: Arc<Semaphore>,
 }
 
@@ -84,6 +93,7 @@ impl Door {
             gate,
             domains,
             logs,
+            strangers: RateLimiter::direct(Quota::per_second(STRANGERS).allow_burst(STRANGERS_AT_ONCE)),
             places: Arc::new(Semaphore::new(config.max_requests)),
             config,
         }
@@ -110,8 +120,17 @@ impl Door {
             Some(Site::Nothing(_)) => None,
             None => Self::asker(&head, address.as_ref()),
         };
+        let audit = story.as_ref().and_then(|story| self.audit(story.operation));
+        let mute = match audit {
+            Some(log) => log.ready().await.is_err(),
+            None => false,
+        };
         let place = self.clone().place().await;
         let answer = match (&place, site) {
+            (Some(_), None) if mute => {
+                scope.leave(body, false);
+                respond::error(plain(S3ErrorCode::ServiceUnavailable))
+            }
             (Some(_), Some(site)) => {
                 scope.leave(body, false);
                 self.clone().visit(&head, site, scope.clone()).instrument(span).await
@@ -136,6 +155,11 @@ impl Door {
             true => respond::finish_page(answer, &about),
             false => respond::finish(answer, &about),
         };
+        if let (Some(log), Some(story)) = (audit.filter(|_| !mute), &story)
+            && !self.tell(log, story.event(&scope, answer.status())).await
+        {
+            answer = respond::finish(respond::error(plain(S3ErrorCode::InternalError)), &about);
+        }
         if let Some((asker, bucket)) = asker.filter(|_| method != Method::OPTIONS) {
             asker.apply(&self.namespace, &bucket, &mut answer);
         }
@@ -150,6 +174,7 @@ impl Door {
             }
         }
         let record = story
+            .filter(|story| self.logs.sink(story.of_admin()).is_some())
             .map(|story| (story.record(&scope, &self.config, answer.status(), answer.headers()), story.of_admin()));
         let body = std::mem::take(answer.body_mut());
         answer.map(|_| {
@@ -169,12 +194,30 @@ impl Door {
 
     /// What logs are to tell of a request; none if nobody listens.
     fn story(&self, head: &Parts, address: Option<&Address>) -> Option<Story> {
-        let of_admin = head.method == Method::PATCH;
-        self.logs.sink(of_admin)?;
         let form = address.is_some() && form::is_form(head);
         let copies = head.headers.contains_key("x-amz-copy-source");
         let query = head.uri.query().unwrap_or_default();
-        Some(Story::of(head, address, operation::of(&head.method, address, query, copies, form)))
+        let operation = operation::of(&head.method, address, query, copies, form);
+        let wanted = self.logs.sink(head.method == Method::PATCH).is_some() || self.audit(operation).is_some();
+        wanted.then(|| Story::of(head, address, operation))
+    }
+
+    /// The audit log, if an operation belongs there.
+    fn audit(&self, operation: &str) -> Option<&AuditLog> {
+        self.config.audit.as_ref().filter(|_| operation::is_audited(operation))
+    }
+
+    /// Tells the audit log; false if an account's operation could not be told.
+    async fn tell(&self, log: &AuditLog, event: Event) -> bool {
+        if event.verified {
+            // The log itself says what is wrong with it.
+            return log.write(event).await.is_ok();
+        }
+        match self.strangers.check() {
+            Ok(()) => log.offer(event),
+            Err(_) => log.leave_out(),
+        }
+        true
     }
 
     /// Who asks from another origin, and of which bucket.

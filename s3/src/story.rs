@@ -1,9 +1,10 @@
 //! What logs tell of one request: taken from its head when it comes, completed when it is answered.
 
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, REFERER, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, REFERER, USER_AGENT};
 use http::request::Parts;
 use hyper::{Method, StatusCode};
+use pinfold_store::audit::{Event, Outcome};
 use time::OffsetDateTime;
 
 use crate::accesslog::{Record, Time};
@@ -32,6 +33,7 @@ pub(crate) struct Story {
     referer: String,
     user_agent: String,
     length: u64,
+    claimed: String,
 }
 
 fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> String {
@@ -52,6 +54,7 @@ impl Story {
             uri: head.uri.path_and_query().map(|p| p.as_str().to_owned()).unwrap_or_default(),
             referer: text(&head.headers, REFERER),
             user_agent: text(&head.headers, USER_AGENT),
+            claimed: claimed(head),
             length: number("x-amz-decoded-content-length").or_else(|| number("content-length")).unwrap_or_default(),
         }
     }
@@ -64,6 +67,39 @@ impl Story {
     /// The client's address, IPv4 as such.
     pub(crate) fn remote_ip(&self) -> String {
         self.peer.map(|peer| peer.address.to_canonical().to_string()).unwrap_or_default()
+    }
+
+    /// What the audit log tells.
+    pub(crate) fn event(&self, scope: &Scope, status: StatusCode) -> Event {
+        let facts = scope.facts();
+        let verified = facts.signer.is_some();
+        let of_admin = self.of_admin();
+        let named = |name: &str| if of_admin { self.parameter(name).unwrap_or_default() } else { String::new() };
+        let bucket = match self.operation {
+            "admin_ChangeBucketOwner" => named("bucket"),
+            operation if of_admin && operation != "admin_CreateBucket" => String::new(),
+            _ => self.bucket.clone(),
+        };
+        let target = facts.target.or_else(|| self.parameter("access")).filter(|_| of_admin);
+        Event {
+            time: String::new(),
+            operation: self.operation.to_owned(),
+            door: if of_admin { "admin-api" } else { "s3" },
+            who: facts.signer.unwrap_or_else(|| self.claimed.clone()),
+            verified,
+            from: self.remote_ip(),
+            bucket,
+            key: if of_admin { String::new() } else { self.key.clone() },
+            target: target.unwrap_or_else(|| named("owner")),
+            result: match status {
+                status if status.is_success() => Outcome::Done,
+                StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Outcome::Denied,
+                _ => Outcome::Failed,
+            },
+            code: facts.code.unwrap_or_default(),
+            request: respond::request_id(scope),
+            note: String::new(),
+        }
     }
 
     /// A parameter's value.
@@ -118,6 +154,19 @@ impl Story {
             acl_required: "Yes",
         }
     }
+}
+
+/// The access key that a request says it is signed with.
+fn claimed(head: &Parts) -> String {
+    let header = text(&head.headers, AUTHORIZATION);
+    let credential = match header.split_once("Credential=") {
+        Some((_, rest)) => rest.to_owned(),
+        None => form_pairs(head.uri.query().unwrap_or_default())
+            .find(|(name, _)| name == "X-Amz-Credential")
+            .map(|(_, value)| value)
+            .unwrap_or_default(),
+    };
+    credential.split(['/', ',']).next().unwrap_or_default().to_owned()
 }
 
 /// The object's size in an answer that brings it, or a range of it.
