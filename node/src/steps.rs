@@ -15,7 +15,7 @@ use crate::admin::audit::Peer;
 use crate::admin::health::Health;
 use crate::admin::socket::AdminSocket;
 use crate::config::value::Listen;
-use crate::config::{ConfigError, Loaded, NodeConfig, settings};
+use crate::config::{ConfigError, LimitSettings, Loaded, NodeConfig, settings};
 use crate::credentials::RootCredentials;
 use crate::doors::{self, RootOwner, S3Door};
 use crate::failure::{ExitCode, Failure};
@@ -108,6 +108,13 @@ impl RunningS3 {
     pub async fn drained(&mut self) -> Result<(), Failure> {
         let Some((_, task)) = self.door.take() else { return Ok(()) };
         task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::from)
+    }
+
+    /// Other rates from now on.
+    pub fn set_limits(&self, settings: LimitSettings) {
+        if let Some((door, _)) = &self.door {
+            door.set_limits(settings);
+        }
     }
 
     /// Opens the access logs anew.
@@ -215,6 +222,7 @@ pub fn reload(
         Ok(()) => tracing::info!(level = new.config.log.filter, "log level applied"),
         Err(error) => tracing::error!(%error, "the log level could not be applied"),
     }
+    s3.set_limits(new.config.s3.limits);
     let texts = |loaded: &Loaded, name| loaded.effective.get(name).map(|raw| raw.texts.clone());
     let waiting = settings::SETTINGS.iter().filter(|s| !s.reload && texts(loaded, s.name) != texts(&new, s.name));
     let waiting: Vec<_> = waiting.map(|s| s.name).collect();

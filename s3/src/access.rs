@@ -155,6 +155,9 @@ impl S3Access for Gate {
             None => cx.credentials().map(|c| c.access_key.clone()),
         };
         scope.note(|facts| facts.signer.clone_from(&signer));
+        if let (Some(payer), Some(signer)) = (scope.payer(), &signer) {
+            payer.admit_account(signer)?;
+        }
         check_empty(cx.headers(), &scope, signer.is_none())?;
         let account = match &signer {
             None => {
@@ -180,6 +183,9 @@ impl S3Access for Gate {
             ("CreateBucket", _) => {}
             (_, Some(name)) => {
                 let bucket = self.namespace.bucket(name).or_s3()?;
+                if let Some(payer) = access.scope.payer() {
+                    payer.admit_bucket(name)?;
+                }
                 access.scope.note(|facts| facts.owner = Some(bucket.owner.clone()));
                 check_bucket(cx, &access, &bucket, operation)?;
                 check_expected_owner(cx, &bucket)?;

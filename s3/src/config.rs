@@ -7,6 +7,7 @@ use std::time::Duration;
 use pinfold_store::audit::AuditLog;
 
 use crate::accesslog::AccessLogConfig;
+use crate::limits::LimitConfig;
 
 /// Settings of the S3 door.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct S3Config {
     pub versioning: bool,
     /// Where operations on accounts, rights and buckets are told before they are answered.
     pub audit: Option<AuditLog>,
+    /// Rates of clients, accounts and buckets.
+    pub limits: LimitConfig,
     /// Logs of all requests.
     pub access_log: AccessLogConfig,
     /// This host's name in `x-amz-id-2` and `HostId`.
@@ -82,6 +85,7 @@ impl Default for S3Config {
             keepalive_after: Duration::from_secs(5),
             versioning: true,
             audit: None,
+            limits: LimitConfig::default(),
             access_log: AccessLogConfig::default(),
             host_id: "pinfold".to_owned(),
         }

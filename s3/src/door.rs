@@ -12,6 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
+use parking_lot::RwLock;
 use pinfold_store::audit::{AuditLog, Event};
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
@@ -36,12 +37,15 @@ use crate::error::{OrS3, from_failure, invalid_request, plain};
 use crate::form::{self, Forms};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
+use crate::limits::{LimitConfig, Limits, Payer};
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
+use crate::peer::Peer;
 use crate::respond::{self, About};
 use crate::route::{Lenient, Suspect};
 use crate::rules::Rules;
 use crate::scope::{BodyFailure, Scope};
+use crate::server::progress::Progress;
 use crate::service::Service;
 use crate::story::Story;
 use crate::website::{Site, Sites, Visit};
@@ -64,6 +68,7 @@ pub(crate) struct Door {
     logs: Arc<AccessLogs>,
     /// How often strangers may be told of in the audit log.
     strangers: DefaultDirectRateLimiter,
+    limits: RwLock<Arc<Limits>>,
     places: Arc<Semaphore>,
 }
 
@@ -93,6 +98,7 @@ impl Door {
             gate,
             domains,
             logs,
+            limits: RwLock::new(Arc::new(Limits::new(config.limits))),
             strangers: RateLimiter::direct(Quota::per_second(STRANGERS).allow_burst(STRANGERS_AT_ONCE)),
             places: Arc::new(Semaphore::new(config.max_requests)),
             config,
@@ -111,6 +117,7 @@ impl Door {
         let expects = request.headers().contains_key(EXPECT);
         let http1 = request.version() < Version::HTTP_2;
         let (head, body) = request.into_parts();
+        let slow = self.slow_down(&head, &scope);
         let address = Address::read(&head, self.domains.as_ref());
         let story = self.story(&head, address.as_ref());
         let site = self.sites.as_ref().and_then(|sites| sites.find(&head));
@@ -122,10 +129,10 @@ impl Door {
         };
         let audit = story.as_ref().and_then(|story| self.audit(story.operation));
         let mute = match audit {
-            Some(log) => log.ready().await.is_err(),
-            None => false,
+            Some(log) if slow.is_none() => log.ready().await.is_err(),
+            _ => false,
         };
-        let place = self.clone().place().await;
+        let place = if slow.is_none() { self.clone().place().await } else { None };
         let answer = match (&place, site) {
             (Some(_), None) if mute => {
                 scope.leave(body, false);
@@ -137,8 +144,11 @@ impl Door {
             }
             (Some(_), None) => self.clone().serve(head, body, address, scope.clone()).instrument(span).await,
             (None, _) => {
-                metrics::queued_out();
-                respond::error(guard::too_busy())
+                scope.leave(body, false);
+                slow.unwrap_or_else(|| {
+                    metrics::queued_out();
+                    respond::error(guard::too_busy())
+                })
             }
         };
         let about = About {
@@ -184,6 +194,23 @@ impl Door {
                 None => answer,
             }
         })
+    }
+
+    /// The refusal of a client that asks too often, before anything else costs anything.
+    fn slow_down(&self, head: &Parts, scope: &Scope) -> Option<HttpResponse> {
+        let peer = head.extensions.get::<Peer>().copied();
+        let payer = Payer::new(self.limits.read().clone(), peer, head.extensions.get::<Arc<Progress>>().cloned())?;
+        let admitted = payer.admit_ip();
+        scope.set_payer(payer);
+        admitted.err().map(respond::error)
+    }
+
+    /// Other rates from now on; the same ones go on as they are.
+    pub(crate) fn set_limits(&self, config: LimitConfig) {
+        let mut limits = self.limits.write();
+        if limits.config != config {
+            *limits = Arc::new(Limits::new(config));
+        }
     }
 
     /// A place among the requests being served; `None` if there was none in time.

@@ -9,6 +9,8 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use pinfold_store::types::Id;
 
+use crate::limits::Payer;
+
 /// Why a request's body could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFailure {
@@ -68,6 +70,7 @@ pub(crate) struct Scope {
     empty: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
     facts: Mutex<Facts>,
+    payer: OnceLock<Payer>,
     leftover: Mutex<Option<Leftover>>,
 }
 
@@ -90,6 +93,7 @@ impl Scope {
             empty: AtomicBool::new(false),
             failure: Mutex::new(None),
             facts: Mutex::default(),
+            payer: OnceLock::new(),
             leftover: Mutex::new(None),
         })
     }
@@ -137,6 +141,15 @@ impl Scope {
 
     pub(crate) fn failure(&self) -> Option<BodyFailure> {
         self.failure.lock().clone()
+    }
+
+    /// Who pays for the request, where there are limits.
+    pub(crate) fn payer(&self) -> Option<&Payer> {
+        self.payer.get()
+    }
+
+    pub(crate) fn set_payer(&self, payer: Payer) {
+        let _ = self.payer.set(payer);
     }
 
     /// What logs tell.

@@ -67,6 +67,21 @@ pub struct S3Settings {
     pub max_connections: usize,
     /// Requests at once.
     pub max_requests: usize,
+    /// How long a request's head may take.
+    pub header_timeout: Duration,
+    /// How long nothing may move.
+    pub idle_timeout: Duration,
+    /// Rates.
+    pub limits: LimitSettings,
+}
+
+/// Rates a second of requests and of bytes; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Requests of one address, account, bucket.
+    pub requests: [u64; 3],
+    /// Bytes of one address, account, bucket.
+    pub bytes: [u64; 3],
 }
 
 /// Where the certificate lies.
@@ -309,7 +324,44 @@ impl Build<'_> {
         let versioning = self.text("s3_versioning")? == "on";
         let max_connections = self.count("s3_max_connections", 1, 1 << 20)?;
         let max_requests = self.count("s3_max_requests", 1, 1 << 16)?;
-        Some(S3Settings { listen, region, domains, versioning, website_domains, tls, max_connections, max_requests })
+        let header_timeout = self.timeout("s3_header_timeout")?;
+        let idle_timeout = self.timeout("s3_idle_timeout")?;
+        let limits = self.limits()?;
+        Some(S3Settings {
+            listen,
+            region,
+            domains,
+            versioning,
+            website_domains,
+            tls,
+            max_connections,
+            max_requests,
+            header_timeout,
+            idle_timeout,
+            limits,
+        })
+    }
+
+    fn timeout(&mut self, name: &str) -> Option<Duration> {
+        let time = self.parsed(name, value::duration)?;
+        if time < Duration::from_secs(1) {
+            self.refuse(name, "at least 1s");
+        }
+        Some(time)
+    }
+
+    fn limits(&mut self) -> Option<LimitSettings> {
+        const OF: [&str; 3] = ["ip", "account", "bucket"];
+        let mut limits = LimitSettings { requests: [0; 3], bytes: [0; 3] };
+        for (i, of) in OF.into_iter().enumerate() {
+            limits.requests[i] = self.count(&format!("s3_requests_per_{of}"), 0, 1 << 20)? as u64;
+            let name = format!("s3_bytes_per_{of}");
+            limits.bytes[i] = self.parsed(&name, value::size)?;
+            if (1..64 << 10).contains(&limits.bytes[i]) {
+                self.refuse(&name, "at least 64KiB, or 0");
+            }
+        }
+        Some(limits)
     }
 
     fn records(&mut self) -> Option<RecordSettings> {

@@ -98,6 +98,9 @@ impl Admin {
         let scope = request.extensions.get::<Arc<Scope>>();
         if let Some(scope) = scope {
             scope.note(|facts| facts.signer.clone_from(&signer));
+            if let (Some(payer), Some(signer)) = (scope.payer(), &signer) {
+                payer.admit_account(signer)?;
+            }
         }
         let Some(signer) = signer else { return Err(plain(S3ErrorCode::AccessDenied)) };
         let Some(account) = self.accounts.find(&signer).or_s3()? else {

@@ -10,6 +10,7 @@ use s3s::StdError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::accesslog::{AccessLogs, Record};
+use crate::limits::Pace;
 use crate::metrics::{self, Counted};
 use crate::scope::Scope;
 
@@ -21,6 +22,9 @@ pub(crate) struct Answer {
     whole: bool,
     _place: Option<OwnedSemaphorePermit>,
     _counted: Counted,
+    pace: Pace,
+    /// A piece that is not paid yet.
+    held: Option<Bytes>,
     log: Option<(Box<Record>, Arc<AccessLogs>, bool)>,
 }
 
@@ -32,7 +36,17 @@ impl Answer {
         counted: Counted,
     ) -> Self {
         let whole = inner.is_end_stream();
-        Self { inner, scope, sent: 0, whole, _place: place, _counted: counted, log: None }
+        Self {
+            inner,
+            scope,
+            sent: 0,
+            whole,
+            _place: place,
+            _counted: counted,
+            pace: Pace::default(),
+            held: None,
+            log: None,
+        }
     }
 
     /// To be logged once it is gone; `of_admin` says in which of the logs.
@@ -48,7 +62,22 @@ impl Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let this = &mut *self;
-        let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let frame = loop {
+            if let (Some(_), Some(payer)) = (&this.held, this.scope.payer()) {
+                ready!(this.pace.poll_paid(cx, payer));
+            }
+            if let Some(held) = this.held.take() {
+                break Some(Ok(Frame::data(held)));
+            }
+            let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+            match (frame, this.scope.payer()) {
+                (Some(Ok(frame)), Some(payer)) if frame.is_data() => {
+                    this.held = frame.into_data().ok();
+                    this.pace.charge(payer, this.held.as_ref().map_or(0, Bytes::len));
+                }
+                (frame, _) => break frame,
+            }
+        };
         match &frame {
             Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, Bytes::len) as u64,
             Some(Err(_)) => {}
@@ -59,11 +88,11 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        if self.held.is_none() { self.inner.size_hint() } else { SizeHint::default() }
     }
 }
 

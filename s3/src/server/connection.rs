@@ -83,6 +83,7 @@ where
     let of_requests = progress.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(of_requests.clone());
         let (door, working) = (door.clone(), of_requests.work());
         async move {
             let answer = door.handle(request).await;

@@ -1,7 +1,7 @@
 //! Listening, accepting, draining.
 
 mod connection;
-mod progress;
+pub(crate) mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::accesslog::AccessLogs;
 use crate::auth::Credentials;
 use crate::config::S3Config;
 use crate::door::Door;
+use crate::limits::LimitConfig;
 use crate::tls::Tls;
 
 /// The S3 endpoint: bound, and served until it is told to stop.
@@ -42,12 +43,18 @@ struct Shared {
 pub struct Reloader {
     tls: Option<Arc<Tls>>,
     logs: Arc<AccessLogs>,
+    door: Arc<Door>,
 }
 
 impl Reloader {
     /// For new connections. Nothing to do without TLS; on an error the old certificate stays in use.
     pub fn reload(&self) -> Result<()> {
         self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    /// New rates, for the requests that come from now on.
+    pub fn set_limits(&self, limits: LimitConfig) {
+        self.door.set_limits(limits);
     }
 
     /// For who has moved the access logs away.
@@ -89,7 +96,7 @@ impl S3Server {
 
     /// For `SIGHUP`.
     pub fn reloader(&self) -> Reloader {
-        Reloader { tls: self.shared.tls.clone(), logs: self.shared.logs.clone() }
+        Reloader { tls: self.shared.tls.clone(), logs: self.shared.logs.clone(), door: self.shared.door.clone() }
     }
 
     /// Serves until `stop` is cancelled, then takes no more connections, lets requests in flight end within the drain
