@@ -113,6 +113,10 @@ impl Story {
         let known = scope.operation();
         let known =
             if matches!(known, UNKNOWN | "Other") || self.operation == "PostObject" { self.operation } else { known };
+        let new_owner = facts.signer.clone().filter(|_| self.operation == "CreateBucket" && status.is_success());
+        // VersityGW names whom a wrong signature was to be of.
+        let wrong = facts.code.as_deref() == Some("SignatureDoesNotMatch");
+        let said = wrong.then(|| self.claimed.clone());
         let session = self.peer.and_then(|peer| peer.session);
         let taken = u64::try_from(scope.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let of_object = |name| self.operation == name && status.is_success();
@@ -126,11 +130,11 @@ impl Story {
         let path = if self.bucket.is_empty() { "/".to_owned() } else { format!("/{}", self.bucket) };
         let path = if self.key.is_empty() { path } else { format!("{path}/{}", self.key) };
         Record {
-            bucket_owner: facts.owner.unwrap_or_default(),
+            bucket_owner: facts.owner.or(new_owner).unwrap_or_default(),
             bucket: self.bucket.clone(),
             time: Time(OffsetDateTime::now_utc()),
             remote_ip: self.remote_ip(),
-            requester: facts.signer.unwrap_or_default(),
+            requester: facts.signer.or(said).unwrap_or_default(),
             request_id: respond::request_id(scope),
             operation: operation::versitygw(known),
             key: self.key.clone(),
