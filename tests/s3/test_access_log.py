@@ -21,15 +21,16 @@ from harness.wait import until
 pytestmark = pytest.mark.pinfold
 
 #: The names of the fields, in order.
-FIELDS = (
-    "BucketOwner Bucket Time RemoteIP Requester RequestID Operation Key RequestURI HttpStatus ErrorCode BytesSent ObjectSize "
-    "TotalTime TurnAroundTime Referer UserAgent VersionID HostID SignatureVersion CipherSuite AuthenticationType HostHeader "
-    "TLSVersion AccessPointARN AclRequired"
-).split()
-ADMIN_FIELDS = (
-    "Time RemoteIP Requester RequestID Operation RequestURI HttpStatus ErrorCode BytesSent TotalTime TurnAroundTime Referer "
-    "UserAgent HostID SignatureVersion CipherSuite AuthenticationType TLSVersion"
-).split()
+FIELDS = [
+    "BucketOwner", "Bucket", "Time", "RemoteIP", "Requester", "RequestID", "Operation", "Key", "RequestURI", "HttpStatus",
+    "ErrorCode", "BytesSent", "ObjectSize", "TotalTime", "TurnAroundTime", "Referer", "UserAgent", "VersionID", "HostID",
+    "SignatureVersion", "CipherSuite", "AuthenticationType", "HostHeader", "TLSVersion", "AccessPointARN", "AclRequired",
+]
+ADMIN_FIELDS = [
+    "Time", "RemoteIP", "Requester", "RequestID", "Operation", "RequestURI", "HttpStatus", "ErrorCode", "BytesSent",
+    "TotalTime", "TurnAroundTime", "Referer", "UserAgent", "HostID", "SignatureVersion", "CipherSuite",
+    "AuthenticationType", "TLSVersion",
+]
 #: What differs from request to request, and from server to server, and its form.
 OWN = {
     "Time": r"\[\d\d/(January|February|March|April|May|June|July|August|September|October|November|December)/\d{4}"
@@ -148,7 +149,8 @@ def test_lines_are_versitygws(theirs, logged):
     wrong = []
     for their_line, own_line in zip(their_lines, own_lines, strict=True):
         theirs_, own = comparable(fields(their_line)), comparable(fields(own_line))
-        wrong += [f"{own['Operation']} {own['RequestURI']}: {n} is {own[n]}, theirs {theirs_[n]}" for n in own if own[n] != theirs_[n]]
+        what = f"{own['Operation']} {own['RequestURI']}"
+        wrong += [f"{what}: {n} is {own[n]}, theirs {theirs_[n]}" for n in own if own[n] != theirs_[n]]
     assert not wrong, "\n".join(wrong)
     for path in (base / "access.log", log):
         assert STARTS.fullmatch(path.read_text().splitlines()[0]), path.read_text()[:200]
@@ -169,7 +171,7 @@ def test_no_client_writes_lines_of_its_own(logged):
 
 
 def test_the_admin_api_has_its_own(logged):
-    node, raw, log, admin = logged
+    _, raw, log, admin = logged
     assert raw.request("PATCH", "/list-users", headers={"user-agent": "a"}).status == 200
     assert raw.request("PATCH", "/update-user", [("access", "nobody")], body=b"<MutableProps/>", headers={"user-agent": "a"})
     first, second = (fields(line, ADMIN_FIELDS) for line in lines(admin, 2))

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from harness import settings
 from harness import s3 as s3c
+from harness import settings
 from harness.accounts import document
 from harness.node import Node
 from harness.rawhttp import Raw
@@ -18,7 +18,10 @@ from harness.wait import until
 
 pytestmark = pytest.mark.pinfold
 
-POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::%s/*"}]}'
+POLICY = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject",'
+    '"Resource":"arn:aws:s3:::%s/*"}]}'
+)
 
 
 def files(node):

@@ -28,7 +28,7 @@ pub struct AuditConfig {
 }
 
 enum Order {
-    Write(Event, Option<oneshot::Sender<Result<()>>>),
+    Write(Box<Event>, Option<oneshot::Sender<Result<()>>>),
     Probe(oneshot::Sender<Result<()>>),
     Close,
 }
@@ -95,7 +95,7 @@ impl AuditLog {
     /// Writes an event; when this returns it is on the disk.
     pub async fn write(&self, event: Event) -> Result<()> {
         let (done, written) = oneshot::channel();
-        self.0.orders.send(Order::Write(event, Some(done))).map_err(|_| closed())?;
+        self.0.orders.send(Order::Write(Box::new(event), Some(done))).map_err(|_| closed())?;
         written.await.map_err(|_| closed())?
     }
 
@@ -106,7 +106,7 @@ impl AuditLog {
         if state.offered.fetch_add(1, Ordering::Relaxed) >= MAX_OFFERED {
             state.offered.fetch_sub(1, Ordering::Relaxed);
             self.leave_out();
-        } else if self.0.orders.send(Order::Write(event, None)).is_err() {
+        } else if self.0.orders.send(Order::Write(Box::new(event), None)).is_err() {
             state.offered.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -172,7 +172,7 @@ impl Writer {
                         if done.is_none() {
                             self.state.offered.fetch_sub(1, Ordering::Relaxed);
                         }
-                        events.push(event);
+                        events.push(*event);
                         waiting.extend(done);
                     }
                     Order::Probe(done) => probes.push(done),
