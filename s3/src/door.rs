@@ -1,19 +1,19 @@
 //! The outermost layer of a request: everything that happens to all of them, before and after s3s.
 
-use std::num::NonZeroU32;
+mod told;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::DefaultDirectRateLimiter;
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
 use parking_lot::RwLock;
-use pinfold_store::audit::{AuditLog, Event};
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -37,23 +37,16 @@ use crate::error::{OrS3, from_failure, invalid_request, plain};
 use crate::form::{self, Forms};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
-use crate::limits::{LimitConfig, Limits, Payer};
+use crate::limits::Limits;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
-use crate::peer::Peer;
 use crate::respond::{self, About};
 use crate::route::{Lenient, Suspect};
 use crate::rules::Rules;
 use crate::scope::{BodyFailure, Scope};
-use crate::server::progress::Progress;
 use crate::service::Service;
-use crate::story::Story;
 use crate::website::{Site, Sites, Visit};
-use crate::{copysource, keepalive, operation, ops, subresource};
-
-/// Lines of the audit log that refusals of requests without a good signature may take: a second, and at once.
-const STRANGERS: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-const STRANGERS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
+use crate::{copysource, keepalive, ops, subresource};
 
 /// What all connections share.
 pub(crate) struct Door {
@@ -99,7 +92,7 @@ impl Door {
             domains,
             logs,
             limits: RwLock::new(Arc::new(Limits::new(config.limits))),
-            strangers: RateLimiter::direct(Quota::per_second(STRANGERS).allow_burst(STRANGERS_AT_ONCE)),
+            strangers: told::strangers(),
             places: Arc::new(Semaphore::new(config.max_requests)),
             config,
         }
@@ -196,55 +189,10 @@ impl Door {
         })
     }
 
-    /// The refusal of a client that asks too often, before anything else costs anything.
-    fn slow_down(&self, head: &Parts, scope: &Scope) -> Option<HttpResponse> {
-        let peer = head.extensions.get::<Peer>().copied();
-        let payer = Payer::new(self.limits.read().clone(), peer, head.extensions.get::<Arc<Progress>>().cloned())?;
-        let admitted = payer.admit_ip();
-        scope.set_payer(payer);
-        admitted.err().map(respond::error)
-    }
-
-    /// Other rates from now on; the same ones go on as they are.
-    pub(crate) fn set_limits(&self, config: LimitConfig) {
-        let mut limits = self.limits.write();
-        if limits.config != config {
-            *limits = Arc::new(Limits::new(config));
-        }
-    }
-
     /// A place among the requests being served; `None` if there was none in time.
     async fn place(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
         let wait = self.places.clone().acquire_owned();
         tokio::time::timeout(self.config.queue_timeout, wait).await.ok()?.ok()
-    }
-
-    /// What logs are to tell of a request; none if nobody listens.
-    fn story(&self, head: &Parts, address: Option<&Address>) -> Option<Story> {
-        let form = address.is_some() && form::is_form(head);
-        let copies = head.headers.contains_key("x-amz-copy-source");
-        let query = head.uri.query().unwrap_or_default();
-        let operation = operation::of(&head.method, address, query, copies, form);
-        let wanted = self.logs.sink(head.method == Method::PATCH).is_some() || self.audit(operation).is_some();
-        wanted.then(|| Story::of(head, address, operation))
-    }
-
-    /// The audit log, if an operation belongs there.
-    fn audit(&self, operation: &str) -> Option<&AuditLog> {
-        self.config.audit.as_ref().filter(|_| operation::is_audited(operation))
-    }
-
-    /// Tells the audit log; false if an account's operation could not be told.
-    async fn tell(&self, log: &AuditLog, event: Event) -> bool {
-        if event.verified {
-            // The log itself says what is wrong with it.
-            return log.write(event).await.is_ok();
-        }
-        match self.strangers.check() {
-            Ok(()) => log.offer(event),
-            Err(_) => log.leave_out(),
-        }
-        true
     }
 
     /// Who asks from another origin, and of which bucket.

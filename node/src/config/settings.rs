@@ -1,5 +1,7 @@
 //! The one table of settings. Flags, environment variables, keys of the configuration file, `config dump`,
 //! docs/CONFIGURATION.md and packaging/pinfold.toml are all made from it, so that no form can drift from another.
+//!
+//! over 500 lines because it is one table, and two would drift.
 
 /// What a setting's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -160,3 +160,32 @@ impl Record {
         serde_json::to_string(&Self { requester, ..self.clone() }).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_is_in_it() {
+        let nasty = "a\nb\r\0\u{85}c d".to_owned();
+        let record = Record {
+            bucket: nasty.clone(),
+            key: nasty.clone(),
+            user_agent: nasty.clone(),
+            request_uri: nasty.clone(),
+            error_code: nasty,
+            signature_version: "SigV4",
+            authentication_type: "AuthHeader",
+            acl_required: "Yes",
+            ..Record::default()
+        };
+        for line in [record.line(), record.admin_line()] {
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            assert!(line.contains("a%0Ab%0D%00%C2%85c d"), "{line}");
+        }
+        assert!(record.line().starts_with("- a%0Ab%0D%00%C2%85c d [01/January/1970:00:00:00 +0000] - - - - "));
+        let json: serde_json::Value = serde_json::from_str(&record.json()).unwrap();
+        assert_eq!((json["Key"].as_str(), json["Requester"].as_str()), (Some("a\nb\r\0\u{85}c d"), Some("-")));
+        assert_eq!(json["Time"], "1970-01-01T00:00:00Z");
+    }
+}

@@ -48,7 +48,7 @@ impl Rate {
 
     /// Takes `cells` of a name's; how long until there are so many, if there are not. More than the burst are never there.
     pub(super) fn take(&self, name: &str, cells: NonZeroU32) -> Result<(), Duration> {
-        if self.seen.fetch_add(1, Ordering::Relaxed) % LOOK == 0 {
+        if self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
             self.look();
         }
         let name = if self.crowded.load(Ordering::Relaxed) { OTHERS } else { name };
