@@ -52,6 +52,8 @@ pub enum Command {
     Fsck(FsckArgs),
     /// Convert, rebuild or checkpoint the metadata
     Meta(MetaArgs),
+    /// Look at the audit log
+    Audit(AuditArgs),
     /// Check the configuration without starting anything
     CheckConfig(Box<ConfigSource>),
     /// Show the configuration in force, or documents made from the table of settings
@@ -373,6 +375,34 @@ pub enum MetaAction {
     /// Make a checkpoint now (asks the running daemon)
     Checkpoint {
         /// The daemon.
+        #[command(flatten)]
+        client: Client,
+    },
+}
+
+/// `audit`.
+#[derive(Args, Debug)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: AuditAction,
+}
+
+/// What to do with the audit log.
+#[derive(Subcommand, Debug)]
+pub enum AuditAction {
+    /// Find what was removed, changed or reordered: names the first bad line (asks the running daemon, if there is one)
+    Verify {
+        /// Read the files even if a daemon runs
+        #[arg(long)]
+        offline: bool,
+        /// Allow the oldest files to be gone
+        #[arg(long)]
+        archived: bool,
+        /// A line that must be there, as an earlier `verify` or the daemon's own log told it
+        #[arg(long, value_name = "SEQ:HASH")]
+        expect: Option<String>,
+        /// The data directory.
         #[command(flatten)]
         client: Client,
     },

@@ -9,7 +9,8 @@ use pinfold_fuse::{Mount, MountConfig, Passthrough as MountPassthrough, Ttls};
 use pinfold_s3::config::TlsFiles;
 use pinfold_s3::server::Reloader;
 use pinfold_s3::tls::Tls;
-use pinfold_s3::{AccountSource, S3Config, S3Server};
+use pinfold_s3::{AccessLogConfig, AccountSource, LimitConfig, Rates, S3Config, S3Server};
+use pinfold_store::audit::AuditLog;
 use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
 use pinfold_store::namespace::mount_types::SetAttr;
 use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
@@ -19,7 +20,7 @@ use pinfold_store::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::value::MountSpec;
-use crate::config::{Engine, MountSettings, NodeConfig, Passthrough};
+use crate::config::{Engine, LimitSettings, MountSettings, NodeConfig, Passthrough};
 use crate::credentials::RootCredentials;
 
 /// How far opening has come: what is done, units done, units in all (0 if unknown).
@@ -142,6 +143,11 @@ fn tls_files(config: &NodeConfig) -> Option<TlsFiles> {
     Some(TlsFiles { certificate: files.cert.clone(), key: files.key.clone() })
 }
 
+fn limits(settings: LimitSettings) -> LimitConfig {
+    let rates = |[ip, account, bucket]: [u64; 3]| Rates { ip, account, bucket };
+    LimitConfig { requests: rates(settings.requests), bytes: rates(settings.bytes) }
+}
+
 /// The S3 endpoint.
 pub struct S3Door {
     address: SocketAddr,
@@ -157,6 +163,7 @@ impl S3Door {
         config: &NodeConfig,
         namespace: Namespace,
         root: &RootCredentials,
+        audit: Option<AuditLog>,
     ) -> Result<Self> {
         let listen = tokio::net::lookup_host(address)
             .await
@@ -175,6 +182,15 @@ impl S3Door {
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,
+            header_timeout: config.s3.header_timeout,
+            idle_timeout: config.s3.idle_timeout,
+            limits: limits(config.s3.limits),
+            audit,
+            access_log: AccessLogConfig {
+                file: config.records.access.clone(),
+                webhook: config.records.webhook.clone(),
+                admin_file: config.records.admin_access.clone(),
+            },
             // The other half is for publishing and unmounting.
             drain_timeout: config.shutdown_timeout / 2,
             ..S3Config::default()
@@ -221,6 +237,16 @@ impl S3Door {
     /// Whether it has a certificate.
     pub fn has_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Other rates from now on.
+    pub fn set_limits(&self, settings: LimitSettings) {
+        self.reloader.set_limits(limits(settings));
+    }
+
+    /// Opens the access logs anew.
+    pub fn reopen_logs(&self) {
+        self.reloader.reopen_logs();
     }
 
     /// Reads the certificate files again.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use pinfold_store::audit::AuditLog;
 use pinfold_store::namespace::Namespace;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -72,13 +73,15 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     };
     let namespace = opened.get_or_init(|| namespace).clone();
 
+    let audit = steps::open_audit(config).await?;
+
     // The doors: S3, the operator's socket, the mounts. From here on every end, a failed start too, goes by the drain.
     let mut doors = Doors::closed(Mounts::new(namespace.clone(), config.mounting, config.mounts.len() <= 1));
     let served = async {
-        doors.s3 = steps::serve_s3(config, &namespace, &root, &doors.stop).await?;
+        doors.s3 = steps::serve_s3(config, &namespace, &root, &audit, &doors.stop).await?;
         let addresses = Addresses { s3: doors.s3.address(), admin: admin_address };
         let about = steps::about(config, addresses);
-        let api = steps::api(about, &namespace, &root, &doors.mounts, &health, orders_in);
+        let api = steps::api(about, &namespace, &root, &doors.mounts, &health, &audit, orders_in);
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
         steps::mount_all(config, &doors.mounts).await?;
 
@@ -103,7 +106,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     tracing::info!(timeout = ?config.shutdown_timeout, "stopping");
     let mounts = Arc::clone(&doors.mounts);
     let drained = tokio::select! {
-        done = tokio::time::timeout(config.shutdown_timeout, doors.drain(namespace)) => {
+        done = tokio::time::timeout(config.shutdown_timeout, doors.drain(namespace, audit)) => {
             done.unwrap_or_else(|_| Err(ended_undrained("draining took longer than shutdown_timeout")))
         }
         () = stopped(&mut orders) => Err(ended_undrained("told to stop twice")),
@@ -131,13 +134,20 @@ impl Doors {
     }
 
     /// No new requests, answer those in flight, publish written files, unmount, close the store.
-    async fn drain(mut self, namespace: Namespace) -> Result<(), Failure> {
+    async fn drain(mut self, namespace: Namespace, audit: Option<AuditLog>) -> Result<(), Failure> {
         self.stop.cancel();
         self.s3.drained().await?;
         if let Some(commands) = self.commands {
             commands.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
         }
         steps::unmount_all(&self.mounts).await?;
+        if let Some(audit) = audit {
+            steps::blocking(move || {
+                audit.close();
+                Ok(())
+            })
+            .await?;
+        }
         steps::blocking(move || doors::close_namespace(&namespace)).await
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::namespace::Namespace;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -10,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::admin::api::{About, Api};
+use crate::admin::audit::Peer;
 use crate::admin::health::Health;
 use crate::admin::socket::AdminSocket;
 use crate::config::value::Listen;
-use crate::config::{ConfigError, Loaded, NodeConfig, settings};
+use crate::config::{ConfigError, LimitSettings, Loaded, NodeConfig, settings};
 use crate::credentials::RootCredentials;
 use crate::doors::{self, RootOwner, S3Door};
 use crate::failure::{ExitCode, Failure};
@@ -69,6 +71,15 @@ pub async fn open_store(config: &NodeConfig) -> Result<Namespace, Failure> {
     opened.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::of_setting)
 }
 
+/// Opens the audit log, if there is to be one.
+pub async fn open_audit(config: &NodeConfig) -> Result<Option<AuditLog>, Failure> {
+    if !config.records.audit {
+        return Ok(None);
+    }
+    let audit = AuditConfig { dir: config.data.join(FOLDER), file_bytes: config.records.audit_file_size };
+    blocking(move || AuditLog::open(audit)).await.map(|(log, _)| Some(log))
+}
+
 /// The S3 endpoint while it runs; without one, all waits are for ever and all else does nothing.
 #[derive(Default)]
 pub struct RunningS3 {
@@ -99,6 +110,20 @@ impl RunningS3 {
         task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::from)
     }
 
+    /// Other rates from now on.
+    pub fn set_limits(&self, settings: LimitSettings) {
+        if let Some((door, _)) = &self.door {
+            door.set_limits(settings);
+        }
+    }
+
+    /// Opens the access logs anew.
+    pub fn reopen_logs(&self) {
+        if let Some((door, _)) = &self.door {
+            door.reopen_logs();
+        }
+    }
+
     /// Reads the certificate again; `None` without one.
     pub fn reload(&self) -> Option<pinfold_store::Result<()>> {
         self.door.as_ref().filter(|(door, _)| door.has_tls()).map(|(door, _)| door.reload())
@@ -110,10 +135,11 @@ pub async fn serve_s3(
     config: &NodeConfig,
     namespace: &Namespace,
     root: &RootCredentials,
+    audit: &Option<AuditLog>,
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
     let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
-    let door = S3Door::bind(address, config, namespace.clone(), root).await;
+    let door = S3Door::bind(address, config, namespace.clone(), root, audit.clone()).await;
     let door = door.map_err(|e| Failure::message(ExitCode::Failed, format!("cannot serve S3 (setting `s3`): {e}")))?;
     let door = Arc::new(door);
     let task = tokio::spawn({
@@ -142,7 +168,10 @@ pub fn serve_commands(api: Api, stop: &CancellationToken) -> Result<JoinHandle<(
     let router = admin::api::router(api);
     let stop = stop.child_token();
     Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        if let Err(error) = axum::serve(socket, router.into_make_service_with_connect_info::<Peer>())
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+        {
             tracing::error!(%error, "the admin socket ended");
         }
     }))
@@ -176,6 +205,7 @@ pub fn reload(
     telemetry: &Telemetry,
     s3: &RunningS3,
 ) {
+    s3.reopen_logs();
     match s3.reload() {
         None => {}
         Some(Ok(())) => tracing::info!("TLS certificate read again"),
@@ -192,6 +222,7 @@ pub fn reload(
         Ok(()) => tracing::info!(level = new.config.log.filter, "log level applied"),
         Err(error) => tracing::error!(%error, "the log level could not be applied"),
     }
+    s3.set_limits(new.config.s3.limits);
     let texts = |loaded: &Loaded, name| loaded.effective.get(name).map(|raw| raw.texts.clone());
     let waiting = settings::SETTINGS.iter().filter(|s| !s.reload && texts(loaded, s.name) != texts(&new, s.name));
     let waiting: Vec<_> = waiting.map(|s| s.name).collect();
@@ -207,6 +238,7 @@ pub fn api(
     root: &RootCredentials,
     mounts: &Arc<Mounts>,
     health: &Health,
+    audit: &Option<AuditLog>,
     signals: mpsc::Sender<Signal>,
 ) -> Api {
     Api {
@@ -216,6 +248,7 @@ pub fn api(
         mounts: Arc::clone(mounts),
         health: health.clone(),
         about: Arc::new(about),
+        audit: audit.clone(),
         signals,
     }
 }

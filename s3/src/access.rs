@@ -185,6 +185,10 @@ impl S3Access for Gate {
             Some(Verified(signer)) => signer,
             None => cx.credentials().map(|c| c.access_key.clone()),
         };
+        scope.note(|facts| facts.signer.clone_from(&signer));
+        if let (Some(payer), Some(signer)) = (scope.payer(), &signer) {
+            payer.admit_account(signer)?;
+        }
         check_empty(cx.headers(), &scope, signer.is_none())?;
         let token = cx.extensions_mut().get::<SessionToken>().map(|SessionToken(token)| token.clone());
         let (account, identity) = match &signer {
@@ -220,6 +224,10 @@ impl S3Access for Gate {
             }
             (_, Some(name)) => {
                 let bucket = self.namespace.bucket(name).or_s3()?;
+                if let Some(payer) = access.scope.payer() {
+                    payer.admit_bucket(name)?;
+                }
+                access.scope.note(|facts| facts.owner = Some(bucket.owner.clone()));
                 check_bucket(cx, &access, &bucket, operation)?;
                 check_expected_owner(cx, &bucket)?;
                 access.bucket = Some(bucket);

@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pinfold_store::audit::AuditLog;
+
+use crate::accesslog::AccessLogConfig;
+use crate::limits::LimitConfig;
+
 /// Settings of the S3 door.
 #[derive(Clone, Debug)]
 pub struct S3Config {
@@ -42,6 +47,12 @@ pub struct S3Config {
     /// Whether buckets can keep versions. Without, PutBucketVersioning is refused and object lock binds what a key holds: as
     /// VersityGW without its versioning directory.
     pub versioning: bool,
+    /// Where operations on accounts, rights and buckets are told before they are answered.
+    pub audit: Option<AuditLog>,
+    /// Rates of clients, accounts and buckets.
+    pub limits: LimitConfig,
+    /// Logs of all requests.
+    pub access_log: AccessLogConfig,
     /// This host's name in `x-amz-id-2` and `HostId`.
     pub host_id: String,
 }
@@ -73,6 +84,9 @@ impl Default for S3Config {
             max_xml_bytes: 8 * 1024 * 1024,
             keepalive_after: Duration::from_secs(5),
             versioning: true,
+            audit: None,
+            limits: LimitConfig::default(),
+            access_log: AccessLogConfig::default(),
             host_id: "pinfold".to_owned(),
         }
     }

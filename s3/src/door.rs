@@ -1,15 +1,19 @@
 //! The outermost layer of a request: everything that happens to all of them, before and after s3s.
 
+mod told;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use governor::DefaultDirectRateLimiter;
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{Method, Request, Response, Version};
+use parking_lot::RwLock;
 use pinfold_store::namespace::Namespace;
 use s3s::config::StaticConfigProvider;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -18,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, error, error_span};
 
 use crate::access::Gate;
+use crate::accesslog::AccessLogs;
 use crate::address::Address;
 use crate::admin::{Admin, Routes};
 use crate::anonymous;
@@ -33,6 +38,7 @@ use crate::form::{self, Forms};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
 use crate::identity::Identities;
+use crate::limits::Limits;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
@@ -54,11 +60,20 @@ pub(crate) struct Door {
     gate: Gate,
     domains: Option<Domains>,
     config: Arc<S3Config>,
+    logs: Arc<AccessLogs>,
+    /// How often strangers may be told of in the audit log.
+    strangers: DefaultDirectRateLimiter,
+    limits: RwLock<Arc<Limits>>,
     places: Arc<Semaphore>,
 }
 
 impl Door {
-    pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
+    pub(crate) fn new(
+        config: Arc<S3Config>,
+        namespace: Namespace,
+        accounts: Arc<dyn Credentials>,
+        logs: Arc<AccessLogs>,
+    ) -> Self {
         let rules = Arc::new(Rules::default());
         let identities = Arc::new(Identities::new(accounts.clone(), namespace.clone()));
         let gate = || Gate { identities: identities.clone(), namespace: namespace.clone(), rules: rules.clone() };
@@ -80,6 +95,9 @@ impl Door {
             namespace,
             gate,
             domains,
+            logs,
+            limits: RwLock::new(Arc::new(Limits::new(config.limits))),
+            strangers: told::strangers(),
             places: Arc::new(Semaphore::new(config.max_requests)),
             config,
         }
@@ -101,23 +119,38 @@ impl Door {
         if let Some(token) = guard::token(&head) {
             head.extensions.insert(token);
         }
+        let slow = self.slow_down(&head, &scope);
+        let address = Address::read(&head, self.domains.as_ref());
+        let story = self.story(&head, address.as_ref());
         let site = self.sites.as_ref().and_then(|sites| sites.find(&head));
         let of_site = site.is_some();
         let asker = match &site {
             Some(Site::Bucket(bucket)) => Asker::of(&head.method, &head.headers).map(|asker| (asker, bucket.clone())),
             Some(Site::Nothing(_)) => None,
-            None => self.asker(&head),
+            None => Self::asker(&head, address.as_ref()),
         };
-        let place = self.clone().place().await;
+        let audit = story.as_ref().and_then(|story| self.audit(story.operation));
+        let mute = match audit {
+            Some(log) if slow.is_none() => log.ready().await.is_err(),
+            _ => false,
+        };
+        let place = if slow.is_none() { self.clone().place().await } else { None };
         let answer = match (&place, site) {
+            (Some(_), None) if mute => {
+                scope.leave(body, false);
+                respond::error(plain(S3ErrorCode::ServiceUnavailable))
+            }
             (Some(_), Some(site)) => {
                 scope.leave(body, false);
                 self.clone().visit(&head, site, scope.clone()).instrument(span).await
             }
-            (Some(_), None) => self.clone().serve(head, body, scope.clone()).instrument(span).await,
+            (Some(_), None) => self.clone().serve(head, body, address, scope.clone()).instrument(span).await,
             (None, _) => {
-                metrics::queued_out();
-                respond::error(guard::too_busy())
+                scope.leave(body, false);
+                slow.unwrap_or_else(|| {
+                    metrics::queued_out();
+                    respond::error(guard::too_busy())
+                })
             }
         };
         let about = About {
@@ -134,6 +167,11 @@ impl Door {
             true => respond::finish_page(answer, &about),
             false => respond::finish(answer, &about),
         };
+        if let (Some(log), Some(story)) = (audit.filter(|_| !mute), &story)
+            && !self.tell(log, story.event(&scope, answer.status())).await
+        {
+            answer = respond::finish(respond::error(plain(S3ErrorCode::InternalError)), &about);
+        }
         if of_sessions {
             answer = sts::finish(answer);
         }
@@ -150,8 +188,17 @@ impl Door {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
+        let record = story
+            .filter(|story| self.logs.sink(story.of_admin()).is_some())
+            .map(|story| (story.record(&scope, &self.config, answer.status(), answer.headers()), story.of_admin()));
         let body = std::mem::take(answer.body_mut());
-        answer.map(|_| Answer::new(body, scope, place, counted))
+        answer.map(|_| {
+            let answer = Answer::new(body, scope, place, counted);
+            match record {
+                Some((record, of_admin)) => answer.logged(record, self.logs.clone(), of_admin),
+                None => answer,
+            }
+        })
     }
 
     /// A place among the requests being served; `None` if there was none in time.
@@ -161,10 +208,10 @@ impl Door {
     }
 
     /// Who asks from another origin, and of which bucket.
-    fn asker(&self, head: &Parts) -> Option<(Asker, String)> {
+    fn asker(head: &Parts, address: Option<&Address>) -> Option<(Asker, String)> {
         let asker = Asker::of(&head.method, &head.headers)?;
-        let address = Address::read(head, self.domains.as_ref()).filter(|address| !address.bucket.is_empty())?;
-        Some((asker, address.bucket))
+        let address = address.filter(|address| !address.bucket.is_empty())?;
+        Some((asker, address.bucket.clone()))
     }
 
     /// Answers a request to a website.
@@ -185,8 +232,13 @@ impl Door {
         visit.answer(site, read).await
     }
 
-    async fn serve(self: Arc<Self>, head: Parts, body: Incoming, scope: Arc<Scope>) -> HttpResponse {
-        let address = Address::read(&head, self.domains.as_ref());
+    async fn serve(
+        self: Arc<Self>,
+        head: Parts,
+        body: Incoming,
+        address: Option<Address>,
+        scope: Arc<Scope>,
+    ) -> HttpResponse {
         if let Err(refused) = self.guard(&head, address.as_ref()) {
             scope.leave(body, false);
             return respond::error(refused);

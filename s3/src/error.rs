@@ -1,8 +1,9 @@
 //! The one table from the store's errors to S3's, AWS's wording of S3's errors, and the one place that logs them.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError};
 use tracing::{error, warn};
 
@@ -151,6 +152,16 @@ pub(crate) fn fail(code: S3ErrorCode, message: impl Into<Cow<'static, str>>) -> 
 /// A header that carries a detail of an error (`NAME=VALUE`, the value percent-encoded) from where it is made to where
 /// the document is finished; it never leaves the server.
 pub(crate) const DETAIL: &str = "x-pinfold-error-detail";
+
+/// Too much at once; `wait` is when it may be asked again.
+pub(crate) fn slow_down(wait: Duration) -> S3Error {
+    let mut error = plain(S3ErrorCode::SlowDown);
+    let mut headers = error.headers().cloned().unwrap_or_default();
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    error.set_headers(headers);
+    error
+}
 
 /// The same error with one more element in its document, as AWS has them (`ArgumentName`, `Key`, `BucketName` …).
 pub(crate) fn with_detail(mut error: S3Error, name: &'static str, value: &str) -> S3Error {

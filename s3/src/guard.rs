@@ -5,13 +5,15 @@
 //! One region: the configured one (`us-east-1` unless set). AWS refuses the others per endpoint too, and a client
 //! that signs for the wrong region is a client that is configured for another service.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
-use crate::error::{bad_argument, fail, invalid_argument, invalid_request, plain, with_detail};
+use crate::error::{bad_argument, fail, invalid_argument, invalid_request, plain, slow_down, with_detail};
 use crate::identity::SessionToken;
 use crate::sts;
 
@@ -339,7 +341,7 @@ fn decode(text: &str) -> String {
 
 /// The refusal of a request whose head alone is already too much for this server.
 pub(crate) fn too_busy() -> S3Error {
-    plain(S3ErrorCode::SlowDown)
+    slow_down(Duration::from_secs(1))
 }
 
 /// The SHA-256 of no bytes.

@@ -14,6 +14,10 @@
 //! | `pinfold_s3_connections` | gauge | | open connections |
 //! | `pinfold_s3_connections_total` | counter | | accepted connections |
 //! | `pinfold_s3_tls_failures_total` | counter | | failed TLS handshakes |
+//! | `pinfold_s3_limited_total` | counter | `by` | requests refused with SlowDown by a rate (`ip`, `account`, `bucket`) |
+//! | `pinfold_s3_paced_total` | counter | `by` | times that a body waited for a byte rate |
+//! | `pinfold_s3_access_log_lines_total` | counter | `log` | lines handed to the access log (`file`, `webhook`, `admin`) |
+//! | `pinfold_s3_access_log_dropped_total` | counter | `log` | lines that could not be written |
 //! | `pinfold_s3_panics_total` | counter | | requests that ended in a bug |
 
 use std::time::Duration;
@@ -106,6 +110,14 @@ pub(crate) fn finished(operation: &'static str, took: Duration, received: u64, s
 
 pub(crate) fn queued_out() {
     metrics::counter!("pinfold_s3_requests_queued_out_total").increment(1);
+}
+
+pub(crate) fn limited(by: &'static str) {
+    metrics::counter!("pinfold_s3_limited_total", "by" => by).increment(1);
+}
+
+pub(crate) fn paced(by: &'static str) {
+    metrics::counter!("pinfold_s3_paced_total", "by" => by).increment(1);
 }
 
 pub(crate) fn panicked() {

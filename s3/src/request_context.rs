@@ -41,7 +41,7 @@ fn of_parts(peer: Option<Peer>, uri: &Uri, headers: &HeaderMap, signer: Option<&
     let now = OffsetDateTime::now_utc();
     context.add("aws:CurrentTime", iso_now());
     context.add("aws:EpochTime", now.unix_timestamp().to_string());
-    if let Some(Peer { address, tls }) = peer {
+    if let Some(Peer { address, tls, .. }) = peer {
         context.add("aws:SourceIp", address.to_canonical().to_string());
         context.add("aws:SecureTransport", tls.to_string());
     }

@@ -90,6 +90,7 @@ pub(crate) fn finish(mut answer: HttpResponse, about: &About<'_>) -> HttpRespons
         _ => {}
     }
     if answer.status() == StatusCode::NOT_MODIFIED {
+        about.scope.note(|facts| facts.code = Some("NotModified".to_owned()));
         *answer.body_mut() = Body::empty();
         answer.headers_mut().remove(CONTENT_TYPE);
     }
@@ -150,6 +151,7 @@ fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
     if let Some(failed) = failed_body(text, about) {
         return finish_error(error(failed), about);
     }
+    about.scope.note(|facts| facts.code = code(text).map(str::to_owned));
     if *about.method == Method::HEAD {
         // An answer to HEAD has no body; AWS says no more than the status.
         *answer.body_mut() = Body::empty();
@@ -159,6 +161,12 @@ fn finish_error(mut answer: HttpResponse, about: &About<'_>) -> HttpResponse {
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     }
     answer
+}
+
+/// The code of an error document.
+fn code(xml: &str) -> Option<&str> {
+    let (_, rest) = xml.split_once("<Code>")?;
+    Some(rest.split_once("</Code>")?.0)
 }
 
 /// What `error::with_detail` put into the headers.

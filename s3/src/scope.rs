@@ -9,6 +9,8 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use pinfold_store::types::Id;
 
+use crate::limits::Payer;
+
 /// Why a request's body could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFailure {
@@ -43,6 +45,19 @@ pub(crate) enum BodyFailure {
     Checksum(&'static str),
 }
 
+/// What logs tell of a request, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The account that signed, once its signature was verified.
+    pub(crate) signer: Option<String>,
+    /// The owner of the bucket.
+    pub(crate) owner: Option<String>,
+    /// The account or bucket that an administrator's operation is about.
+    pub(crate) target: Option<String>,
+    /// The code of an answer that is an error.
+    pub(crate) code: Option<String>,
+}
+
 /// One request's shared state.
 pub(crate) struct Scope {
     /// The request's identity: in the answer, in logs and in the commit record.
@@ -54,6 +69,8 @@ pub(crate) struct Scope {
     trailing: AtomicBool,
     empty: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
+    facts: Mutex<Facts>,
+    payer: OnceLock<Payer>,
     leftover: Mutex<Option<Leftover>>,
 }
 
@@ -75,6 +92,8 @@ impl Scope {
             trailing: AtomicBool::new(false),
             empty: AtomicBool::new(false),
             failure: Mutex::new(None),
+            facts: Mutex::default(),
+            payer: OnceLock::new(),
             leftover: Mutex::new(None),
         })
     }
@@ -122,6 +141,25 @@ impl Scope {
 
     pub(crate) fn failure(&self) -> Option<BodyFailure> {
         self.failure.lock().clone()
+    }
+
+    /// Who pays for the request, where there are limits.
+    pub(crate) fn payer(&self) -> Option<&Payer> {
+        self.payer.get()
+    }
+
+    pub(crate) fn set_payer(&self, payer: Payer) {
+        let _ = self.payer.set(payer);
+    }
+
+    /// What logs tell.
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts.lock().clone()
+    }
+
+    /// Notes something for the logs.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.facts.lock());
     }
 
     /// The unread rest of a body, kept so that an early refusal can still be read by the client.

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
+use pinfold_store::audit::AuditLog;
 use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo};
 use pinfold_store::namespace::{Account, Namespace, Role};
 use pinfold_store::types::{BucketName, Caller, Door, Id, Timestamp};
@@ -53,6 +54,8 @@ pub struct Api {
     pub health: Health,
     /// For `status`.
     pub about: Arc<About>,
+    /// Where changes of accounts and buckets are told; none if there is no such log.
+    pub audit: Option<AuditLog>,
     /// Where `reload` goes.
     pub signals: mpsc::Sender<Signal>,
 }
@@ -74,6 +77,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/mounts/remove", post(unmount))
         .route("/v1/meta/checkpoint", post(checkpoint))
         .merge(super::iam::router())
+        .route("/v1/audit/verify", get(super::audit::verify))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), super::audit::layer))
         .with_state(api)
 }
 

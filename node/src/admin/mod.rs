@@ -2,6 +2,7 @@
 //! a unix socket in the data directory for commands (its owner and root only).
 
 pub mod api;
+pub mod audit;
 pub mod client;
 pub mod error;
 pub mod health;

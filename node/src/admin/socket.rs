@@ -8,8 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use axum::serve::Listener;
-use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
+
+use super::audit::Peer;
 
 /// Name of the socket within the data directory.
 pub const SOCKET: &str = "admin.sock";
@@ -52,21 +53,21 @@ impl Drop for AdminSocket {
 
 impl Listener for AdminSocket {
     type Io = UnixStream;
-    type Addr = SocketAddr;
+    type Addr = Peer;
 
-    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+    async fn accept(&mut self) -> (UnixStream, Peer) {
         loop {
-            let (stream, address) = Listener::accept(&mut self.listener).await;
+            let (stream, _) = Listener::accept(&mut self.listener).await;
             match stream.peer_cred() {
-                Ok(peer) if is_ours(peer.uid()) => return (stream, address),
+                Ok(peer) if is_ours(peer.uid()) => return (stream, Peer { uid: peer.uid(), pid: peer.pid() }),
                 Ok(peer) => tracing::warn!(uid = peer.uid(), "the admin socket refused a connection of another user"),
                 Err(error) => tracing::warn!(%error, "the admin socket refused a connection of an unknown user"),
             }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<Peer> {
+        Ok(Peer { uid: rustix::process::geteuid().as_raw(), pid: None })
     }
 }
 

@@ -226,6 +226,37 @@ pub struct Checkpoint {
     pub sequence: u64,
 }
 
+/// `GET /v1/audit/verify`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditVerified {
+    /// Files read.
+    pub files: u64,
+    /// Good lines before the first bad one.
+    pub lines: u64,
+    /// Number of the first line.
+    pub first: u64,
+    /// Number of the last good line.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: String,
+    /// Bytes behind it of a line without an end.
+    pub unfinished: u64,
+    /// What is wrong first, with file and line.
+    pub problem: Option<String>,
+}
+
+impl From<pinfold_store::audit::Verified> for AuditVerified {
+    fn from(found: pinfold_store::audit::Verified) -> Self {
+        let problem = found.problem.map(|p| match p.line {
+            0 => format!("{}: {}", p.file.display(), p.what),
+            line => format!("{} line {line}: {}", p.file.display(), p.what),
+        });
+        let (seq, hash) = (found.head.seq, found.head.hash);
+        let (files, lines, first, unfinished) = (found.files, found.lines, found.first, found.unfinished);
+        Self { files, lines, first, seq, hash, unfinished, problem }
+    }
+}
+
 /// What every failed request answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Problem {

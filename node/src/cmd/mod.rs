@@ -2,6 +2,7 @@
 //! the daemon or work on files.
 
 mod ask;
+mod audit;
 mod cid;
 mod cid_tree;
 mod documents;
@@ -34,6 +35,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             crate::cli::MetaAction::Convert { to, client } => offline::convert(to, &client),
             crate::cli::MetaAction::Rebuild { client } => offline::rebuild(&client),
         },
+        Command::Audit(args) => audit::audit(args.action),
         Command::CheckConfig(source) => documents::check_config(&source.settings),
         Command::Config(args) => documents::config(args.action),
         Command::Completions { shell } => documents::completions(shell),

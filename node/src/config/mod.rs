@@ -44,6 +44,8 @@ pub struct NodeConfig {
     pub store: StoreSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Logs of requests and operations.
+    pub records: RecordSettings,
 }
 
 /// The S3 endpoint.
@@ -65,6 +67,21 @@ pub struct S3Settings {
     pub max_connections: usize,
     /// Requests at once.
     pub max_requests: usize,
+    /// How long a request's head may take.
+    pub header_timeout: Duration,
+    /// How long nothing may move.
+    pub idle_timeout: Duration,
+    /// Rates.
+    pub limits: LimitSettings,
+}
+
+/// Rates a second of requests and of bytes; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Requests of one address, account, bucket.
+    pub requests: [u64; 3],
+    /// Bytes of one address, account, bucket.
+    pub bytes: [u64; 3],
 }
 
 /// Where the certificate lies.
@@ -135,6 +152,21 @@ pub struct LogSettings {
     pub filter: String,
     /// One JSON object a line.
     pub json: bool,
+}
+
+/// Logs of requests and operations.
+#[derive(Clone, Debug)]
+pub struct RecordSettings {
+    /// File for requests.
+    pub access: Option<String>,
+    /// File for requests to the admin API.
+    pub admin_access: Option<String>,
+    /// URL for requests.
+    pub webhook: Option<String>,
+    /// Whether there is an audit log.
+    pub audit: bool,
+    /// Bytes of one of its files.
+    pub audit_file_size: u64,
 }
 
 /// What [`load`] reads from.
@@ -257,6 +289,7 @@ impl Build<'_> {
             mounting: self.mounting()?,
             store: self.store()?,
             log: LogSettings { filter: self.text("log_level")?.to_owned(), json: self.text("log_format")? == "json" },
+            records: self.records()?,
             data,
         };
         if let (Listen::At(s3), Listen::At(admin)) = (&config.s3.listen, &config.admin)
@@ -291,7 +324,62 @@ impl Build<'_> {
         let versioning = self.text("s3_versioning")? == "on";
         let max_connections = self.count("s3_max_connections", 1, 1 << 20)?;
         let max_requests = self.count("s3_max_requests", 1, 1 << 16)?;
-        Some(S3Settings { listen, region, domains, versioning, website_domains, tls, max_connections, max_requests })
+        let header_timeout = self.timeout("s3_header_timeout")?;
+        let idle_timeout = self.timeout("s3_idle_timeout")?;
+        let limits = self.limits()?;
+        Some(S3Settings {
+            listen,
+            region,
+            domains,
+            versioning,
+            website_domains,
+            tls,
+            max_connections,
+            max_requests,
+            header_timeout,
+            idle_timeout,
+            limits,
+        })
+    }
+
+    fn timeout(&mut self, name: &str) -> Option<Duration> {
+        let time = self.parsed(name, value::duration)?;
+        if time < Duration::from_secs(1) {
+            self.refuse(name, "at least 1s");
+        }
+        Some(time)
+    }
+
+    fn limits(&mut self) -> Option<LimitSettings> {
+        const OF: [&str; 3] = ["ip", "account", "bucket"];
+        let mut limits = LimitSettings { requests: [0; 3], bytes: [0; 3] };
+        for (i, of) in OF.into_iter().enumerate() {
+            limits.requests[i] = self.count(&format!("s3_requests_per_{of}"), 0, 1 << 20)? as u64;
+            let name = format!("s3_bytes_per_{of}");
+            limits.bytes[i] = self.parsed(&name, value::size)?;
+            if (1..64 << 10).contains(&limits.bytes[i]) {
+                self.refuse(&name, "at least 64KiB, or 0");
+            }
+        }
+        Some(limits)
+    }
+
+    fn records(&mut self) -> Option<RecordSettings> {
+        // Names of the process's own streams are no paths.
+        let file = |name: &str| match self.text(name).map(str::to_ascii_lowercase) {
+            Some(word) if ["stdout", "stderr", "-"].contains(&word.as_str()) => Some(word),
+            _ => self.path(name).map(|path| path.display().to_string()),
+        };
+        let (access, admin_access) = (file("access_log"), file("admin_access_log"));
+        let webhook = self.text("log_webhook_url").map(str::to_owned);
+        if access.is_some() && webhook.is_some() {
+            self.refuse("log_webhook_url", "there is an access_log already: it is one or the other");
+        }
+        let audit_file_size = self.parsed("audit_file_size", value::size)?;
+        if audit_file_size < 64 << 10 {
+            self.refuse("audit_file_size", "at least 64KiB");
+        }
+        Some(RecordSettings { access, admin_access, webhook, audit: self.text("audit_log")? == "on", audit_file_size })
     }
 
     fn mounting(&mut self) -> Option<MountSettings> {

@@ -100,6 +100,13 @@ impl Admin {
     /// The administrator who asks; XAdminAccessDenied for others.
     fn caller(&self, request: &S3Request<Body>) -> S3Result<Caller> {
         let signer = request.credentials.as_ref().map(|c| c.access_key.clone());
+        let scope = request.extensions.get::<Arc<Scope>>();
+        if let Some(scope) = scope {
+            scope.note(|facts| facts.signer.clone_from(&signer));
+            if let (Some(payer), Some(signer)) = (scope.payer(), &signer) {
+                payer.admit_account(signer)?;
+            }
+        }
         let Some(signer) = signer else { return Err(plain(S3ErrorCode::AccessDenied)) };
         // Sessions do not manage accounts.
         let Some(account) = self.accounts.find(&signer).or_s3()? else {
@@ -108,7 +115,7 @@ impl Admin {
         if account.role != Role::Admin {
             return Err(error::access_denied());
         }
-        let request = request.extensions.get::<Arc<Scope>>().map_or_else(Id::random, |scope| scope.id);
+        let request = scope.map_or_else(Id::random, |scope| scope.id);
         let (uid, gid) = (account.uid, account.gid);
         Ok(Caller {
             principal: account.access,

@@ -1,5 +1,7 @@
 //! Accounts.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
 use pinfold_store::ErrorKind;
 use pinfold_store::namespace::Account;
@@ -10,6 +12,7 @@ use super::xml::{self, Fields};
 use super::{Admin, done, error, parameter};
 use crate::body::upload::to_the_end;
 use crate::error::{OrS3, from_store};
+use crate::scope::Scope;
 
 fn user_error(e: pinfold_store::Error) -> S3Error {
     match e.kind() {
@@ -32,6 +35,9 @@ impl Admin {
         mut request: S3Request<Body>,
     ) -> S3Result<S3Response<Body>> {
         let fields = Fields::read(&mut request.input).await?;
+        if let (Some(scope), Some(access)) = (request.extensions.get::<Arc<Scope>>(), &fields.access) {
+            scope.note(|facts| facts.target = Some(access.clone()));
+        }
         let role = xml::role(fields.role.as_deref().unwrap_or_default()).ok_or_else(error::bad_role)?;
         let account = Account {
             access: fields.access.unwrap_or_default(),

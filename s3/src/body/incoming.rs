@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::framing::{Framing, Kind, Trailer};
 use crate::checksum::{Algorithm, Hasher};
+use crate::limits::Pace;
 use crate::scope::{BodyFailure, Scope};
 
 /// Digests that an XML body must have.
@@ -87,6 +88,7 @@ pub(crate) struct Received {
     ready: VecDeque<Bytes>,
     digests: Digests,
     ended: bool,
+    pace: Pace,
 }
 
 impl Received {
@@ -103,6 +105,7 @@ impl Received {
             ready: VecDeque::new(),
             digests: Digests::default(),
             ended,
+            pace: Pace::default(),
         }
     }
 
@@ -153,6 +156,9 @@ impl Body for Received {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let this = &mut *self;
         loop {
+            if let Some(payer) = this.scope.payer() {
+                ready!(this.pace.poll_paid(cx, payer));
+            }
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -174,9 +180,12 @@ impl Body for Received {
                 Some(Err(failure)) => return this.fail(failure),
                 Some(Ok(bytes)) => {
                     this.scope.count_received(bytes.len());
+                    if let Some(payer) = this.scope.payer() {
+                        this.pace.charge(payer, bytes.len());
+                    }
                     this.digests.update(&bytes);
                     match &mut this.framing {
-                        None => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                        None => this.ready.push_back(bytes),
                         Some(framing) => {
                             if let Err(failure) = framing.push(bytes, &mut this.ready) {
                                 return this.fail(failure);
@@ -197,7 +206,7 @@ impl Body for Received {
 
     fn size_hint(&self) -> SizeHint {
         match (&self.inner, &self.framing) {
-            (Some(inner), None) => inner.size_hint(),
+            (Some(inner), None) if self.ready.is_empty() => inner.size_hint(),
             (None, _) if self.ready.is_empty() => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }

@@ -9,6 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use s3s::StdError;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::accesslog::{AccessLogs, Record};
+use crate::limits::Pace;
 use crate::metrics::{self, Counted};
 use crate::scope::Scope;
 
@@ -20,6 +22,10 @@ pub(crate) struct Answer {
     whole: bool,
     _place: Option<OwnedSemaphorePermit>,
     _counted: Counted,
+    pace: Pace,
+    /// A piece that is not paid yet.
+    held: Option<Bytes>,
+    log: Option<(Box<Record>, Arc<AccessLogs>, bool)>,
 }
 
 impl Answer {
@@ -30,7 +36,23 @@ impl Answer {
         counted: Counted,
     ) -> Self {
         let whole = inner.is_end_stream();
-        Self { inner, scope, sent: 0, whole, _place: place, _counted: counted }
+        Self {
+            inner,
+            scope,
+            sent: 0,
+            whole,
+            _place: place,
+            _counted: counted,
+            pace: Pace::default(),
+            held: None,
+            log: None,
+        }
+    }
+
+    /// To be logged once it is gone; `of_admin` says in which of the logs.
+    pub(crate) fn logged(mut self, record: Record, logs: Arc<AccessLogs>, of_admin: bool) -> Self {
+        self.log = Some((Box::new(record), logs, of_admin));
+        self
     }
 }
 
@@ -40,7 +62,22 @@ impl Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let this = &mut *self;
-        let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let frame = loop {
+            if let (Some(_), Some(payer)) = (&this.held, this.scope.payer()) {
+                ready!(this.pace.poll_paid(cx, payer));
+            }
+            if let Some(held) = this.held.take() {
+                break Some(Ok(Frame::data(held)));
+            }
+            let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+            match (frame, this.scope.payer()) {
+                (Some(Ok(frame)), Some(payer)) if frame.is_data() => {
+                    this.held = frame.into_data().ok();
+                    this.pace.charge(payer, this.held.as_ref().map_or(0, Bytes::len));
+                }
+                (frame, _) => break frame,
+            }
+        };
         match &frame {
             Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, Bytes::len) as u64,
             Some(Err(_)) => {}
@@ -51,17 +88,24 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        if self.held.is_none() { self.inner.size_hint() } else { SizeHint::default() }
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         let scope = &self.scope;
+        if let Some((mut record, logs, of_admin)) = self.log.take()
+            && let Some(sink) = logs.sink(of_admin)
+        {
+            record.bytes_sent = self.sent;
+            record.total_time = u64::try_from(scope.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            sink.write(&record);
+        }
         metrics::finished(scope.operation(), scope.started.elapsed(), scope.received(), self.sent, self.whole);
     }
 }

@@ -18,7 +18,7 @@ use super::Shared;
 use super::progress::{Progress, Watched};
 use crate::config::S3Config;
 use crate::metrics::{self, Counted};
-use crate::peer::Peer;
+use crate::peer::{Peer, Session};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -41,17 +41,36 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
         return;
     }
     let Ok(address) = stream.peer_addr() else { return };
-    let peer = Peer { address: address.ip(), tls: shared.tls.is_some() };
+    let peer = Peer { address: address.ip(), tls: shared.tls.is_some(), session: None };
     match &shared.tls {
         None => speak(stream, peer, shared, stop).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, peer, shared, stop).await,
+            Ok(Ok(stream)) => {
+                let session = session(stream.get_ref().1);
+                speak(stream, Peer { session, ..peer }, shared, stop).await;
+            }
             failed => {
                 metrics::tls_failed();
                 debug!(error = ?failed.err(), "a TLS handshake failed");
             }
         },
     }
+}
+
+/// What a handshake agreed on.
+fn session(connection: &rustls::ServerConnection) -> Option<Session> {
+    let version = match connection.protocol_version()? {
+        rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        _ => return None,
+    };
+    let cipher = match connection.negotiated_cipher_suite()?.suite() {
+        rustls::CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        rustls::CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str()?,
+    };
+    Some(Session { version, cipher })
 }
 
 async fn speak<S>(stream: S, peer: Peer, shared: &Shared, stop: CancellationToken)
@@ -64,6 +83,7 @@ where
     let of_requests = progress.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(of_requests.clone());
         let (door, working) = (door.clone(), of_requests.work());
         async move {
             let answer = door.handle(request).await;

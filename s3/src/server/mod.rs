@@ -1,7 +1,7 @@
 //! Listening, accepting, draining.
 
 mod connection;
-mod progress;
+pub(crate) mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::accesslog::AccessLogs;
 use crate::auth::Credentials;
 use crate::config::S3Config;
 use crate::door::Door;
+use crate::limits::LimitConfig;
 use crate::tls::Tls;
 
 /// The S3 endpoint: bound, and served until it is told to stop.
@@ -33,16 +35,31 @@ struct Shared {
     door: Arc<Door>,
     tls: Option<Arc<Tls>>,
     connections: Arc<Semaphore>,
+    logs: Arc<AccessLogs>,
 }
 
-/// Loads the certificate files again; from [`S3Server::reloader`].
+/// Loads the certificate files again and opens the access logs anew; from [`S3Server::reloader`].
 #[derive(Clone)]
-pub struct Reloader(Option<Arc<Tls>>);
+pub struct Reloader {
+    tls: Option<Arc<Tls>>,
+    logs: Arc<AccessLogs>,
+    door: Arc<Door>,
+}
 
 impl Reloader {
     /// For new connections. Nothing to do without TLS; on an error the old certificate stays in use.
     pub fn reload(&self) -> Result<()> {
-        self.0.as_ref().map_or(Ok(()), |tls| tls.reload())
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
+    }
+
+    /// New rates, for the requests that come from now on.
+    pub fn set_limits(&self, limits: LimitConfig) {
+        self.door.set_limits(limits);
+    }
+
+    /// For who has moved the access logs away.
+    pub fn reopen_logs(&self) {
+        self.logs.reopen();
     }
 }
 
@@ -66,9 +83,10 @@ impl S3Server {
             return Err(Error::new(ErrorKind::InvalidArgument, "the S3 server has no address to listen on"));
         }
         let config = Arc::new(config);
-        let door = Arc::new(Door::new(config.clone(), namespace, accounts));
+        let logs = Arc::new(AccessLogs::open(&config.access_log)?);
+        let door = Arc::new(Door::new(config.clone(), namespace, accounts, logs.clone()));
         let connections = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self { shared: Arc::new(Shared { config, door, tls, connections }), listeners, addresses })
+        Ok(Self { shared: Arc::new(Shared { config, door, tls, connections, logs }), listeners, addresses })
     }
 
     /// The addresses it really listens on, in the order of the configuration.
@@ -78,7 +96,7 @@ impl S3Server {
 
     /// For `SIGHUP`.
     pub fn reloader(&self) -> Reloader {
-        Reloader(self.shared.tls.clone())
+        Reloader { tls: self.shared.tls.clone(), logs: self.shared.logs.clone(), door: self.shared.door.clone() }
     }
 
     /// Serves until `stop` is cancelled, then takes no more connections, lets requests in flight end within the drain
@@ -99,6 +117,7 @@ impl S3Server {
         }
         cut.cancel();
         tasks.wait().await;
+        self.shared.logs.close().await;
         info!("the S3 server has stopped");
     }
 }

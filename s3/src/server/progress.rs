@@ -21,7 +21,8 @@ impl Progress {
         Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0), working: AtomicUsize::new(0) })
     }
 
-    fn moved(&self) {
+    /// Something moved, or is held back by this side.
+    pub(crate) fn moved(&self) {
         self.last.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
