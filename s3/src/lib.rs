@@ -13,6 +13,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod insider;
 pub mod metrics;
 pub mod server;
 pub mod tls;

@@ -36,6 +36,8 @@ pub struct About {
     pub s3: Option<String>,
     /// Address of health and metrics.
     pub admin: Option<String>,
+    /// URL of the web console.
+    pub console: Option<String>,
 }
 
 /// What the handlers share.
@@ -55,6 +57,8 @@ pub struct Api {
     pub about: Arc<About>,
     /// Where `reload` goes.
     pub signals: mpsc::Sender<Signal>,
+    /// The administrator who asks, where it is not the operator with the root account.
+    pub asker: Option<Arc<Account>>,
 }
 
 /// The routes.
@@ -82,10 +86,18 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 impl Api {
-    /// The caller of a command: the root account.
+    /// The same commands on behalf of an administrator.
+    pub fn asked_by(&self, asker: Account) -> Self {
+        Self { asker: Some(Arc::new(asker)), ..self.clone() }
+    }
+
+    /// The caller of a command: the root account, or the administrator who asks.
     pub(super) fn caller(&self) -> Caller {
         let RootOwner { uid, gid } = self.owner;
-        let principal = self.root.to_string();
+        let (principal, uid, gid) = match &self.asker {
+            None => (self.root.to_string(), uid, gid),
+            Some(asker) => (asker.access.clone(), asker.uid, asker.gid),
+        };
         Caller {
             principal,
             door: Door::Admin,
@@ -110,7 +122,7 @@ impl Api {
     }
 }
 
-async fn status(State(api): State<Api>) -> Answer<wire::Status> {
+pub(crate) async fn status(State(api): State<Api>) -> Answer<wire::Status> {
     let namespace = api.namespace.clone();
     let (buckets, disk) = blocking(move || (namespace.buckets(), namespace.statfs())).await?;
     let disk = disk?;
@@ -124,6 +136,7 @@ async fn status(State(api): State<Api>) -> Answer<wire::Status> {
         data: api.about.data.display().to_string(),
         s3: api.about.s3.clone(),
         admin: api.about.admin.clone(),
+        console: api.about.console.clone(),
         engine: doors::engine_name(&api.namespace),
         buckets: buckets?.len() as u64,
         disk_total: disk.total,
@@ -165,12 +178,12 @@ async fn delete_bucket(State(api): State<Api>, Path(name): Path<String>) -> Resu
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {
+pub(crate) async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {
     let accounts = blocking(move || api.namespace.accounts()).await??;
     Ok(Json(accounts.iter().map(user_view).collect()))
 }
 
-async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUser>) -> Answer<wire::User> {
+pub(crate) async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUser>) -> Answer<wire::User> {
     let wire::CreateUser { user, secret } = request;
     if *user.access == *api.root {
         return Err(ApiError::conflict("the root account has this access key"));
@@ -190,13 +203,13 @@ async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUse
     Ok(Json(view))
 }
 
-async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
+pub(crate) async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
     let account = api.account(access).await?;
     api.namespace.delete_account(&api.caller(), &account.access).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn change_secret(
+pub(crate) async fn change_secret(
     State(api): State<Api>,
     Path(access): Path<String>,
     Json(request): Json<wire::NewSecret>,

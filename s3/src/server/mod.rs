@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::auth::Credentials;
 use crate::config::S3Config;
 use crate::door::Door;
+use crate::insider::Insider;
 use crate::tls::Tls;
 
 /// The S3 endpoint: bound, and served until it is told to stop.
@@ -74,6 +75,16 @@ impl S3Server {
     /// The addresses it really listens on, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// A way in for this process itself: the same door, limits and metrics.
+    pub fn insider(&self) -> Insider {
+        Insider::new(self.shared.door.clone())
+    }
+
+    /// Its TLS side, for another listener of the same certificate: a reload is for both.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.shared.tls.clone()
     }
 
     /// For `SIGHUP`.
