@@ -7,6 +7,10 @@ import * as s3 from './s3.js';
 const SHOWN = 64 * 1024;
 const TEXT = /^(text\/|application\/(json|xml|javascript|toml|yaml|x-yaml|x-sh)|[^;]*\+(json|xml)\b)/;
 const PICTURE = /^image\//;
+/** Types that say nothing; then the name may. */
+const UNTYPED = /^((application|binary)\/octet-stream)?$/;
+const TEXT_NAME = /\.(txt|md|csv|tsv|log|json|xml|ya?ml|toml|ini|conf|sh|py|rs|js|css|html?|c|h|go|sql)$/i;
+const PICTURE_NAME = /\.(png|jpe?g|gif|webp|avif|bmp|ico)$/i;
 
 /** The page. */
 export async function object({ names: { bucket, key, version }, signal, again }) {
@@ -47,12 +51,13 @@ function about(found) {
 
 async function preview(bucket, key, version, found, signal) {
   const where = s3.address(bucket, key, { versionId: version });
-  if (PICTURE.test(found.type)) {
+  const untyped = UNTYPED.test(found.type);
+  if (PICTURE.test(found.type) || (untyped && PICTURE_NAME.test(key))) {
     const image = h('img.preview', { src: where, alt: `Preview of ${key}` });
     image.addEventListener('error', () => image.replaceWith(h('p.dim', 'This browser cannot show it.')));
     return h('section', h('h2', 'Preview'), image);
   }
-  if (!TEXT.test(found.type)) return h('p.dim', 'No preview of this type.');
+  if (!TEXT.test(found.type) && !(untyped && TEXT_NAME.test(key))) return h('p.dim', 'No preview of this type.');
   const text = await s3.beginning(bucket, key, version, Math.min(found.size, SHOWN), signal).catch((error) => {
     news(error.message, true);
     return null;
