@@ -109,6 +109,28 @@ def test_a_bucket_an_upload_its_cid_a_preview_the_same_bytes_and_gone(site, page
     expect(page.get_by_role("link", name=bucket)).to_have_count(0)
 
 
+def test_a_large_file_goes_up_in_parts_and_a_dropped_one_too(site, page, tmp_path):
+    bucket = s3c.fresh_name()
+    site.s3.create_bucket(Bucket=bucket)
+    data = os.urandom(1 << 20) * 65 + b"the last part"
+    (tmp_path / "large").write_bytes(data)
+    sign_in(page)
+    go(page, page="objects", bucket=bucket, prefix="in/")
+    page.get_by_label("Upload files").set_input_files(tmp_path / "large")
+    expect(row(page, "large")).to_be_visible(timeout=60_000)
+    answer = site.s3.get_object(Bucket=bucket, Key="in/large")
+    assert answer["ETag"].endswith('-2"') and answer["Body"].read() == data
+    assert "Uploads" not in site.s3.list_multipart_uploads(Bucket=bucket)
+    page.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(['dropped'], 'dropped.txt', {type: 'text/plain'}));
+        document.querySelector('#upload').closest('div').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true}));
+    }""")
+    expect(row(page, "dropped.txt")).to_be_visible()
+    answer = site.s3.get_object(Bucket=bucket, Key="in/dropped.txt")
+    assert answer["Body"].read() == b"dropped" and answer["ContentType"] == "text/plain"
+
+
 def test_an_object_that_is_a_page_is_saved_and_not_run(site, page):
     bucket = s3c.fresh_name()
     site.s3.create_bucket(Bucket=bucket)
