@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use pinfold_s3::server::progress::{Progress, Watched};
 use pinfold_s3::tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +25,9 @@ use super::Console;
 const CONNECTIONS: usize = 256;
 /// How long a TLS handshake, and how long a request's head, may take; also how long a connection may rest.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A connection on which nothing moves for so long is closed, and how often that is looked at.
+const STALLED: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(5);
 /// How long the listener rests when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// HTTP/2: what a client may send ahead on one stream, and on all of a connection's; streams of one connection.
@@ -94,9 +98,16 @@ async fn speak<S>(stream: S, from: IpAddr, console: Arc<Console>, stop: Cancella
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let progress = Progress::new();
+    let stream = Watched { inner: stream, progress: progress.clone() };
+    let of_requests = progress.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let console = Arc::clone(&console);
-        async move { Ok::<_, Infallible>(console.answer(from, request).await) }
+        let (console, working) = (Arc::clone(&console), of_requests.work());
+        async move {
+            let answer = console.answer(from, request).await;
+            drop(working);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -109,14 +120,27 @@ where
         .keep_alive_interval(PATIENCE)
         .keep_alive_timeout(PATIENCE);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut look = tokio::time::interval(LOOK);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection of the console ended early");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // A client that takes none of an answer would keep its place at the S3 door for ever.
+            _ = look.tick() => {
+                if progress.stalled(STALLED) {
+                    tracing::debug!("a connection of the console that does not move is closed");
+                    return;
+                }
+            }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection of the console ended early");
     }
 }

@@ -1,7 +1,7 @@
 //! Listening, accepting, draining.
 
 mod connection;
-mod progress;
+pub mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
