@@ -42,7 +42,7 @@ function frame(caption, body) {
 }
 
 function titleOf(bucket, prefix) {
-  const parts = prefix.split('/').filter(Boolean);
+  const parts = prefix.split('/').slice(0, -1);
   const crumbs = [h('a', { href: to('objects', { bucket }), 'data-up': parts.length === 1 }, bucket)];
   parts.forEach((part, i) => {
     const path = prefix.split('/').slice(0, i + 1).join('/') + '/';

@@ -1,6 +1,7 @@
 """A node with the web console, and browsers that look at it."""
 
 import contextlib
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +24,20 @@ def site():
         made = {name: accounts.make(node_as_server(node), raw, role, name=name) for name, role in
                 [("alice", "userplus"), ("bob", "user")]}
         yield SimpleNamespace(node=node, port=port, url=f"http://127.0.0.1:{port}/", s3=s3, **made)
+
+
+@pytest.fixture(scope="session")
+def tls_site(tmp_path_factory):
+    """A node with TLS: `node`, `port`, `url`, `cert`."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    request = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=pinfold", "-newkey", "rsa:2048",
+               "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
+    subprocess.run(request, check=True, capture_output=True)
+    port = free_port()
+    env = {settings.ENV_TLS_CERT: str(cert), settings.ENV_TLS_KEY: str(key)}
+    with Node("console-tls", mount=False, env=env, args=arguments(port)) as node:
+        yield SimpleNamespace(node=node, port=port, url=f"https://127.0.0.1:{port}/", cert=cert)
 
 
 def node_as_server(node):
@@ -53,7 +68,8 @@ def page(site, browser):
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.expected = []
-        complaints, elsewhere = [], []
+        page.complaints = complaints = []
+        elsewhere = []
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: complaints.append(f"a script failed: {e}"))
         page.on("request", lambda r: None if r.url.startswith((site.url, "blob:", "data:")) else elsewhere.append(r.url))

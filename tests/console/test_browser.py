@@ -1,6 +1,7 @@
 """The console as a person uses it: headless Chromium before a real node. The fixture `page` also sees to it that nothing
 is asked of another host, that no script fails and that the browser complains of nothing unexpected."""
 
+import contextlib
 import os
 import re
 import struct
@@ -351,3 +352,37 @@ def test_a_session_that_ends_elsewhere_leads_to_the_sign_in(site, page):
     go(page, page="objects", bucket=bucket)
     expect(page.get_by_label("Secret key")).to_be_visible()
     expect(page.locator("#news")).to_have_text("You are signed out.")
+
+
+def test_over_tls_the_browser_speaks_http2(tls_site, browser, tmp_path):
+    """Another way through the server: no `Host`, several requests at once on one connection."""
+    data = os.urandom(3_000_000)
+    (tmp_path / "x.bin").write_bytes(data)
+    with contextlib.closing(browser.new_context(ignore_https_errors=True)) as context:
+        page = context.new_page()
+        page.goto(tls_site.url)
+        sign_in(page)
+        assert context.cookies()[0]["secure"]
+        bucket = s3c.fresh_name()
+        page.get_by_role("textbox", name="New bucket").fill(bucket)
+        page.get_by_role("button", name="Create").click()
+        page.get_by_role("link", name=bucket).click()
+        page.get_by_label("Upload files").set_input_files(tmp_path / "x.bin")
+        expect(row(page, "x.bin").locator("code")).to_have_text(re.compile("^bafy"))
+        with page.expect_download() as got:
+            row(page, "x.bin").get_by_role("link", name="Download").click()
+        assert got.value.path().read_bytes() == data
+        spoken = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.nextHopProtocol)")
+        assert "h2" in spoken and set(spoken) <= {"h2", ""}, spoken
+
+
+def test_the_watch_over_the_browser_can_fail(page):
+    page.evaluate("""() => {
+        const script = document.createElement('script');
+        script.textContent = 'window.ran = true';
+        document.body.append(script);
+        document.body.setAttribute('style', 'color: red');
+    }""")
+    assert page.evaluate("window.ran") is None
+    assert sum("Content Security Policy" in complaint for complaint in page.complaints) >= 2
+    page.expected.append("Content Security Policy")

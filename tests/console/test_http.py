@@ -3,7 +3,6 @@
 import http.client
 import json
 import ssl
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -217,26 +216,19 @@ def test_guessing_is_slowed_and_then_refused():
         assert "guess-" not in node.log_text()
 
 
-def test_tls_is_the_s3_endpoints_and_the_cookie_is_bound_to_it(tmp_path):
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    request = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=pinfold", "-newkey", "rsa:2048",
-               "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
-    subprocess.run(request, check=True, capture_output=True)
-    port = free_port()
-    env = {settings.ENV_TLS_CERT: str(cert), settings.ENV_TLS_KEY: str(key)}
-    with Node("console-tls", mount=False, env=env, args=arguments(port)) as node:
-        context = ssl.create_default_context(cafile=str(cert))
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
-        body = json.dumps({"access": ROOT[0], "secret": ROOT[1]})
-        connection.request("POST", "/api/session", body, {"content-type": "application/json", "x-pinfold-console": "1"})
-        answer = connection.getresponse()
-        cookie = answer.headers["set-cookie"]
-        answer.read()
-        assert answer.status == 200 and cookie.startswith("__Host-pinfold-console=") and cookie.endswith("; Secure")
-        connection.request("GET", "/s3/", headers={"cookie": cookie.split(";")[0]})
-        assert connection.getresponse().status == 200
-        connection.close()
-        assert f"https://127.0.0.1:{port}/" in node.cli("status", "--data", node.data).stdout
+def test_tls_is_the_s3_endpoints_and_the_cookie_is_bound_to_it(tls_site):
+    context = ssl.create_default_context(cafile=str(tls_site.cert))
+    connection = http.client.HTTPSConnection("127.0.0.1", tls_site.port, timeout=30, context=context)
+    body = json.dumps({"access": ROOT[0], "secret": ROOT[1]})
+    connection.request("POST", "/api/session", body, {"content-type": "application/json", "x-pinfold-console": "1"})
+    answer = connection.getresponse()
+    cookie = answer.headers["set-cookie"]
+    answer.read()
+    assert answer.status == 200 and cookie.startswith("__Host-pinfold-console=") and cookie.endswith("; Secure")
+    connection.request("GET", "/s3/", headers={"cookie": cookie.split(";")[0]})
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert tls_site.url in tls_site.node.cli("status", "--data", tls_site.node.data).stdout
 
 
 @pytest.mark.parametrize(("given", "why"), [
