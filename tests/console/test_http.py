@@ -174,7 +174,10 @@ def test_accounts_are_for_administrators(site, http, root):
     assert root.change("DELETE", "/api/users/carol").status == 204
     assert carol.send("GET", "/s3/").status == 401, "an account that is gone has no session"
     assert root.change("DELETE", "/api/users/carol").status == 404
-    assert root.change("POST", "/api/users", {"access": "x" * 20_000}).status == 413
+    assert root.change("POST", "/api/users", {"access": "x" * 3_000_000}).status == 413
+    assert root.change("POST", "/api/session", {"access": "x" * 20_000}).status == 413
+    for path in ["/api/users/../buckets", "/api/users/..%2fbuckets/x", "/api/mounts", "/api/reload"]:
+        assert root.change("POST", path, {}).status in (404, 405), path
 
 
 def test_bodies_are_streamed_both_ways(site, root):

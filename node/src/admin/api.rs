@@ -1,5 +1,6 @@
 //! The commands behind the admin socket. Each handler gets what it needs, not the whole node.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,7 +59,16 @@ pub struct Api {
     /// Where `reload` goes.
     pub signals: mpsc::Sender<Signal>,
     /// The administrator who asks, where it is not the operator with the root account.
-    pub asker: Option<Arc<Account>>,
+    pub asker: Option<Arc<Asker>>,
+}
+
+/// An administrator, who came by the web console.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The account.
+    pub account: Account,
+    /// The client's address.
+    pub from: IpAddr,
 }
 
 /// The routes.
@@ -87,7 +97,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 impl Api {
     /// The same commands on behalf of an administrator.
-    pub fn asked_by(&self, asker: Account) -> Self {
+    pub fn asked_by(&self, asker: Asker) -> Self {
         Self { asker: Some(Arc::new(asker)), ..self.clone() }
     }
 
@@ -96,7 +106,7 @@ impl Api {
         let RootOwner { uid, gid } = self.owner;
         let (principal, uid, gid) = match &self.asker {
             None => (self.root.to_string(), uid, gid),
-            Some(asker) => (asker.access.clone(), asker.uid, asker.gid),
+            Some(asker) => (asker.account.access.clone(), asker.account.uid, asker.account.gid),
         };
         Caller {
             principal,
@@ -122,7 +132,7 @@ impl Api {
     }
 }
 
-pub(crate) async fn status(State(api): State<Api>) -> Answer<wire::Status> {
+async fn status(State(api): State<Api>) -> Answer<wire::Status> {
     let namespace = api.namespace.clone();
     let (buckets, disk) = blocking(move || (namespace.buckets(), namespace.statfs())).await?;
     let disk = disk?;
@@ -178,12 +188,12 @@ async fn delete_bucket(State(api): State<Api>, Path(name): Path<String>) -> Resu
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {
+async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {
     let accounts = blocking(move || api.namespace.accounts()).await??;
     Ok(Json(accounts.iter().map(user_view).collect()))
 }
 
-pub(crate) async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUser>) -> Answer<wire::User> {
+async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUser>) -> Answer<wire::User> {
     let wire::CreateUser { user, secret } = request;
     if *user.access == *api.root {
         return Err(ApiError::conflict("the root account has this access key"));
@@ -203,13 +213,13 @@ pub(crate) async fn create_user(State(api): State<Api>, Json(request): Json<wire
     Ok(Json(view))
 }
 
-pub(crate) async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
+async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
     let account = api.account(access).await?;
     api.namespace.delete_account(&api.caller(), &account.access).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn change_secret(
+async fn change_secret(
     State(api): State<Api>,
     Path(access): Path<String>,
     Json(request): Json<wire::NewSecret>,

@@ -1,21 +1,19 @@
-//! `/api/…`: sign-in for all; accounts and the node for administrators, by the operator's own commands.
+//! `/api/…`: sign-in for all; accounts and the node for administrators, who ask by the very routes of the operator's commands.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use pinfold_store::namespace::Role;
 use serde::{Deserialize, Serialize};
 
 use super::session::{self, LIFE};
 use super::{Asker, Client, Console};
-use crate::admin::api::{self, Api};
 use crate::admin::error::ApiError;
-use crate::admin::wire;
 use crate::build_info;
 use crate::credentials::Secret;
 
@@ -24,7 +22,7 @@ pub const SESSION: &str = "/api/session";
 /// What an open page of the node asks for again and again.
 pub const METRICS: &str = "/api/metrics";
 
-/// Largest body: an account has few and short fields.
+/// Largest body: a sign-in has two short fields.
 const MAX_BODY: usize = 16 * 1024;
 /// How long a wrong sign-in takes.
 const WRONG: Duration = Duration::from_secs(1);
@@ -36,14 +34,6 @@ struct Shared(Weak<Console>);
 impl Shared {
     fn get(&self) -> Result<Arc<Console>, ApiError> {
         self.0.upgrade().ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the node is stopping"))
-    }
-
-    /// The operator's commands, as this administrator; nobody else.
-    fn commands(&self, asker: &Asker) -> Result<Api, ApiError> {
-        if asker.account.role != Role::Admin {
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "this is for administrators"));
-        }
-        Ok(self.get()?.parts.api.asked_by(asker.account.clone()))
     }
 }
 
@@ -70,13 +60,26 @@ impl SignedIn {
     }
 }
 
+/// The route of the operator's command that a path stands for, if it is one of those that administrators have here.
+pub(super) fn command(path: &str) -> Option<String> {
+    match path.strip_prefix("/api/")? {
+        "node" => Some("/v1/status".to_owned()),
+        users if users == "users" || users.starts_with("users/") => Some(format!("/v1/{users}")),
+        _ => None,
+    }
+}
+
+/// Refuses all but administrators.
+pub(super) fn check_admin(asker: &Asker) -> Result<(), ApiError> {
+    match asker.account.role {
+        Role::Admin => Ok(()),
+        _ => Err(ApiError::new(StatusCode::FORBIDDEN, "this is for administrators")),
+    }
+}
+
 pub(super) fn router(console: Weak<Console>) -> Router {
     Router::new()
         .route(SESSION, post(sign_in).get(session).delete(sign_out))
-        .route("/api/users", get(users).post(create_user))
-        .route("/api/users/{access}", delete(delete_user))
-        .route("/api/users/{access}/secret", put(change_secret))
-        .route("/api/node", get(node))
         .route(METRICS, get(metrics))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Shared(console))
@@ -139,50 +142,27 @@ async fn sign_out(State(shared): State<Shared>, Extension(asker): Extension<Aske
     Ok(answer)
 }
 
-async fn users(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-) -> Result<Json<Vec<wire::User>>, ApiError> {
-    api::users(State(shared.commands(&asker)?)).await
-}
-
-async fn create_user(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-    request: Json<wire::CreateUser>,
-) -> Result<Json<wire::User>, ApiError> {
-    api::create_user(State(shared.commands(&asker)?), request).await
-}
-
-async fn delete_user(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-    access: Path<String>,
-) -> Result<StatusCode, ApiError> {
-    api::delete_user(State(shared.commands(&asker)?), access).await
-}
-
-async fn change_secret(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-    access: Path<String>,
-    request: Json<wire::NewSecret>,
-) -> Result<StatusCode, ApiError> {
-    api::change_secret(State(shared.commands(&asker)?), access, request).await
-}
-
-async fn node(
-    State(shared): State<Shared>,
-    Extension(asker): Extension<Asker>,
-) -> Result<Json<wire::Status>, ApiError> {
-    api::status(State(shared.commands(&asker)?)).await
-}
-
 async fn metrics(State(shared): State<Shared>, Extension(asker): Extension<Asker>) -> Result<Response, ApiError> {
-    shared.commands(&asker)?;
+    check_admin(&asker)?;
     let console = shared.get()?;
     let watch = Arc::clone(&console.parts.watch);
     // It looks at the disk. A refresh that panics has been logged; the other metrics are still worth having.
     let _ = tokio::task::spawn_blocking(move || watch.refresh()).await;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], console.parts.metrics.render()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn only_accounts_and_the_state_are_commands() {
+        let found = |path: &str| command(path).unwrap_or_default();
+        assert_eq!(found("/api/node"), "/v1/status");
+        assert_eq!(found("/api/users"), "/v1/users");
+        assert_eq!(found("/api/users/a%2Fb/secret"), "/v1/users/a%2Fb/secret");
+        for path in ["/api/usersx", "/api/mounts", "/api/reload", "/api/session", "/v1/users", "/api/nodes", "/api/"] {
+            assert!(command(path).is_none(), "{path}");
+        }
+    }
 }

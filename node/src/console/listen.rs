@@ -101,7 +101,8 @@ where
     let progress = Progress::new();
     let stream = Watched { inner: stream, progress: progress.clone() };
     let of_requests = progress.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(of_requests.clone());
         let (console, working) = (Arc::clone(&console), of_requests.work());
         async move {
             let answer = console.answer(from, request).await;

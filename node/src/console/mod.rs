@@ -31,6 +31,7 @@ use pinfold_s3::insider::{Insider, Known};
 use pinfold_store::namespace::Account;
 use tokio::sync::Semaphore;
 
+use crate::admin;
 use crate::admin::api::Api;
 use crate::admin::error::ApiError;
 use crate::admin::http::Watch;
@@ -121,14 +122,22 @@ impl Console {
             (true, &Method::GET) => self.asker(&head)?,
             _ => Some(self.asker(&head)?.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "sign in first"))?),
         };
+        let mut router = self.router.clone();
         if let Some(asker) = asker {
             if path.starts_with("/s3/") {
                 let known = Known { access: asker.account.access, address: from, tls: self.parts.tls };
                 return s3::pass(&self.parts.door, known, head, body).await;
             }
-            head.extensions.insert(asker);
+            if let Some(command) = api::command(path) {
+                api::check_admin(&asker)?;
+                head.uri = command.parse().map_err(|_| ApiError::bad_request("this path cannot be read"))?;
+                let asker = admin::api::Asker { account: asker.account, from };
+                router = admin::api::router(self.parts.api.asked_by(asker));
+            } else {
+                head.extensions.insert(asker);
+            }
         }
-        let call = TowerToHyperService::new(self.router.clone()).call(Request::from_parts(head, body));
+        let call = TowerToHyperService::new(router).call(Request::from_parts(head, body));
         match tokio::time::timeout(API_TIMEOUT, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(never)) => match never {},
