@@ -12,7 +12,8 @@ use crate::node::Addresses;
 pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, source: &Source) {
     let s3 = addresses.s3.map(|at| at.to_string());
     let admin = addresses.admin.map(|at| at.to_string());
-    tracing::info!(s3, admin, mounts = config.mounts.len(), data = %config.data.display(), "serving");
+    let console = addresses.console.map(|at| at.to_string());
+    tracing::info!(s3, admin, console, mounts = config.mounts.len(), data = %config.data.display(), "serving");
     if let Source::Made(path) = source {
         tracing::info!(file = %path.display(), "root keys made; they are in this file only");
     }
@@ -75,6 +76,10 @@ fn text(config: &NodeConfig, addresses: Addresses, root: &RootCredentials, sourc
     let _ = writeln!(out, "\nIts state: {} status --data {}", program(), config.data.display());
     if let Some(at) = addresses.admin {
         let _ = writeln!(out, "\nHealth and metrics: http://{at}/health/ready http://{at}/metrics");
+    }
+    if let Some(at) = addresses.console {
+        let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
+        let _ = writeln!(out, "\nWeb console: {scheme}://{at}/ (sign in with the keys)");
     }
     if let Source::Made(path) = source {
         let _ = writeln!(out, "\nThe root keys are in {} (mode 0600) from now on.", path.display());

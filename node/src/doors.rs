@@ -7,9 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pinfold_fuse::{Mount, MountConfig, Passthrough as MountPassthrough, Ttls};
 use pinfold_s3::config::TlsFiles;
+use pinfold_s3::insider::Insider;
 use pinfold_s3::server::Reloader;
 use pinfold_s3::tls::Tls;
-use pinfold_s3::{AccessLogConfig, AccountSource, LimitConfig, Rates, S3Config, S3Server};
+use pinfold_s3::{AccessLogConfig, AccountSource, Credentials, LimitConfig, Rates, S3Config, S3Server};
 use pinfold_store::audit::AuditLog;
 use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
 use pinfold_store::namespace::mount_types::SetAttr;
@@ -153,6 +154,9 @@ pub struct S3Door {
     address: SocketAddr,
     tls: bool,
     reloader: Reloader,
+    insider: Insider,
+    accounts: Arc<dyn Credentials>,
+    certificate: Option<Arc<Tls>>,
     server: Mutex<Option<S3Server>>,
 }
 
@@ -204,8 +208,8 @@ impl S3Door {
             gid: owner.gid,
             project: 0,
         };
-        let accounts = Arc::new(AccountSource::new(root, namespace.clone())?);
-        let server = S3Server::bind(s3, namespace, accounts).await?;
+        let accounts: Arc<dyn Credentials> = Arc::new(AccountSource::new(root, namespace.clone())?);
+        let server = S3Server::bind(s3, namespace, Arc::clone(&accounts)).await?;
         let address = server.addresses().first().copied().ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the S3 address names no host").with("address", address)
         })?;
@@ -213,6 +217,9 @@ impl S3Door {
             address,
             tls: config.s3.tls.is_some(),
             reloader: server.reloader(),
+            insider: server.insider(),
+            accounts,
+            certificate: server.tls(),
             server: Mutex::new(Some(server)),
         })
     }
@@ -232,6 +239,11 @@ impl S3Door {
             }
             None => Err(Error::new(ErrorKind::Internal, "the S3 endpoint serves already")),
         }
+    }
+
+    /// What the web console needs of it: a way in, the accounts, the certificate.
+    pub fn for_console(&self) -> (Insider, Arc<dyn Credentials>, Option<Arc<Tls>>) {
+        (self.insider.clone(), Arc::clone(&self.accounts), self.certificate.clone())
     }
 
     /// Whether it has a certificate.

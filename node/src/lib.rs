@@ -3,6 +3,7 @@
 //! - [`node`]: config → build → run → drain; [`steps`] are its steps, [`doors`] calls the other crates.
 //! - [`config`]: the one table of settings and its three forms.
 //! - [`admin`]: health, metrics, and the socket behind the operator's commands.
+//! - [`console`]: the web console.
 //! - [`cli`], [`cmd`]: the command line.
 
 pub mod admin;
@@ -11,6 +12,7 @@ pub mod build_info;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod console;
 pub mod credentials;
 pub mod data_dir;
 pub mod doors;

@@ -49,6 +49,8 @@ pub struct Addresses {
     pub s3: Option<SocketAddr>,
     /// Health and metrics.
     pub admin: Option<SocketAddr>,
+    /// The web console.
+    pub console: Option<SocketAddr>,
 }
 
 /// Runs a node until it is told to stop and has drained. `on_serving` is called once, when all doors are open.
@@ -79,9 +81,12 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     let mut doors = Doors::closed(Mounts::new(namespace.clone(), config.mounting, config.mounts.len() <= 1));
     let served = async {
         doors.s3 = steps::serve_s3(config, &namespace, &root, &audit, &doors.stop).await?;
-        let addresses = Addresses { s3: doors.s3.address(), admin: admin_address };
+        let console = steps::bind_console(config).await?;
+        let addresses =
+            Addresses { s3: doors.s3.address(), admin: admin_address, console: console.as_ref().map(|(at, _)| *at) };
         let about = steps::about(config, addresses);
         let api = steps::api(about, &namespace, &root, &doors.mounts, &health, &audit, orders_in);
+        doors.console = steps::serve_console(config, console, &doors.s3, api.clone(), &telemetry, &doors.stop)?;
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
         steps::mount_all(config, &doors.mounts).await?;
 
@@ -123,6 +128,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 struct Doors {
     s3: steps::RunningS3,
     commands: Option<JoinHandle<()>>,
+    console: Option<JoinHandle<()>>,
     mounts: Arc<Mounts>,
     stop: CancellationToken,
 }
@@ -130,15 +136,15 @@ struct Doors {
 impl Doors {
     fn closed(mounts: Mounts) -> Self {
         let stop = CancellationToken::new();
-        Self { s3: steps::RunningS3::default(), commands: None, mounts: Arc::new(mounts), stop }
+        Self { s3: steps::RunningS3::default(), commands: None, console: None, mounts: Arc::new(mounts), stop }
     }
 
     /// No new requests, answer those in flight, publish written files, unmount, close the store.
     async fn drain(mut self, namespace: Namespace, audit: Option<AuditLog>) -> Result<(), Failure> {
         self.stop.cancel();
         self.s3.drained().await?;
-        if let Some(commands) = self.commands {
-            commands.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
+        for task in [self.console, self.commands].into_iter().flatten() {
+            task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
         }
         steps::unmount_all(&self.mounts).await?;
         if let Some(audit) = audit {

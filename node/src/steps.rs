@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::namespace::Namespace;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::admin::health::Health;
 use crate::admin::socket::AdminSocket;
 use crate::config::value::Listen;
 use crate::config::{ConfigError, LimitSettings, Loaded, NodeConfig, settings};
+use crate::console::{self, Console};
 use crate::credentials::RootCredentials;
 use crate::doors::{self, RootOwner, S3Door};
 use crate::failure::{ExitCode, Failure};
@@ -149,6 +151,48 @@ pub async fn serve_s3(
     Ok(RunningS3 { door: Some((door, task)) })
 }
 
+/// Binds the web console, if there is to be one.
+pub async fn bind_console(config: &NodeConfig) -> Result<Option<(SocketAddr, TcpListener)>, Failure> {
+    let Listen::At(address) = &config.console else { return Ok(None) };
+    let bound = console::listen::bind(address).await.map_err(|e| {
+        let message = format!("cannot listen on {address} for the web console (setting `console`): {e}");
+        Failure::message(ExitCode::Failed, message)
+    })?;
+    if config.s3.tls.is_none() && !bound.0.ip().is_loopback() {
+        tracing::warn!(address = %bound.0, "the web console has no TLS: secret keys go to it in clear");
+    }
+    Ok(Some(bound))
+}
+
+/// Serves the web console until `stop`.
+pub fn serve_console(
+    config: &NodeConfig,
+    bound: Option<(SocketAddr, TcpListener)>,
+    s3: &RunningS3,
+    api: Api,
+    telemetry: &Telemetry,
+    stop: &CancellationToken,
+) -> Result<Option<JoinHandle<()>>, Failure> {
+    let (Some((_, listener)), Some((s3, _))) = (bound, &s3.door) else { return Ok(None) };
+    let (door, accounts, tls) = s3.for_console();
+    let opened = Arc::new(OnceLock::from(api.namespace.clone()));
+    let watch = Arc::new(gauges::Watched { opened, health: api.health.clone() });
+    let needs = console::Needs {
+        api,
+        accounts,
+        door,
+        region: config.s3.region.clone(),
+        watch,
+        metrics: telemetry.metrics.clone(),
+        tls: tls.is_some(),
+    };
+    let console = Console::new(needs)?;
+    // The other half is for publishing and unmounting.
+    let drain = config.shutdown_timeout / 2;
+    let stop = stop.child_token();
+    Ok(Some(tokio::spawn(console::listen::serve(listener, tls, console, drain, stop))))
+}
+
 /// What `status` shows of the configuration.
 pub fn about(config: &NodeConfig, addresses: Addresses) -> About {
     let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
@@ -156,6 +200,7 @@ pub fn about(config: &NodeConfig, addresses: Addresses) -> About {
         data: config.data.clone(),
         s3: addresses.s3.map(|at| format!("{scheme}://{at}")),
         admin: addresses.admin.map(|at| at.to_string()),
+        console: addresses.console.map(|at| format!("{scheme}://{at}/")),
     }
 }
 
@@ -250,5 +295,6 @@ pub fn api(
         about: Arc::new(about),
         audit: audit.clone(),
         signals,
+        asker: None,
     }
 }

@@ -21,7 +21,7 @@ use s3s::{Body, HttpResponse, S3ErrorCode, S3Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, error, error_span};
 
-use crate::access::Gate;
+use crate::access::{Gate, Verified};
 use crate::accesslog::AccessLogs;
 use crate::address::Address;
 use crate::admin::{Admin, Routes};
@@ -274,7 +274,9 @@ impl Door {
         }
         let patience = self.config.keepalive_after;
         let long = address.filter(|address| longkey::is_long(request.method(), address));
-        let way = long.map_or(Way::Whole, Way::LongKey);
+        // Who asks is known already where this process itself asks (`insider`).
+        let known = request.extensions().get::<Verified>().is_some();
+        let way = long.map_or(if known { Way::Inner } else { Way::Whole }, Way::LongKey);
         let answer: BoxFuture<'static, HttpResponse> = self.call(request, way, scope).boxed();
         if slow { keepalive::answer(answer, patience).await } else { answer.await }
     }

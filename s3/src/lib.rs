@@ -9,10 +9,13 @@
 //! Three kinds of requests leave that way at `door`: a browser's `form` becomes the PutObject that it means, a preflight
 //! request is answered by `cors`, and a host below a website's domain by `website`, which reads objects as anybody may.
 //!
+//! `insider` is a way in for this process itself, which has found out by other means who asks.
+//!
 //! Nothing here knows the mount, and nothing of s3s or HTTP goes into the store.
 
 pub mod auth;
 pub mod config;
+pub mod insider;
 pub mod metrics;
 pub mod server;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! TLS by rustls (ring), with certificates that can be loaded again while the server runs: new connections get the
 //! new ones, old connections keep theirs.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use pinfold_store::{Error, ErrorKind, Result};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
@@ -31,6 +34,11 @@ impl Tls {
         let fresh = read(&self.files)?;
         *self.current.write() = Arc::new(fresh);
         Ok(())
+    }
+
+    /// Speaks TLS on a connection that has come in.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+        self.acceptor().accept(stream).await
     }
 
     /// The acceptor of the next connection.

@@ -1,5 +1,6 @@
 //! The commands behind the admin socket. Each handler gets what it needs, not the whole node.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct About {
     pub s3: Option<String>,
     /// Address of health and metrics.
     pub admin: Option<String>,
+    /// URL of the web console.
+    pub console: Option<String>,
 }
 
 /// What the handlers share.
@@ -58,6 +61,17 @@ pub struct Api {
     pub audit: Option<AuditLog>,
     /// Where `reload` goes.
     pub signals: mpsc::Sender<Signal>,
+    /// The administrator who asks, where it is not the operator with the root account.
+    pub asker: Option<Arc<Asker>>,
+}
+
+/// An administrator, who came by the web console.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The account.
+    pub account: Account,
+    /// The client's address.
+    pub from: IpAddr,
 }
 
 /// The routes.
@@ -88,10 +102,18 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 impl Api {
-    /// The caller of a command: the root account.
+    /// The same commands on behalf of an administrator.
+    pub fn asked_by(&self, asker: Asker) -> Self {
+        Self { asker: Some(Arc::new(asker)), ..self.clone() }
+    }
+
+    /// The caller of a command: the root account, or the administrator who asks.
     pub(super) fn caller(&self) -> Caller {
         let RootOwner { uid, gid } = self.owner;
-        let principal = self.root.to_string();
+        let (principal, uid, gid) = match &self.asker {
+            None => (self.root.to_string(), uid, gid),
+            Some(asker) => (asker.account.access.clone(), asker.account.uid, asker.account.gid),
+        };
         Caller {
             principal,
             door: Door::Admin,
@@ -130,6 +152,7 @@ async fn status(State(api): State<Api>) -> Answer<wire::Status> {
         data: api.about.data.display().to_string(),
         s3: api.about.s3.clone(),
         admin: api.about.admin.clone(),
+        console: api.about.console.clone(),
         engine: doors::engine_name(&api.namespace),
         buckets: buckets?.len() as u64,
         disk_total: disk.total,

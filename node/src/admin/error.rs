@@ -15,6 +15,11 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// Answers `status`.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
     /// The request itself is wrong.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }

@@ -21,6 +21,9 @@ pub struct Status {
     pub s3: Option<String>,
     /// Address of health and metrics, if there is one.
     pub admin: Option<String>,
+    /// URL of the web console, if there is one.
+    #[serde(default)]
+    pub console: Option<String>,
     /// Engine of the metadata replica.
     pub engine: String,
     /// Number of buckets.

@@ -248,6 +248,7 @@ pub fn status(client: &Client) -> Result<(), Failure> {
                 ("data", s.data.clone()),
                 ("s3", s.s3.clone().unwrap_or_else(|| "off".to_owned())),
                 ("admin", s.admin.clone().unwrap_or_else(|| "off".to_owned())),
+                ("console", s.console.clone().unwrap_or_else(|| "off".to_owned())),
                 ("mounts", mounts.collect::<Vec<_>>().join(", ")),
                 ("engine", s.engine.clone()),
                 ("buckets", s.buckets.to_string()),

@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub data: PathBuf,
     /// Health and metrics.
     pub admin: Listen,
+    /// The web console.
+    pub console: Listen,
     /// How long a stop may take.
     pub shutdown_timeout: Duration,
     /// File of the root account's keys.
@@ -282,6 +284,7 @@ impl Build<'_> {
         let root_credentials_file = self.path("root_credentials_file").unwrap_or_else(|| data.join(ROOT_CREDENTIALS));
         let config = NodeConfig {
             admin: self.parsed("admin", value::listen)?,
+            console: self.parsed("console", value::listen)?,
             shutdown_timeout: self.parsed("shutdown_timeout", value::duration)?,
             root_credentials_file,
             s3: self.s3()?,
@@ -297,6 +300,15 @@ impl Build<'_> {
             && !s3.ends_with(":0")
         {
             self.refuse("admin", "the S3 endpoint listens there already");
+        }
+        if let Listen::At(console) = &config.console {
+            let taken = [&config.s3.listen, &config.admin].into_iter().any(|at| *at == config.console);
+            if taken && !console.ends_with(":0") {
+                self.refuse("console", "the S3 endpoint or health and metrics listen there already");
+            }
+            if config.s3.listen == Listen::Off {
+                self.refuse("console", "it shows what the S3 endpoint serves, which is off");
+            }
         }
         if config.shutdown_timeout < Duration::from_secs(1) {
             self.refuse("shutdown_timeout", "a stop needs at least 1s");

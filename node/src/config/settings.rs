@@ -155,6 +155,17 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "console",
+        group: Group::Node,
+        kind: Kind::Address,
+        default: Some("off"),
+        help: "Address of the web console, such as 127.0.0.1:9002; `off` for none.",
+        details: "Whoever has an account signs in with its keys and sees what S3 lets that account see; administrators also see \
+                  accounts and the node. It needs the S3 endpoint and has its TLS: without, keep it on the loopback, since \
+                  browsers send it secret keys.",
+        reload: false,
+    },
+    Setting {
         name: "shutdown_timeout",
         group: Group::Node,
         kind: Kind::Duration,

@@ -95,6 +95,8 @@ fn what_no_value_shows_alone_is_refused_too() {
         (&[("s3_tls_cert", "/c")][..], "s3_tls_key is missing"),
         (&[("s3_tls_key", "/c")], "s3_tls_cert is missing"),
         (&[("s3", "127.0.0.1:9001")], "the S3 endpoint listens there already"),
+        (&[("console", "127.0.0.1:9001")], "the S3 endpoint or health and metrics listen there already"),
+        (&[("console", "127.0.0.1:1"), ("s3", "off")], "which is off"),
         (&[("mount", "/m"), ("mount", "/m:ro")], "given twice"),
         (&[("data", "/d"), ("mount", "/d/m")], "contain each other"),
         (&[("data", "/d/m"), ("mount", "/d")], "contain each other"),

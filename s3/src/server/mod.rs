@@ -1,7 +1,7 @@
 //! Listening, accepting, draining.
 
 mod connection;
-pub(crate) mod progress;
+pub mod progress;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::auth::Credentials;
 use crate::config::S3Config;
 use crate::door::Door;
 use crate::limits::LimitConfig;
+use crate::insider::Insider;
 use crate::tls::Tls;
 
 /// The S3 endpoint: bound, and served until it is told to stop.
@@ -92,6 +93,16 @@ impl S3Server {
     /// The addresses it really listens on, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// A way in for this process itself: the same door, limits and metrics.
+    pub fn insider(&self) -> Insider {
+        Insider::new(self.shared.door.clone())
+    }
+
+    /// Its TLS side, for another listener of the same certificate: a reload is for both.
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.shared.tls.clone()
     }
 
     /// For `SIGHUP`.

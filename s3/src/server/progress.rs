@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The state of one connection.
-pub(crate) struct Progress {
+pub struct Progress {
     began: Instant,
     last: AtomicU64,
     working: AtomicUsize,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Arc<Self> {
+    /// Nothing moved yet.
+    pub fn new() -> Arc<Self> {
         Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0), working: AtomicUsize::new(0) })
     }
 
@@ -27,20 +28,20 @@ impl Progress {
     }
 
     /// While it lives, this side works on a request and the connection may well be silent.
-    pub(crate) fn work(self: &Arc<Self>) -> Working {
+    pub fn work(self: &Arc<Self>) -> Working {
         self.working.fetch_add(1, Ordering::Relaxed);
         Working(self.clone())
     }
 
     /// Nothing moved for `limit`, and it is the other side's turn.
-    pub(crate) fn stalled(&self, limit: Duration) -> bool {
+    pub fn stalled(&self, limit: Duration) -> bool {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.working.load(Ordering::Relaxed) == 0 && self.began.elapsed().saturating_sub(last) > limit
     }
 }
 
 /// See [`Progress::work`].
-pub(crate) struct Working(Arc<Progress>);
+pub struct Working(Arc<Progress>);
 
 impl Drop for Working {
     fn drop(&mut self) {
@@ -50,9 +51,11 @@ impl Drop for Working {
 }
 
 /// A stream that reports to a [`Progress`].
-pub(crate) struct Watched<S> {
-    pub(crate) inner: S,
-    pub(crate) progress: Arc<Progress>,
+pub struct Watched<S> {
+    /// The stream.
+    pub inner: S,
+    /// Whom it tells.
+    pub progress: Arc<Progress>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
