@@ -53,6 +53,8 @@ pub fn open_namespace(config: &NodeConfig, progress: &Progress<'_>) -> Result<Na
     store.inline_max = usize::try_from(config.store.inline_max).unwrap_or(usize::MAX);
     store.reserve_bytes = config.store.reserve;
     store.scrub_rate = config.store.scrub_rate;
+    store.lifecycle_every = config.store.lifecycle_interval;
+    store.lifecycle_day = config.store.lifecycle_day;
     let namespace = Namespace::open(store, &Reports(progress))?;
     give_root(&namespace, RootOwner::of_process())?;
     Ok(namespace)

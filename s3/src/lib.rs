@@ -33,6 +33,7 @@ mod form;
 mod guard;
 mod host;
 mod keepalive;
+mod lifecycle;
 mod longkey;
 mod ops;
 mod peer;

@@ -126,6 +126,10 @@ pub struct StoreSettings {
     pub reserve: u64,
     /// Bytes a second that the scrub reads; 0 is never.
     pub scrub_rate: u64,
+    /// Pause between two rounds of the lifecycle worker.
+    pub lifecycle_interval: Duration,
+    /// How long a day of a lifecycle rule is.
+    pub lifecycle_day: Duration,
 }
 
 /// Logs.
@@ -317,6 +321,8 @@ impl Build<'_> {
             inline_max: self.parsed("inline_max", value::size)?,
             reserve: self.parsed("reserve", value::size)?,
             scrub_rate: self.parsed("scrub_rate", value::size)?,
+            lifecycle_interval: self.parsed("lifecycle_interval", value::duration)?,
+            lifecycle_day: self.parsed("lifecycle_day", value::duration)?,
         };
         if store.cache < 1 << 20 {
             self.refuse("cache", "at least 1MiB is needed");
@@ -328,6 +334,12 @@ impl Build<'_> {
         }
         if store.commit_interval.is_zero() || store.commit_interval > Duration::from_secs(60) {
             self.refuse("commit_interval", "it lies between 1ms and 60s");
+        }
+        if store.lifecycle_interval < Duration::from_millis(100) {
+            self.refuse("lifecycle_interval", "it is at least 100ms");
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&store.lifecycle_day) {
+            self.refuse("lifecycle_day", "it lies between 1s and 24h");
         }
         if store.publish_at_most < store.publish_after {
             self.refuse("publish_at_most", "it is shorter than publish_after");

@@ -15,7 +15,7 @@
 //! | `W` | bucket id (16), key, NUL, order (8) | [`crate::meta::kept::VersionRow`]: what was replaced or deleted |
 //! | `O` | bucket id (16), key, NUL, version id (16) | [`crate::meta::kept::LockRow`]: retention and legal hold |
 //! | `K` | access key | account (JSON of the IAM module) |
-//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list |
+//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list, what buckets with a quota use |
 //! | `a` | | applied position |
 //! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
 
@@ -188,6 +188,11 @@ pub fn ended_upload(upload: Id) -> Vec<u8> {
 /// there can a directory be without a key.
 pub fn unlisted(bucket: Id) -> Vec<u8> {
     setting(&format!("unlisted/{bucket}"))
+}
+
+/// Key of what a bucket with a quota uses.
+pub fn usage(bucket: Id) -> Vec<u8> {
+    setting(&format!("usage/{bucket}"))
 }
 
 /// The smallest key that is greater than every key with this prefix (prefixes here never end in 0xff throughout).

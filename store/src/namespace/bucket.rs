@@ -83,15 +83,16 @@ impl Engine {
         })
     }
 
-    /// Looks which buckets keep something, at a start.
+    /// Looks which buckets keep something or have a quota, at a start.
     pub(super) fn note_keeping(&self) -> Result<()> {
         self.each_bucket(|_, row| {
             self.keeping.note(&row);
+            self.quotas.note(&row);
             Ok(())
         })
     }
 
-    fn each_bucket(&self, mut each: impl FnMut(&str, BucketRow) -> Result<()>) -> Result<()> {
+    pub(super) fn each_bucket(&self, mut each: impl FnMut(&str, BucketRow) -> Result<()>) -> Result<()> {
         let prefix = schema::bucket("");
         let (mut start, end) = (prefix.clone(), schema::prefix_end(&prefix));
         loop {
@@ -124,6 +125,7 @@ impl Engine {
                 txn.delete(schema::dir(row.id));
                 txn.delete(schema::stream_position(row.id));
                 txn.delete(schema::unlisted(row.id));
+                txn.delete(schema::usage(row.id));
                 txn.stale_entry(Ino::ROOT, name.as_bytes());
                 txn.moved(root.attr.ino, Place::OrphanDir { row: Box::new(root) });
                 Ok(())

@@ -389,11 +389,10 @@ impl Namespace {
                 current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)),
             )?;
             let existed = found.is_some();
-            if let Some((holder, node)) = found {
-                txn.keep_version(key, &node)?;
-                txn.take_key(bucket, key, &holder, node)?;
-            }
-            let version = txn.mark_deleted(key)?;
+            let version = match found {
+                Some(found) => txn.delete_current(bucket, key, found)?,
+                None => txn.mark_deleted(key)?,
+            };
             Ok(DeleteOutcome { existed, version, marker: version.is_some() })
         })?;
         self.0.acknowledged(caller, deleted).await

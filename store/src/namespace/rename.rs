@@ -35,7 +35,7 @@ impl Txn<'_> {
     }
 
     /// Takes an inode's name away from where it is; its other rows stay.
-    fn detach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
+    pub(super) fn detach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
         match found {
             Found::Dir { .. } => self.delete(schema::entry(dir, name, true)),
             Found::Node(Holder::Shared(_), _) => self.delete(schema::entry(dir, name, false)),
@@ -45,7 +45,7 @@ impl Txn<'_> {
     }
 
     /// Gives a detached inode a name.
-    fn attach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
+    pub(super) fn attach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
         let (bucket, now) = (self.bucket, self.now);
         match found {
             Found::Dir { id, ino } => {
@@ -74,7 +74,7 @@ impl Txn<'_> {
     }
 
     /// Removes what a rename replaces.
-    fn replace(&mut self, dir: DirId, name: Name<'_>, source: &Found, target: Found) -> Result<()> {
+    pub(super) fn replace(&mut self, dir: DirId, name: Name<'_>, source: &Found, target: Found) -> Result<()> {
         match (source, target) {
             (Found::Dir { .. }, Found::Dir { id, .. }) => {
                 let row = dir_row(self, id)?;
@@ -101,7 +101,13 @@ impl Txn<'_> {
 
     /// Before `source` moves, where the bucket keeps versions: its key keeps what it was, under a delete marker, and what
     /// moves is a new version. A directory takes its objects along, but none that is locked (ruling 23).
-    fn before_move(&mut self, dir: DirId, name: Name<'_>, source: &mut Found, exchanged: bool) -> Result<()> {
+    pub(super) fn before_move(
+        &mut self,
+        dir: DirId,
+        name: Name<'_>,
+        source: &mut Found,
+        exchanged: bool,
+    ) -> Result<()> {
         if self.kept() == Kept::default() {
             return Ok(());
         }

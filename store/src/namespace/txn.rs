@@ -237,10 +237,11 @@ impl Engine {
             replaced: None,
         };
         let value = decide(&mut txn)?;
-        let Txn { rows, blocks, stale, places, adopted, released, replaced, .. } = txn;
+        let Txn { mut rows, blocks, stale, places, adopted, released, replaced, .. } = txn;
         let seq = if rows.is_empty() {
             self.meta.head()
         } else {
+            self.charge(stream, op, &mut rows)?;
             let mut record = Record::new(stream, caller, now, op);
             record.stream_seq = last + 1;
             record.replaced = replaced;
@@ -259,8 +260,14 @@ impl Engine {
             if let Some(row) = changed_bucket {
                 self.buckets.changed();
                 match row {
-                    Some(row) => self.keeping.note(&row),
-                    None => self.keeping.forget(stream),
+                    Some(row) => {
+                        self.keeping.note(&row);
+                        self.quotas.note(&row);
+                    }
+                    None => {
+                        self.keeping.forget(stream);
+                        self.quotas.forget(stream);
+                    }
                 }
             }
             state.0.seq = Some(last + 1);

@@ -64,7 +64,12 @@ pub(super) fn key_of(rows: &impl Rows, dir: DirId, name: &[u8]) -> Result<Vec<u8
 
 impl Engine {
     /// The newest row that a bucket keeps of a key, if any, from `from` on (a row key).
-    fn newest_kept(&self, bucket: Id, key: &[u8], from: Option<Vec<u8>>) -> Result<Option<(Vec<u8>, VersionRow)>> {
+    pub(super) fn newest_kept(
+        &self,
+        bucket: Id,
+        key: &[u8],
+        from: Option<Vec<u8>>,
+    ) -> Result<Option<(Vec<u8>, VersionRow)>> {
         let prefix = schema::versions_of(bucket, key);
         let end = schema::prefix_end(&prefix);
         let found = self.meta.first(&from.unwrap_or(prefix), &end)?;
@@ -255,6 +260,14 @@ impl Txn<'_> {
             self.make_room(&key, Some(node))?;
         }
         Ok(())
+    }
+
+    /// Deletes the current object of a key as DELETE does: for good, or hidden by a marker. The marker's version.
+    pub(super) fn delete_current(&mut self, bucket: &str, key: &[u8], found: (Holder, NodeRow)) -> Result<Option<Id>> {
+        let (holder, node) = found;
+        self.keep_version(key, &node)?;
+        self.take_key(bucket, key, &holder, node)?;
+        self.mark_deleted(key)
     }
 
     /// Takes the current object of a key away for good.
