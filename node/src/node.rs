@@ -80,6 +80,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
         let about = steps::about(config, addresses);
         let api = steps::api(about, &namespace, &root, &doors.mounts, &health, orders_in);
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
+        doors.deliveries = steps::deliver(config, &namespace, &doors.stop);
         steps::mount_all(config, &doors.mounts).await?;
 
         health.enter(Phase::Serving);
@@ -120,6 +121,8 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 struct Doors {
     s3: steps::RunningS3,
     commands: Option<JoinHandle<()>>,
+    /// Of notifications.
+    deliveries: Vec<JoinHandle<()>>,
     mounts: Arc<Mounts>,
     stop: CancellationToken,
 }
@@ -127,7 +130,8 @@ struct Doors {
 impl Doors {
     fn closed(mounts: Mounts) -> Self {
         let stop = CancellationToken::new();
-        Self { s3: steps::RunningS3::default(), commands: None, mounts: Arc::new(mounts), stop }
+        let s3 = steps::RunningS3::default();
+        Self { s3, commands: None, deliveries: Vec::new(), mounts: Arc::new(mounts), stop }
     }
 
     /// No new requests, answer those in flight, publish written files, unmount, close the store.
@@ -136,6 +140,9 @@ impl Doors {
         self.s3.drained().await?;
         if let Some(commands) = self.commands {
             commands.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
+        }
+        for delivery in self.deliveries {
+            delivery.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
         }
         steps::unmount_all(&self.mounts).await?;
         steps::blocking(move || doors::close_namespace(&namespace)).await

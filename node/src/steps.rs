@@ -20,6 +20,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::gauges;
 use crate::mounts::Mounts;
 use crate::node::Addresses;
+use crate::notify::{self, Target};
 use crate::progress::StartProgress;
 use crate::signals::Signal;
 use crate::telemetry::Telemetry;
@@ -121,6 +122,13 @@ pub async fn serve_s3(
         async move { door.serve(stop).await }
     });
     Ok(RunningS3 { door: Some((door, task)) })
+}
+
+/// Begins to deliver bucket notifications until `stop`.
+pub fn deliver(config: &NodeConfig, namespace: &Namespace, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    let targets = config.s3.notification_targets.iter();
+    let targets = targets.map(|(name, hook)| Target { name: name.clone(), sink: Arc::new(hook.clone()) }).collect();
+    notify::start(namespace, targets, &config.s3.region, stop)
 }
 
 /// What `status` shows of the configuration.

@@ -42,6 +42,8 @@ pub struct S3Config {
     /// Whether buckets can keep versions. Without, PutBucketVersioning is refused and object lock binds what a key holds: as
     /// VersityGW without its versioning directory.
     pub versioning: bool,
+    /// Targets (ARNs) that buckets may name for their notifications.
+    pub notification_targets: Vec<String>,
     /// This host's name in `x-amz-id-2` and `HostId`.
     pub host_id: String,
 }
@@ -73,6 +75,7 @@ impl Default for S3Config {
             max_xml_bytes: 8 * 1024 * 1024,
             keepalive_after: Duration::from_secs(5),
             versioning: true,
+            notification_targets: Vec::new(),
             host_id: "pinfold".to_owned(),
         }
     }

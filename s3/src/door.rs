@@ -315,6 +315,7 @@ fn builder(
     rules: &Arc<Rules>,
 ) -> S3ServiceBuilder {
     let service = Service {
+        targets: config.notification_targets.clone().into(),
         namespace: namespace.clone(),
         region: config.region.clone(),
         versioning: config.versioning,

@@ -14,6 +14,7 @@
 pub mod auth;
 pub mod config;
 pub mod metrics;
+pub mod notification;
 pub mod server;
 pub mod tls;
 

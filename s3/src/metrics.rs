@@ -21,7 +21,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 60] = [
+const OPERATIONS: [&str; 62] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -42,6 +42,7 @@ const OPERATIONS: [&str; 60] = [
     "GetBucketCors",
     "GetBucketLifecycleConfiguration",
     "GetBucketLocation",
+    "GetBucketNotificationConfiguration",
     "GetBucketOwnershipControls",
     "GetBucketPolicy",
     "GetBucketPolicyStatus",
@@ -67,6 +68,7 @@ const OPERATIONS: [&str; 60] = [
     "PutBucketAcl",
     "PutBucketCors",
     "PutBucketLifecycleConfiguration",
+    "PutBucketNotificationConfiguration",
     "PutBucketOwnershipControls",
     "PutBucketPolicy",
     "PutBucketTagging",

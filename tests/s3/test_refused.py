@@ -18,17 +18,21 @@ SERVED = {
     "DeleteBucket", "DeleteBucketCors", "DeleteBucketLifecycle", "DeleteBucketOwnershipControls", "DeleteBucketPolicy",
     "DeleteBucketTagging", "DeleteBucketWebsite", "DeleteObject", "DeleteObjectTagging", "DeleteObjects",
     "DeletePublicAccessBlock", "GetBucketAcl", "GetBucketCors", "GetBucketLifecycleConfiguration", "GetBucketLocation",
-    "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketPolicyStatus", "GetBucketTagging", "GetBucketVersioning",
-    "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes", "GetObjectLegalHold",
-    "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging", "GetPublicAccessBlock", "HeadBucket",
-    "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2",
-    "ListParts", "PutBucketAcl", "PutBucketCors", "PutBucketLifecycleConfiguration", "PutBucketOwnershipControls",
-    "PutBucketPolicy", "PutBucketTagging", "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl",
-    "PutObjectLegalHold", "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging",
-    "PutPublicAccessBlock", "RenameObject", "UploadPart", "UploadPartCopy",
+    "GetBucketNotificationConfiguration", "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketPolicyStatus",
+    "GetBucketTagging", "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes",
+    "GetObjectLegalHold", "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging",
+    "GetPublicAccessBlock", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjectVersions",
+    "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl", "PutBucketCors", "PutBucketLifecycleConfiguration",
+    "PutBucketNotificationConfiguration", "PutBucketOwnershipControls", "PutBucketPolicy", "PutBucketTagging",
+    "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl", "PutObjectLegalHold",
+    "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging", "PutPublicAccessBlock", "RenameObject",
+    "UploadPart", "UploadPartCopy",
 }
 #: Actions that are the same request as a served one, or of another endpoint.
-SAME_AS = {"GetBucketLifecycle", "ListDirectoryBuckets", "PutBucketLifecycle", "WriteGetObjectResponse"}
+SAME_AS = {
+    "GetBucketLifecycle", "GetBucketNotification", "ListDirectoryBuckets", "PutBucketLifecycle", "PutBucketNotification",
+    "WriteGetObjectResponse",
+}
 
 
 def actions():

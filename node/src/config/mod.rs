@@ -17,6 +17,8 @@ use settings::{Kind, SETTINGS};
 use source::{Origin, Problems, Raw, RawMap};
 use value::{Listen, MountSpec};
 
+use crate::notify::Webhook;
+
 /// Read if it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/pinfold/pinfold.toml";
 
@@ -59,6 +61,8 @@ pub struct S3Settings {
     pub versioning: bool,
     /// Domains of static websites.
     pub website_domains: Vec<String>,
+    /// Where bucket notifications may go: names and URLs.
+    pub notification_targets: Vec<(String, Webhook)>,
     /// Certificate chain and key, both PEM.
     pub tls: Option<TlsFiles>,
     /// Connections at once.
@@ -290,12 +294,37 @@ impl Build<'_> {
         };
         let texts = |name: &str| self.values.get(name).map(|raw| raw.texts.clone()).unwrap_or_default();
         let (domains, website_domains) = (texts("s3_domain"), texts("website_domain"));
+        let targets = texts("notification_target");
+        let mut notification_targets: Vec<(String, Webhook)> = Vec::new();
+        for text in targets {
+            let read = match text.split_once('=') {
+                Some((name, _)) if notification_targets.iter().any(|(other, _)| other == name) => {
+                    Err(format!("`{name}` is there twice"))
+                }
+                Some((name, url)) if !name.is_empty() => Webhook::new(url).map(|hook| (name.to_owned(), hook)),
+                _ => Err(format!("`{text}` is not NAME=URL")),
+            };
+            match read {
+                Ok(target) => notification_targets.push(target),
+                Err(why) => self.refuse("notification_target", &why),
+            }
+        }
         let listen = self.parsed("s3", value::listen)?;
         let region = self.text("s3_region")?.to_owned();
         let versioning = self.text("s3_versioning")? == "on";
         let max_connections = self.count("s3_max_connections", 1, 1 << 20)?;
         let max_requests = self.count("s3_max_requests", 1, 1 << 16)?;
-        Some(S3Settings { listen, region, domains, versioning, website_domains, tls, max_connections, max_requests })
+        Some(S3Settings {
+            listen,
+            region,
+            domains,
+            versioning,
+            website_domains,
+            notification_targets,
+            tls,
+            max_connections,
+            max_requests,
+        })
     }
 
     fn mounting(&mut self) -> Option<MountSettings> {

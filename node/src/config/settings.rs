@@ -220,6 +220,16 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "notification_target",
+        group: Group::S3,
+        kind: Kind::TextList,
+        default: None,
+        help: "Where bucket notifications may go, as NAME=URL; may be given several times.",
+        details: "NAME is what PutBucketNotificationConfiguration calls it (an ARN such as arn:pinfold:sqs:::hook); each event is POSTed as \
+                  JSON to the URL (http://) until it was taken, for a day at most.",
+        reload: false,
+    },
+    Setting {
         name: "s3_tls_cert",
         group: Group::S3,
         kind: Kind::Path,

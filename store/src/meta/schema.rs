@@ -15,7 +15,7 @@
 //! | `W` | bucket id (16), key, NUL, order (8) | [`crate::meta::kept::VersionRow`]: what was replaced or deleted |
 //! | `O` | bucket id (16), key, NUL, version id (16) | [`crate::meta::kept::LockRow`]: retention and legal hold |
 //! | `K` | access key | account (JSON of the IAM module) |
-//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list, what buckets with a quota use |
+//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list, what buckets with a quota use, notices that wait |
 //! | `a` | | applied position |
 //! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
 
@@ -193,6 +193,16 @@ pub fn unlisted(bucket: Id) -> Vec<u8> {
 /// Key of what a bucket with a quota uses.
 pub fn usage(bucket: Id) -> Vec<u8> {
     setting(&format!("usage/{bucket}"))
+}
+
+/// Prefix of the notices that wait for a target.
+pub fn notices(mailbox: [u8; 8]) -> Vec<u8> {
+    [setting("notice/").as_slice(), &mailbox].concat()
+}
+
+/// Key of a notice: its target, its bucket, the record in the bucket's stream, and which of that record's.
+pub fn notice(mailbox: [u8; 8], bucket: Id, seq: u64, n: u8) -> Vec<u8> {
+    [notices(mailbox).as_slice(), bucket.as_bytes(), &seq.to_be_bytes(), &[n]].concat()
 }
 
 /// The smallest key that is greater than every key with this prefix (prefixes here never end in 0xff throughout).

@@ -83,11 +83,12 @@ impl Engine {
         })
     }
 
-    /// Looks which buckets keep something or have a quota, at a start.
+    /// Looks which buckets keep something, have a quota or tell of what happens, at a start.
     pub(super) fn note_keeping(&self) -> Result<()> {
-        self.each_bucket(|_, row| {
+        self.each_bucket(|name, row| {
             self.keeping.note(&row);
             self.quotas.note(&row);
+            self.notifying.note(name, &row);
             Ok(())
         })
     }

@@ -11,6 +11,7 @@ use super::inode::InodeTable;
 use super::keeping::Keeping;
 use super::lifecycle::Tally;
 use super::live::LiveTable;
+use super::notices::Notifying;
 use super::quota::Quotas;
 use super::txn::{Rows, StreamState};
 use super::watch::Mounts;
@@ -46,6 +47,7 @@ pub(super) struct Engine {
     pub(super) buckets: Buckets,
     pub(super) keeping: Keeping,
     pub(super) quotas: Quotas,
+    pub(super) notifying: Notifying,
     pub(super) witnesses: Witnesses,
     pub(super) lifecycle: Tally,
     /// Which inode a kernel uses a content file for.

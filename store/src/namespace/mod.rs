@@ -27,6 +27,7 @@ pub mod mount_types;
 mod multipart;
 mod names;
 mod node;
+pub mod notices;
 mod object;
 mod open;
 mod orphan;

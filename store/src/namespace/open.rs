@@ -71,6 +71,7 @@ impl Namespace {
             buckets: Default::default(),
             keeping: Default::default(),
             quotas: Default::default(),
+            notifying: Default::default(),
             witnesses: Default::default(),
             lifecycle: Default::default(),
             backed: Default::default(),

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use super::Namespace;
 use super::engine::Engine;
-use super::inode::{Inode, Place};
+use super::inode::{Holder, Inode, Place};
 use super::live::{Copied, Data, OpenState};
 use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
+use super::notices::Event;
+use super::version::key_of;
 use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
@@ -193,6 +195,17 @@ impl Engine {
             }
             if new == old {
                 return Ok(Some(false));
+            }
+            if txn.tells() && new.file().map(|file| &file.meta.etag) != old.file().map(|file| &file.meta.etag) {
+                let key = match &holder {
+                    Holder::Entry { dir, name } => Some(key_of(txn, *dir, name)?),
+                    Holder::Marker(dir) => Some(key_of(txn, *dir, b"")?),
+                    // Which of its names was written to is not known.
+                    Holder::Shared(_) => None,
+                };
+                if let Some(key) = key {
+                    txn.tell(Event::Put, &key, new.file(), None)?;
+                }
             }
             txn.put_node(&holder, Some(&old), &new)?;
             Ok(Some(true))

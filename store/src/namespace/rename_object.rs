@@ -7,6 +7,7 @@ use super::inode::Holder;
 use super::lookup::Found;
 use super::mount_types::{Form, Name};
 use super::node::find_node;
+use super::notices::Event;
 use super::object::no_such_key;
 use super::path::{KeyPath, walk};
 use super::s3_types::{Precondition, ReadVerdict};
@@ -84,6 +85,9 @@ impl Txn<'_> {
             && let Some(file) = node.file()
         {
             self.lock_new(to_key, file.meta.version, None)?;
+            let event = if self.kept().versions() { Event::Marked } else { Event::Removed };
+            self.tell(event, from_key, None, None)?;
+            self.tell(Event::Copy, to_key, Some(file), None)?;
         }
         for (dir, name) in [(from_dir, from_name), (to_dir, to_name)] {
             let row = self.touch_dir(dir, 0, false)?;

@@ -12,6 +12,7 @@ use super::keeping::Kept;
 use super::lookup::{Found, find};
 use super::mount_types::Name;
 use super::node::{dir_row, find_node, read_node};
+use super::notices::Event;
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::DeleteOutcome;
 use super::txn::{Rows, Txn};
@@ -231,6 +232,16 @@ impl Txn<'_> {
             let key = key_of(self, dir, name.bytes)?;
             self.keep_version(&key, node)?;
             self.mark_deleted(&key)?;
+        }
+        Ok(())
+    }
+
+    /// Tells that an object of the mount lost its key.
+    pub(super) fn tell_left(&mut self, dir: DirId, name: Name<'_>, node: &NodeRow) -> Result<()> {
+        if self.tells() && node.file().is_some() {
+            let key = key_of(self, dir, name.bytes)?;
+            let event = if self.kept().versions() { Event::Marked } else { Event::Removed };
+            self.tell(event, &key, None, None)?;
         }
         Ok(())
     }

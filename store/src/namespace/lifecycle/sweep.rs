@@ -18,6 +18,7 @@ use crate::namespace::engine::Engine;
 use crate::namespace::inode::Holder;
 use crate::namespace::list_versions::{Current, KeptRows};
 use crate::namespace::node::read_node;
+use crate::namespace::notices::Event;
 use crate::namespace::path::find_key;
 use crate::namespace::txn::{Committed, Rows};
 use crate::types::{Caller, Id, Timestamp};
@@ -185,7 +186,10 @@ impl Sweep<'_> {
             }
             let found = find_key(txn, self.bucket.id, self.bucket.profile, key)?;
             let Some(found) = found.filter(|(_, node)| is_same(node, file)) else { return Ok(false) };
-            txn.delete_current(self.name, key, found)?;
+            match txn.delete_current(self.name, key, found)? {
+                Some(marker) => txn.tell(Event::ExpiredMarked, key, None, Some(marker))?,
+                None => txn.tell(Event::Expired, key, None, None)?,
+            }
             Ok(true)
         });
         if self.went(expired)? {
@@ -221,6 +225,7 @@ impl Sweep<'_> {
             }
             txn.check_unlocked(key, row.version)?;
             txn.delete_version(self.bucket, self.name, key, row.version)?;
+            txn.tell(Event::Expired, key, None, Some(row.version))?;
             Ok(true)
         });
         self.went(removed)

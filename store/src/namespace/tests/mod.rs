@@ -25,6 +25,7 @@ mod lifecycle;
 mod listing;
 mod multipart;
 mod names;
+mod notices;
 mod objects;
 mod quota;
 mod renamed_objects;

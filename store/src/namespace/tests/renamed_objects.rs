@@ -3,9 +3,11 @@
 use super::{Fixture, mount_caller, plain, s3_caller};
 use crate::ErrorKind;
 use crate::meta::EngineKind;
+use crate::meta::rows::{DefaultRetention, ObjectLock, RetentionMode, RetentionTime, Versioning};
+use crate::namespace::mount_types::RenameMode;
 use crate::namespace::s3_types::Precondition;
 
-on_every_engine!(the_mount_sees_a_rename, names_of_one_file);
+on_every_engine!(the_mount_sees_a_rename, names_of_one_file, what_moves_is_locked_as_what_is_put);
 
 fn rename(f: &Fixture, from: &str, to: &str) -> crate::Result<()> {
     let none = (Precondition::default(), Precondition::default());
@@ -46,4 +48,30 @@ fn names_of_one_file(engine: EngineKind) {
     rename(&f, "c", "d/e").unwrap();
     assert_eq!(f.keys(), ["b", "d/e"]);
     assert_eq!(f.ns.getattr(f.ino("b").unwrap()).unwrap().nlink, 2);
+}
+
+fn what_moves_is_locked_as_what_is_put(engine: EngineKind) {
+    let f = Fixture::new(engine);
+    let default = DefaultRetention { mode: RetentionMode::Governance, time: RetentionTime::Days(1) };
+    f.run(f.ns.change_bucket_settings(&s3_caller(), "pics", |settings| {
+        settings.versioning = Versioning::Enabled;
+        settings.object_lock = Some(ObjectLock { default: Some(default) });
+        Ok(())
+    }))
+    .unwrap();
+    let bucket = f.ns.bucket("pics").unwrap().id;
+    let is_locked = |key: &str| {
+        let version = f.head(key).unwrap().meta.version;
+        f.ns.lock(bucket, key.as_bytes(), version).unwrap().retention.is_some()
+    };
+    f.put("a", b"1");
+    assert!(is_locked("a"));
+    rename(&f, "a", "b").unwrap();
+    assert!(is_locked("b"));
+    let root = f.bucket_ino();
+    f.ns.rename(&mount_caller(), root, plain("b"), root, plain("c"), RenameMode::Replace).unwrap();
+    assert!(is_locked("c"));
+    f.put("d", b"2");
+    f.ns.rename(&mount_caller(), root, plain("c"), root, plain("d"), RenameMode::Exchange).unwrap();
+    assert!(is_locked("c") && is_locked("d"));
 }
