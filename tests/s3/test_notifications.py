@@ -1,4 +1,4 @@
-"""Bucket notifications: a target on the loopback is told of what either door does, in order, and is told later if it was away."""
+"""Bucket notifications: a target on the loopback is told of what either door does, in order, and later if it was away."""
 
 import http.server
 import json

@@ -180,7 +180,7 @@ impl Notifying {
 impl Txn<'_> {
     /// Whether the bucket tells of anything: else a key need not be found out.
     pub(super) fn tells(&self) -> bool {
-        !self.engine.notifying.0.is_empty() && self.engine.notifying.0.contains_key(&self.bucket)
+        self.engine.notifying.0.contains_key(&self.bucket)
     }
 
     /// Tells of something, if somebody wants to know.
