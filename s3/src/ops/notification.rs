@@ -114,7 +114,7 @@ fn filter_to_s3(prefix: Option<String>, suffix: Option<String>) -> Option<Notifi
     let rules: Vec<FilterRule> =
         [rule(FilterRuleName::PREFIX, prefix), rule(FilterRuleName::SUFFIX, suffix)].into_iter().flatten().collect();
     (!rules.is_empty())
-        .then(|| NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(rules) }) })
+        .then_some(NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(rules) }) })
 }
 
 fn to_s3(stored: Notifications) -> GetBucketNotificationConfigurationOutput {

@@ -176,7 +176,7 @@ impl Sweep<'_> {
     fn current(&self, key: &[u8], holder: &Holder, node: &NodeRow) -> Result<()> {
         let Some(file) = node.file().filter(|file| !file.live) else { return Ok(()) };
         let due = self.rules.expires(&subject(key, file), file.meta.last_modified, self.calendar);
-        if !due.is_some_and(|(at, _)| at <= self.now.secs) {
+        if due.is_none_or(|(at, _)| at > self.now.secs) {
             return Ok(());
         }
         let expired = self.engine.commit(&self.caller(), self.bucket.id, Op::Delete, |txn| {
