@@ -353,7 +353,8 @@ mod tests {
         let good = rule(&format!("{all}{days}"));
         let twice = read(&format!("{good}{good}")).unwrap_err();
         assert!(twice.starts_with("InvalidArgument: Rule ID must be unique"), "{twice}");
-        assert!(read("").unwrap_err().starts_with("MalformedXML"));
+        let none = from_s3(BucketLifecycleConfiguration { rules: Vec::new() }).unwrap_err();
+        assert_eq!(none.code(), &S3ErrorCode::MalformedXML);
         assert!(read(&good.replace("Enabled", "enabled")).unwrap_err().starts_with("MalformedXML"));
         let long = good.replace("<ID>r", &format!("<ID>{}", "r".repeat(256)));
         assert_eq!(read(&long).unwrap_err(), "InvalidArgument: ID length should not exceed allowed limit of 255");

@@ -14,7 +14,7 @@ use super::version::key_of;
 use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Checksum, Content};
+use crate::meta::rows::{Checksum, Content, NodeRow};
 use crate::types::{Caller, ETag, Ino, Timestamp};
 use crate::unixfs::Profile;
 
@@ -196,7 +196,7 @@ impl Engine {
             if new == old {
                 return Ok(Some(false));
             }
-            if txn.tells() && new.file().map(|file| &file.meta.etag) != old.file().map(|file| &file.meta.etag) {
+            if txn.tells() && is_news(&old, &new) {
                 let key = match &holder {
                     Holder::Entry { dir, name } => Some(key_of(txn, *dir, name)?),
                     Holder::Marker(dir) => Some(key_of(txn, *dir, b"")?),
@@ -230,6 +230,13 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a publish made something that S3 did not have: other bytes, or an empty file that nobody wrote to.
+fn is_news(old: &NodeRow, new: &NodeRow) -> bool {
+    let (Some(before), Some(after)) = (old.file(), new.file()) else { return false };
+    let made_empty = after.content.size == 0 && !after.live && after.meta.last_modified == new.attr.btime;
+    before.meta.etag != after.meta.etag || made_empty
 }
 
 /// Up to this many closed files are synced one by one.
