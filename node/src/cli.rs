@@ -175,6 +175,20 @@ pub enum BucketAction {
         #[command(flatten)]
         client: Client,
     },
+    /// Show or set what a bucket may use
+    Quota {
+        /// Name
+        name: String,
+        /// Bytes of all objects and versions: 10GiB, or `none`
+        #[arg(long, value_name = "SIZE")]
+        bytes: Option<String>,
+        /// Number of all objects and versions, or `none`
+        #[arg(long, value_name = "NUMBER")]
+        objects: Option<String>,
+        /// The daemon.
+        #[command(flatten)]
+        client: Client,
+    },
     /// Print the CID of a bucket or a directory in it, as `ipfs add -r --hidden` gives it for the mounted directory
     Cid {
         /// BUCKET or BUCKET/DIRECTORY

@@ -55,6 +55,8 @@ pub fn open_namespace(config: &NodeConfig, progress: &Progress<'_>) -> Result<Na
     store.inline_max = usize::try_from(config.store.inline_max).unwrap_or(usize::MAX);
     store.reserve_bytes = config.store.reserve;
     store.scrub_rate = config.store.scrub_rate;
+    store.lifecycle_every = config.store.lifecycle_interval;
+    store.lifecycle_day = config.store.lifecycle_day;
     let namespace = Namespace::open(store, &Reports(progress))?;
     give_root(&namespace, RootOwner::of_process())?;
     Ok(namespace)
@@ -183,6 +185,7 @@ impl S3Door {
             domains: config.s3.domains.clone(),
             versioning: config.s3.versioning,
             website_domains: config.s3.website_domains.clone(),
+            notification_targets: config.s3.notification_targets.iter().map(|(name, _)| name.clone()).collect(),
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,

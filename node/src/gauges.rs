@@ -75,6 +75,14 @@ fn store(namespace: &Namespace) {
         metrics::gauge!("pinfold_store_slab_disk_bytes").set(chunks.slab_disk_bytes as f64);
         metrics::gauge!("pinfold_store_collect_waiting").set(chunks.waiting as f64);
     }
+    let swept = namespace.lifecycle_swept();
+    for (what, count) in
+        [("object", swept.objects), ("version", swept.versions), ("marker", swept.markers), ("upload", swept.uploads)]
+    {
+        metrics::counter!("pinfold_store_lifecycle_removed_total", "what" => what).absolute(count);
+    }
+    metrics::counter!("pinfold_store_lifecycle_locked_total").absolute(swept.locked);
+    metrics::counter!("pinfold_store_lifecycle_looked_at_total").absolute(swept.looked_at);
     for worker in namespace.workers() {
         metrics::counter!("pinfold_store_worker_rounds_total", "worker" => worker.name).absolute(worker.rounds);
         metrics::counter!("pinfold_store_worker_failures_total", "worker" => worker.name).absolute(worker.failed);

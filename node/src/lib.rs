@@ -20,6 +20,7 @@ pub mod failure;
 pub mod gauges;
 pub mod mounts;
 pub mod node;
+pub mod notify;
 pub mod output;
 pub mod progress;
 pub mod service_manager;

@@ -88,6 +88,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
         let api = steps::api(about, &namespace, &root, &doors.mounts, &health, &audit, orders_in);
         doors.console = steps::serve_console(config, console, &doors.s3, api.clone(), &telemetry, &doors.stop)?;
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
+        doors.deliveries = steps::deliver(config, &namespace, &doors.stop);
         steps::mount_all(config, &doors.mounts).await?;
 
         health.enter(Phase::Serving);
@@ -129,6 +130,8 @@ struct Doors {
     s3: steps::RunningS3,
     commands: Option<JoinHandle<()>>,
     console: Option<JoinHandle<()>>,
+    /// Of notifications.
+    deliveries: Vec<JoinHandle<()>>,
     mounts: Arc<Mounts>,
     stop: CancellationToken,
 }
@@ -136,7 +139,9 @@ struct Doors {
 impl Doors {
     fn closed(mounts: Mounts) -> Self {
         let stop = CancellationToken::new();
-        Self { s3: steps::RunningS3::default(), commands: None, console: None, mounts: Arc::new(mounts), stop }
+        let s3 = steps::RunningS3::default();
+        let mounts = Arc::new(mounts);
+        Self { s3, commands: None, console: None, deliveries: Vec::new(), mounts, stop }
     }
 
     /// No new requests, answer those in flight, publish written files, unmount, close the store.
@@ -145,6 +150,9 @@ impl Doors {
         self.s3.drained().await?;
         for task in [self.console, self.commands].into_iter().flatten() {
             task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
+        }
+        for delivery in self.deliveries {
+            delivery.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
         }
         steps::unmount_all(&self.mounts).await?;
         if let Some(audit) = audit {

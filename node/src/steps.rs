@@ -24,6 +24,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::gauges;
 use crate::mounts::Mounts;
 use crate::node::Addresses;
+use crate::notify::{self, Target};
 use crate::progress::StartProgress;
 use crate::signals::Signal;
 use crate::telemetry::Telemetry;
@@ -191,6 +192,13 @@ pub fn serve_console(
     let drain = config.shutdown_timeout / 2;
     let stop = stop.child_token();
     Ok(Some(tokio::spawn(console::listen::serve(listener, tls, console, drain, stop))))
+}
+
+/// Begins to deliver bucket notifications until `stop`.
+pub fn deliver(config: &NodeConfig, namespace: &Namespace, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    let targets = config.s3.notification_targets.iter();
+    let targets = targets.map(|(name, hook)| Target { name: name.clone(), sink: Arc::new(hook.clone()) }).collect();
+    notify::start(namespace, targets, &config.s3.region, stop)
 }
 
 /// What `status` shows of the configuration.

@@ -18,6 +18,7 @@ use crate::error::{OrS3, fail, internal, payload_mismatch, plain};
 use crate::guard::{OF_NOTHING, form_pairs};
 use crate::identity::{Identities, SessionToken};
 use crate::longkey::LongKey;
+use crate::ops::rename;
 use crate::rules::Rules;
 use crate::scope::Scope;
 use crate::{anonymous, request_context, wants};
@@ -175,7 +176,10 @@ pub(crate) struct Gate {
 impl S3Access for Gate {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = cx.s3_op().name().to_owned();
-        let operation = operation.as_str();
+        let operation = match operation.as_str() {
+            "PutObject" if rename::is_asked(cx.uri()) => rename::OPERATION,
+            operation => operation,
+        };
         let scope = match cx.extensions_mut().get::<Arc<Scope>>() {
             Some(scope) => scope.clone(),
             None => return Err(internal("a request without its scope", operation)),

@@ -53,6 +53,8 @@ pub struct S3Config {
     pub limits: LimitConfig,
     /// Logs of all requests.
     pub access_log: AccessLogConfig,
+    /// Targets (ARNs) that buckets may name for their notifications.
+    pub notification_targets: Vec<String>,
     /// This host's name in `x-amz-id-2` and `HostId`.
     pub host_id: String,
 }
@@ -87,6 +89,7 @@ impl Default for S3Config {
             audit: None,
             limits: LimitConfig::default(),
             access_log: AccessLogConfig::default(),
+            notification_targets: Vec::new(),
             host_id: "pinfold".to_owned(),
         }
     }

@@ -10,6 +10,7 @@ use s3s::S3Result;
 use crate::convert::key::percent_decode;
 use crate::error::bad_argument;
 use crate::guard::form_pairs;
+use crate::ops::rename;
 
 pub(crate) const HEADER: &str = "x-amz-copy-source";
 
@@ -19,6 +20,7 @@ pub(crate) fn check(head: &Parts) -> S3Result<()> {
     let text = String::from_utf8_lossy(value.as_bytes());
     let upload = || form_pairs(head.uri.query().unwrap_or_default()).any(|(name, _)| name == "uploadId");
     match head.method {
+        Method::PUT if rename::is_asked(&head.uri) => Err(not_allowed(&text)),
         Method::PUT => check_source(&text, &head.headers),
         Method::GET | Method::HEAD | Method::DELETE => Err(not_allowed(&text)),
         Method::POST if upload() => Err(not_allowed(&text)),

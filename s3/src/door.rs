@@ -379,6 +379,7 @@ enum Way {
 
 fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>, gate: Gate) -> S3ServiceBuilder {
     let service = Service {
+        targets: config.notification_targets.clone().into(),
         namespace: namespace.clone(),
         region: config.region.clone(),
         versioning: config.versioning,

@@ -43,6 +43,7 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
         ErrorKind::BadDigest => S3ErrorCode::BadDigest,
         ErrorKind::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
+        ErrorKind::QuotaExceeded => S3ErrorCode::Custom("QuotaExceeded".into()),
         ErrorKind::TooMany | ErrorKind::Busy => S3ErrorCode::SlowDown,
         ErrorKind::Unavailable | ErrorKind::TimedOut => S3ErrorCode::ServiceUnavailable,
         ErrorKind::Unsupported => S3ErrorCode::NotImplemented,
@@ -120,6 +121,7 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "NoSuchVersion" => "The specified version does not exist.",
         "NotImplemented" => "A header you provided implies functionality that is not implemented.",
         "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold.",
+        "QuotaExceeded" => "The quota of the bucket is used up.",
         "RequestTimeTooSkewed" => "The difference between the request time and the current time is too large.",
 
         "RequestTimeout" => {
@@ -215,6 +217,9 @@ pub(crate) fn from_store(e: Error) -> S3Error {
         S3ErrorCode::InternalError => error!(error = %e, kind = ?e.kind(), "request failed"),
         S3ErrorCode::SlowDown | S3ErrorCode::ServiceUnavailable => {
             warn!(error = %e, kind = ?e.kind(), "request refused for now");
+        }
+        S3ErrorCode::Custom(_) if e.kind() == ErrorKind::QuotaExceeded => {
+            answer.set_status_code(hyper::StatusCode::FORBIDDEN);
         }
         S3ErrorCode::Custom(_) => {
             warn!(error = %e, "no space for a write");
@@ -395,6 +400,7 @@ mod tests {
         (ErrorKind::TooLarge, "EntityTooLarge", 400),
         (ErrorKind::BadDigest, "BadDigest", 400),
         (ErrorKind::NoSpace, "InsufficientStorage", 507),
+        (ErrorKind::QuotaExceeded, "QuotaExceeded", 403),
         (ErrorKind::TooMany, "SlowDown", 503),
         (ErrorKind::NoAttribute, "InternalError", 500),
         (ErrorKind::Corrupt, "InternalError", 500),

@@ -51,7 +51,7 @@ impl Insider {
         head.headers.insert(HOST, HeaderValue::from_static("127.0.0.1"));
         let target = head.uri.path_and_query().cloned();
         head.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-        head.extensions.insert(Peer { address: known.address, tls: known.tls });
+        head.extensions.insert(Peer { address: known.address, tls: known.tls, session: None });
         head.extensions.insert(Verified(Some(known.access)));
         self.0.clone().handle(Request::from_parts(head, body)).await
     }

@@ -17,6 +17,7 @@ pub mod auth;
 pub mod config;
 pub mod insider;
 pub mod metrics;
+pub mod notification;
 pub mod server;
 pub mod tls;
 
@@ -38,6 +39,7 @@ mod guard;
 mod host;
 mod identity;
 mod keepalive;
+mod lifecycle;
 mod limits;
 mod longkey;
 mod operation;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 56] = [
+const OPERATIONS: [&str; 62] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -33,6 +33,7 @@ const OPERATIONS: [&str; 56] = [
     "CreateMultipartUpload",
     "DeleteBucket",
     "DeleteBucketCors",
+    "DeleteBucketLifecycle",
     "DeleteBucketOwnershipControls",
     "DeleteBucketPolicy",
     "DeleteBucketTagging",
@@ -43,7 +44,9 @@ const OPERATIONS: [&str; 56] = [
     "DeletePublicAccessBlock",
     "GetBucketAcl",
     "GetBucketCors",
+    "GetBucketLifecycleConfiguration",
     "GetBucketLocation",
+    "GetBucketNotificationConfiguration",
     "GetBucketOwnershipControls",
     "GetBucketPolicy",
     "GetBucketPolicyStatus",
@@ -68,6 +71,8 @@ const OPERATIONS: [&str; 56] = [
     "ListParts",
     "PutBucketAcl",
     "PutBucketCors",
+    "PutBucketLifecycleConfiguration",
+    "PutBucketNotificationConfiguration",
     "PutBucketOwnershipControls",
     "PutBucketPolicy",
     "PutBucketTagging",
@@ -80,6 +85,7 @@ const OPERATIONS: [&str; 56] = [
     "PutObjectRetention",
     "PutObjectTagging",
     "PutPublicAccessBlock",
+    "RenameObject",
     "UploadPart",
     "UploadPartCopy",
 ];

@@ -1,6 +1,6 @@
 //! Subresources (`?acl`, `?annotation` …) that this server does not serve. s3s 0.14.1 knows those of its day and takes
 //! a request with any other for one without: `DELETE /bucket/key?annotation` would delete the object,
-//! `PUT /bucket/key?renameObject` replace it by an empty one, `DELETE /bucket?metadataConfiguration` delete the bucket.
+//! `PUT /bucket/key?encryption` replace it by an empty one, `DELETE /bucket?metadataConfiguration` delete the bucket.
 //!
 //! So each name that S3 has is either served for its method or `501 NotImplemented`; and on a request that writes,
 //! any other name that has no value, as subresources have none, is refused too: it may be one of tomorrow. (Parameters
@@ -73,7 +73,9 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::GET | &Method::HEAD, true) => &[
             "acl",
             "cors",
+            "lifecycle",
             "location",
+            "notification",
             "object-lock",
             "ownershipControls",
             "policy",
@@ -89,6 +91,8 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::PUT, true) => &[
             "acl",
             "cors",
+            "lifecycle",
+            "notification",
             "object-lock",
             "ownershipControls",
             "policy",
@@ -97,10 +101,12 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
             "versioning",
             "website",
         ],
-        (&Method::PUT, false) => &["acl", "legal-hold", "retention", "tagging"],
+        (&Method::PUT, false) => &["acl", "legal-hold", "renameObject", "retention", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, true) => &["cors", "ownershipControls", "policy", "publicAccessBlock", "tagging", "website"],
+        (&Method::DELETE, true) => {
+            &["cors", "lifecycle", "ownershipControls", "policy", "publicAccessBlock", "tagging", "website"]
+        }
         (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }
@@ -116,10 +122,11 @@ pub(crate) fn check(method: &Method, address: &Address, query: &str) -> S3Result
     if *method == Method::POST && address.bucket.is_empty() {
         return Err(not_allowed(method, "SERVICE"));
     }
-    let (mut number, mut upload, mut other) = (false, false, false);
+    let (mut number, mut upload, mut other, mut rename) = (false, false, 0, false);
     for (name, value) in form_pairs(query) {
         let name = name.as_str();
-        other |= is_known(name);
+        other += usize::from(is_known(name));
+        rename |= name == "renameObject";
         number |= name == "partNumber";
         upload |= name == "uploadId";
         if served.contains(&name) || PARAMETERS.contains(&name) || name.starts_with("X-Amz-") {
@@ -136,6 +143,10 @@ pub(crate) fn check(method: &Method, address: &Address, query: &str) -> S3Result
             return Err(fail(S3ErrorCode::NotImplemented, what));
         }
     }
+    if rename && (other > 1 || number || upload) {
+        let what = "The subresource \"renameObject\" is not implemented together with others by this server";
+        return Err(fail(S3ErrorCode::NotImplemented, what));
+    }
     // With only one of the two s3s would put an object.
     if *method == Method::PUT && number && !upload {
         let what = "This operation does not accept partNumber without uploadId";
@@ -144,7 +155,7 @@ pub(crate) fn check(method: &Method, address: &Address, query: &str) -> S3Result
     if *method == Method::PUT && upload && !number {
         return Err(not_allowed(method, "UPLOAD"));
     }
-    if *method == Method::POST && !address.key.is_empty() && !upload && !other {
+    if *method == Method::POST && !address.key.is_empty() && !upload && other == 0 {
         return Err(not_allowed(method, "SERVICE"));
     }
     Ok(())
@@ -173,8 +184,9 @@ mod tests {
     #[test]
     fn ruling28_what_s3s_does_not_know_is_refused() {
         for (method, key, query) in [
-            (Method::PUT, "k", "renameObject"),
-            (Method::PUT, "k", "renameObject="),
+            (Method::PUT, "k", "renameObject&tagging"),
+            (Method::PUT, "k", "renameObject=&partNumber=1&uploadId=x"),
+            (Method::PUT, "", "renameObject"),
             (Method::PUT, "k", "encryption"),
             (Method::PUT, "k", "annotation=x"),
             (Method::DELETE, "k", "annotation"),
@@ -200,6 +212,7 @@ mod tests {
             (Method::PUT, "k", "partNumber=1&uploadId=x"),
             (Method::PUT, "k", "partNumber=&uploadId="),
             (Method::PUT, "k", "tagging"),
+            (Method::PUT, "k", "renameObject"),
             (Method::POST, "", "delete"),
             (Method::POST, "k", "uploads="),
             (Method::POST, "k", "uploadId=x"),

@@ -22,7 +22,7 @@ const READ_ACP: Option<Permission> = Some(Permission::ReadAcp);
 const WRITE_ACP: Option<Permission> = Some(Permission::WriteAcp);
 
 /// Operations on buckets, and on objects whatever their version.
-const SIMPLE: [(&str, &str, Option<Permission>); 52] = [
+const SIMPLE: [(&str, &str, Option<Permission>); 53] = [
     ("HeadBucket", "s3:ListBucket", READ),
     ("ListObjects", "s3:ListBucket", READ),
     ("ListObjectsV2", "s3:ListBucket", READ),
@@ -69,6 +69,7 @@ const SIMPLE: [(&str, &str, Option<Permission>); 52] = [
     ("GetObjectLegalHold", "s3:GetObjectLegalHold", NONE),
     ("PutObjectLegalHold", "s3:PutObjectLegalHold", NONE),
     ("GetObjectRetention", "s3:GetObjectRetention", NONE),
+    ("RenameObject", "s3:PutObject", WRITE),
     ("UploadPart", "s3:PutObject", WRITE),
     ("UploadPartCopy", "s3:PutObject", WRITE),
     ("CompleteMultipartUpload", "s3:PutObject", WRITE),

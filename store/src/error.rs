@@ -61,6 +61,8 @@ pub enum ErrorKind {
     BadDigest,
     /// The disk is full, or would be less than its reserve.
     NoSpace,
+    /// The bucket's quota is used up.
+    QuotaExceeded,
     /// Too many open files, links …
     TooMany,
     /// No such attribute.

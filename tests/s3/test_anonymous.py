@@ -38,11 +38,11 @@ def test_a_bucket_is_private_at_first(s3, raw, nobody, bucket):
     ):
         with refused("AccessDenied", status=403):
             denied()
-    for target in (f"/{bucket}?acl", f"/{bucket}/k?restore", f"/{bucket}/k?select&select-type=2", f"/{bucket}?lifecycle"):
+    for target in (f"/{bucket}?acl", f"/{bucket}/k?restore", f"/{bucket}/k?select&select-type=2", f"/{bucket}?replication"):
         for method in ("GET", "PUT", "POST"):
             answer = unsigned(raw, method, target)
             assert answer.status in (403, 405, 501) and answer.status != 200, (method, target)
-    assert unsigned(raw, "GET", f"/{bucket}?lifecycle").code == "AccessDenied", "not even what is not served is said"
+    assert unsigned(raw, "GET", f"/{bucket}?replication").code == "AccessDenied", "not even what is not served is said"
     assert unsigned(raw, "PATCH", "/list-users").code == "AccessDenied"
     assert unsigned(raw, "GET", f"/{bucket}/{'k' * 1500}").code == "AccessDenied", "long keys go another way"
     assert unsigned(raw, "GET", f"/{bucket}/k", {"range": "lines=1"}).code == "AccessDenied", "odd headers, too"

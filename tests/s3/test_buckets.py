@@ -133,7 +133,4 @@ def test_bucket_tags(s3, bucket):
 def test_what_is_not_offered_says_so(s3, bucket):
     """No operation may pretend: what this node does not do is 501, never an empty 200."""
     with refused("NotImplemented", status=501):
-        s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket,
-            LifecycleConfiguration={"Rules": [{"Status": "Enabled", "Prefix": "", "Expiration": {"Days": 1}}]},
-        )
+        s3.put_bucket_accelerate_configuration(Bucket=bucket, AccelerateConfiguration={"Status": "Enabled"})

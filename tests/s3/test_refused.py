@@ -15,19 +15,24 @@ from harness.s3 import refused
 #: Actions of S3 that are served (or, of ACLs, answered in AWS's words for a bucket without any).
 SERVED = {
     "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
-    "DeleteBucket", "DeleteBucketCors", "DeleteBucketOwnershipControls", "DeleteBucketPolicy", "DeleteBucketTagging",
-    "DeleteBucketWebsite", "DeleteObject", "DeleteObjectTagging", "DeleteObjects", "DeletePublicAccessBlock",
-    "GetBucketAcl", "GetBucketCors", "GetBucketLocation", "GetBucketOwnershipControls", "GetBucketPolicy",
-    "GetBucketPolicyStatus", "GetBucketTagging", "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl",
-    "GetObjectAttributes", "GetObjectLegalHold", "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging",
+    "DeleteBucket", "DeleteBucketCors", "DeleteBucketLifecycle", "DeleteBucketOwnershipControls", "DeleteBucketPolicy",
+    "DeleteBucketTagging", "DeleteBucketWebsite", "DeleteObject", "DeleteObjectTagging", "DeleteObjects",
+    "DeletePublicAccessBlock", "GetBucketAcl", "GetBucketCors", "GetBucketLifecycleConfiguration", "GetBucketLocation",
+    "GetBucketNotificationConfiguration", "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketPolicyStatus",
+    "GetBucketTagging", "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectAttributes",
+    "GetObjectLegalHold", "GetObjectLockConfiguration", "GetObjectRetention", "GetObjectTagging",
     "GetPublicAccessBlock", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads", "ListObjectVersions",
-    "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl", "PutBucketCors", "PutBucketOwnershipControls",
-    "PutBucketPolicy", "PutBucketTagging", "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl",
-    "PutObjectLegalHold", "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging",
-    "PutPublicAccessBlock", "UploadPart", "UploadPartCopy",
+    "ListObjects", "ListObjectsV2", "ListParts", "PutBucketAcl", "PutBucketCors", "PutBucketLifecycleConfiguration",
+    "PutBucketNotificationConfiguration", "PutBucketOwnershipControls", "PutBucketPolicy", "PutBucketTagging",
+    "PutBucketVersioning", "PutBucketWebsite", "PutObject", "PutObjectAcl", "PutObjectLegalHold",
+    "PutObjectLockConfiguration", "PutObjectRetention", "PutObjectTagging", "PutPublicAccessBlock", "RenameObject",
+    "UploadPart", "UploadPartCopy",
 }
 #: Actions that are the same request as a served one, or of another endpoint.
-SAME_AS = {"ListDirectoryBuckets", "WriteGetObjectResponse"}
+SAME_AS = {
+    "GetBucketLifecycle", "GetBucketNotification", "ListDirectoryBuckets", "PutBucketLifecycle", "PutBucketNotification",
+    "WriteGetObjectResponse",
+}
 
 
 def actions():
@@ -67,13 +72,16 @@ def test_ruling28_deletes_of_what_is_not_known(raw, s3, bucket, query):
 
 
 def test_ruling28_rename_object(raw, s3, bucket):
-    """A client that asks for a rename and got 200 would find an empty object."""
+    """A client that asks for a rename and is not understood would find an empty object."""
     s3.put_object(Bucket=bucket, Key="from", Body=b"mine")
     headers = {"x-amz-rename-source": f"/{bucket}/from"}
-    for params in ([("renameObject", "")], []):
+    assert raw.request("PUT", f"/{bucket}/to", [], headers).code == "NotImplemented"
+    for other in ("tagging", "acl"):
+        params = [("renameObject", ""), (other, "")]
         assert raw.request("PUT", f"/{bucket}/to", params, headers).code == "NotImplemented"
-    with refused("NotImplemented", status=501):
-        s3.rename_object(Bucket=bucket, Key="to", RenameSource=f"{bucket}/from")
+    copy = headers | {"x-amz-copy-source": f"/{bucket}/from"}
+    assert raw.request("PUT", f"/{bucket}/to", [("renameObject", "")], copy).code == "InvalidArgument"
+    assert raw.request("PUT", f"/{bucket}/to", [("renameObject", "")]).code == "InvalidArgument"
     assert s3c.keys(s3, bucket) == ["from"]
 
 

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use pinfold_store::audit::AuditLog;
+use pinfold_store::namespace::quota::Quota;
 use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo};
 use pinfold_store::namespace::{Account, Namespace, Role};
 use pinfold_store::types::{BucketName, Caller, Door, Id, Timestamp};
@@ -81,6 +82,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/buckets", get(buckets).post(create_bucket))
         .route("/v1/buckets/{name}", get(bucket).delete(delete_bucket))
+        .route("/v1/buckets/{name}/quota", get(quota).put(set_quota))
         .route("/v1/users", get(users).post(create_user))
         .route("/v1/import/users", post(super::import::users))
         .route("/v1/users/{access}", delete(delete_user))
@@ -192,6 +194,26 @@ async fn create_bucket(State(api): State<Api>, Json(request): Json<wire::CreateB
 async fn delete_bucket(State(api): State<Api>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     api.namespace.delete_bucket(&api.caller(), &name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn quota(State(api): State<Api>, Path(name): Path<String>) -> Answer<wire::Quota> {
+    let found = blocking(move || api.namespace.bucket_quota(&name)).await??;
+    Ok(Json(found.map_or_else(wire::Quota::default, |(quota, usage)| wire::Quota {
+        bytes: quota.bytes,
+        objects: quota.objects,
+        used_bytes: Some(usage.bytes),
+        used_objects: Some(usage.objects),
+    })))
+}
+
+async fn set_quota(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Json(request): Json<wire::SetQuota>,
+) -> Answer<wire::Quota> {
+    let wanted = Quota { bytes: request.bytes, objects: request.objects };
+    api.namespace.set_bucket_quota(&api.caller(), &name, Some(wanted)).await?;
+    quota(State(api), Path(name)).await
 }
 
 async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {

@@ -40,6 +40,11 @@ impl AdminClient {
         self.send(method, path, json(body)?).await.map(drop)
     }
 
+    /// PUT with a JSON body.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        parse(&self.send(Method::PUT, path, json(body)?).await?)
+    }
+
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Result<(), Failure> {
         self.send(Method::DELETE, path, Bytes::new()).await.map(drop)

@@ -74,6 +74,29 @@ pub struct Bucket {
     pub region: Option<String>,
 }
 
+/// `GET /v1/buckets/NAME/quota`: what a bucket may use and uses. Nothing is counted where there is no quota.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Quota {
+    /// Bytes it may use; none is no limit.
+    pub bytes: Option<u64>,
+    /// Objects and versions it may have; none is no limit.
+    pub objects: Option<u64>,
+    /// Bytes it uses.
+    pub used_bytes: Option<u64>,
+    /// Objects and versions it has.
+    pub used_objects: Option<u64>,
+}
+
+/// `PUT /v1/buckets/NAME/quota`. Neither is no quota.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetQuota {
+    /// Bytes; none is no limit.
+    pub bytes: Option<u64>,
+    /// Objects and versions; none is no limit.
+    pub objects: Option<u64>,
+}
+
 /// `POST /v1/buckets`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateBucket {

@@ -10,6 +10,7 @@ use crate::admin::client::{AdminClient, escape};
 use crate::admin::wire;
 use crate::cli::{BucketAction, Client, MountArgs, RoleArg, StatArgs, UmountArgs, UserAction};
 use crate::config::flags::SettingFlags;
+use crate::config::value;
 use crate::failure::{ExitCode, Failure};
 use crate::output::Output;
 use crate::progress::WorkProgress;
@@ -111,6 +112,7 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
         BucketAction::Stat { name, client } => {
             ask(&client, async |daemon, out| show(out, &daemon.get(&path(&name)).await?))
         }
+        BucketAction::Quota { name, bytes, objects, client } => quota(&client, &name, bytes, objects),
         BucketAction::Cid { directory, client } => ask(&client, async |daemon, out| {
             let (bucket, below) = directory.split_once('/').unwrap_or((&directory, ""));
             let path = format!("/v1/cid?bucket={}&directory={}", escape(bucket), escape(below));
@@ -130,6 +132,39 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
             )
         }),
     }
+}
+
+/// `pinfold bucket quota`: what is not named stays as it is.
+fn quota(client: &Client, name: &str, bytes: Option<String>, objects: Option<String>) -> Result<(), Failure> {
+    let path = format!("/v1/buckets/{}/quota", escape(name));
+    let read = |text: &str, parse: &dyn Fn(&str) -> Result<u64, String>| match text {
+        "none" => Ok(None),
+        text => parse(text).map(Some).map_err(|e| Failure::message(ExitCode::Failed, format!("`{text}`: {e}"))),
+    };
+    let bytes = bytes.map(|text| read(&text, &value::size)).transpose()?;
+    let objects = objects.map(|text| read(&text, &|t| t.parse().map_err(|_| "not a number".to_owned()))).transpose()?;
+    ask(client, async |daemon, out| {
+        let mut now: wire::Quota = daemon.get(&path).await?;
+        if bytes.is_some() || objects.is_some() {
+            let wanted = wire::SetQuota { bytes: bytes.unwrap_or(now.bytes), objects: objects.unwrap_or(now.objects) };
+            now = daemon.put(&path, &wanted).await?;
+        }
+        let shown = |limit: Option<u64>, used: Option<u64>| match (limit, used) {
+            (None, None) => "no limit".to_owned(),
+            (limit, used) => {
+                let limit = limit.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string());
+                format!("{} of {limit}", used.unwrap_or(0))
+            }
+        };
+        out.fields(
+            &now,
+            [
+                ("bucket", name.to_owned()),
+                ("bytes", shown(now.bytes, now.used_bytes)),
+                ("objects", shown(now.objects, now.used_objects)),
+            ],
+        )
+    })
 }
 
 /// `pinfold user`.

@@ -17,6 +17,8 @@ use settings::{Kind, SETTINGS};
 use source::{Origin, Problems, Raw, RawMap};
 use value::{Listen, MountSpec};
 
+use crate::notify::Webhook;
+
 /// Read if it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/pinfold/pinfold.toml";
 
@@ -63,6 +65,8 @@ pub struct S3Settings {
     pub versioning: bool,
     /// Domains of static websites.
     pub website_domains: Vec<String>,
+    /// Where bucket notifications may go: names and URLs.
+    pub notification_targets: Vec<(String, Webhook)>,
     /// Certificate chain and key, both PEM.
     pub tls: Option<TlsFiles>,
     /// Connections at once.
@@ -145,6 +149,10 @@ pub struct StoreSettings {
     pub reserve: u64,
     /// Bytes a second that the scrub reads; 0 is never.
     pub scrub_rate: u64,
+    /// Pause between two rounds of the lifecycle worker.
+    pub lifecycle_interval: Duration,
+    /// How long a day of a lifecycle rule is.
+    pub lifecycle_day: Duration,
 }
 
 /// Logs.
@@ -331,6 +339,21 @@ impl Build<'_> {
         };
         let texts = |name: &str| self.values.get(name).map(|raw| raw.texts.clone()).unwrap_or_default();
         let (domains, website_domains) = (texts("s3_domain"), texts("website_domain"));
+        let targets = texts("notification_target");
+        let mut notification_targets: Vec<(String, Webhook)> = Vec::new();
+        for text in targets {
+            let read = match text.split_once('=') {
+                Some((name, _)) if notification_targets.iter().any(|(other, _)| other == name) => {
+                    Err(format!("`{name}` is there twice"))
+                }
+                Some((name, url)) if !name.is_empty() => Webhook::new(url).map(|hook| (name.to_owned(), hook)),
+                _ => Err(format!("`{text}` is not NAME=URL")),
+            };
+            match read {
+                Ok(target) => notification_targets.push(target),
+                Err(why) => self.refuse("notification_target", &why),
+            }
+        }
         let listen = self.parsed("s3", value::listen)?;
         let region = self.text("s3_region")?.to_owned();
         let versioning = self.text("s3_versioning")? == "on";
@@ -345,6 +368,7 @@ impl Build<'_> {
             domains,
             versioning,
             website_domains,
+            notification_targets,
             tls,
             max_connections,
             max_requests,
@@ -417,6 +441,8 @@ impl Build<'_> {
             inline_max: self.parsed("inline_max", value::size)?,
             reserve: self.parsed("reserve", value::size)?,
             scrub_rate: self.parsed("scrub_rate", value::size)?,
+            lifecycle_interval: self.parsed("lifecycle_interval", value::duration)?,
+            lifecycle_day: self.parsed("lifecycle_day", value::duration)?,
         };
         if store.cache < 1 << 20 {
             self.refuse("cache", "at least 1MiB is needed");
@@ -428,6 +454,12 @@ impl Build<'_> {
         }
         if store.commit_interval.is_zero() || store.commit_interval > Duration::from_secs(60) {
             self.refuse("commit_interval", "it lies between 1ms and 60s");
+        }
+        if store.lifecycle_interval < Duration::from_millis(100) {
+            self.refuse("lifecycle_interval", "it is at least 100ms");
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&store.lifecycle_day) {
+            self.refuse("lifecycle_day", "it lies between 1s and 24h");
         }
         if store.publish_at_most < store.publish_after {
             self.refuse("publish_at_most", "it is shorter than publish_after");

@@ -233,6 +233,16 @@ pub const SETTINGS: &[Setting] = &[
         reload: false,
     },
     Setting {
+        name: "notification_target",
+        group: Group::S3,
+        kind: Kind::TextList,
+        default: None,
+        help: "Where bucket notifications may go, as NAME=URL; may be given several times.",
+        details: "NAME is what PutBucketNotificationConfiguration calls it (an ARN such as arn:pinfold:sqs:::hook); each event is POSTed as \
+                  JSON to the URL (http://) until it was taken, for a day at most.",
+        reload: false,
+    },
+    Setting {
         name: "s3_tls_cert",
         group: Group::S3,
         kind: Kind::Path,
@@ -488,6 +498,24 @@ pub const SETTINGS: &[Setting] = &[
         default: Some("64MiB"),
         help: "Size at which the audit log begins its next file.",
         details: "Files are never deleted: what is archived goes from the oldest on.",
+        reload: false,
+    },
+    Setting {
+        name: "lifecycle_interval",
+        group: Group::Storage,
+        kind: Kind::Duration,
+        default: Some("1h"),
+        help: "Pause between two rounds in which buckets' lifecycle rules are applied.",
+        details: "The first round comes a minute after a start, or after this if it is less.",
+        reload: false,
+    },
+    Setting {
+        name: "lifecycle_day",
+        group: Group::Storage,
+        kind: Kind::Duration,
+        default: Some("24h"),
+        help: "How long a day of a lifecycle rule is.",
+        details: "Less than 24h is for trying rules out: objects then go that much sooner, for good.",
         reload: false,
     },
     Setting {

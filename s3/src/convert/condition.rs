@@ -42,6 +42,17 @@ pub(crate) fn of_copy_source(headers: &HeaderMap) -> Precondition {
     }
 }
 
+/// `x-amz-rename-source-if-*`.
+pub(crate) fn of_rename_source(headers: &HeaderMap) -> Precondition {
+    Precondition {
+        if_match: tags(headers, "x-amz-rename-source-if-match"),
+        if_none_match: tags(headers, "x-amz-rename-source-if-none-match"),
+        if_modified_since: date(headers, "x-amz-rename-source-if-modified-since"),
+        if_unmodified_since: date(headers, "x-amz-rename-source-if-unmodified-since"),
+        ..Precondition::default()
+    }
+}
+
 /// `If-Range`: whether a `Range` beside it holds. The tag must be this one, a date exactly the object's; what is neither
 /// holds for nothing, and the answer is the whole object.
 pub(crate) fn range_holds(headers: &HeaderMap, etag: &str, modified: Timestamp) -> bool {

@@ -32,6 +32,16 @@ pub(crate) fn iso(t: Timestamp) -> Option<String> {
     time::OffsetDateTime::from_unix_timestamp(t.secs).ok()?.format(ISO).ok()
 }
 
+const ISO_MILLIS: &[time::format_description::BorrowedFormatItem<'_>] =
+    time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// `1994-11-06T08:49:37.123Z`; empty for a time that has no such form.
+pub(crate) fn iso_millis(t: Timestamp) -> String {
+    let whole = time::OffsetDateTime::from_unix_timestamp(t.secs).ok();
+    let exact = whole.and_then(|whole| whole.replace_nanosecond(t.nanos).ok());
+    exact.and_then(|exact| exact.format(ISO_MILLIS).ok()).unwrap_or_default()
+}
+
 /// `1994-11-06T08:49:37Z` of now.
 pub(crate) fn iso_now() -> String {
     time::OffsetDateTime::now_utc().format(ISO).unwrap_or_default()

@@ -16,6 +16,7 @@ use crate::body::upload::to_the_end;
 use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name, wire};
 use crate::convert::{condition, headers, key, lock, output, range, version};
 use crate::error::{OrS3, bad_argument, checksum_mismatch, fail, from_store, invalid_request, plain, with_detail};
+use crate::lifecycle;
 use crate::service::Service;
 
 /// CompleteMultipartUpload.
@@ -95,6 +96,7 @@ pub(crate) async fn complete(
     };
     let mut answer = answer(&info, input.bucket, input.key, &host);
     version::set_made(&mut answer.headers, access.bucket()?, info.meta.version);
+    lifecycle::set(&mut answer.headers, &service.namespace, access.bucket()?, &info)?;
     Ok(answer)
 }
 

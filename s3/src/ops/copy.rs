@@ -15,6 +15,7 @@ use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
 use crate::convert::{condition, headers, key, lock, output, tags, time, version};
 use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
+use crate::lifecycle;
 use crate::longkey::LongSource;
 use crate::service::Service;
 
@@ -146,6 +147,7 @@ pub(crate) async fn copy(
     };
     let mut map = output::cid(&info);
     version::set_made(&mut map, access.bucket()?, info.meta.version);
+    lifecycle::set(&mut map, &service.namespace, access.bucket()?, &info)?;
     Ok(with_headers(answer, map))
 }
 

@@ -12,6 +12,7 @@ use crate::body::download;
 use crate::convert::output::Overrides;
 use crate::convert::{condition, headers, key, lock, output, range, version};
 use crate::error::{OrS3, plain, with_detail};
+use crate::lifecycle;
 use crate::service::Service;
 
 /// GetObject.
@@ -44,17 +45,21 @@ pub(crate) async fn get(
         ..GetObjectOutput::default()
     };
     let mut map = output::object(&info, &slice, &overrides, with_checksum);
-    show_version(service, access.bucket()?, &info, &mut map)?;
+    show_version(service, access.bucket()?, &info, version.is_none(), &mut map)?;
     Ok(with_headers(answer, map))
 }
 
-/// Which version an answer shows and what locks it, where the bucket has such.
+/// Which version an answer shows, what locks it and (of a current one) when it goes, where the bucket has such.
 pub(crate) fn show_version(
     service: &Service,
     bucket: &BucketInfo,
     info: &ObjectInfo,
+    current: bool,
     map: &mut HeaderMap,
 ) -> S3Result<()> {
+    if current {
+        lifecycle::set(map, &service.namespace, bucket, info)?;
+    }
     version::set(map, bucket, info.meta.version);
     if bucket.settings.object_lock.is_some() {
         lock::set(map, &service.namespace.lock(bucket.id, &info.key, info.meta.version).or_s3()?);

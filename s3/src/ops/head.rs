@@ -37,7 +37,7 @@ pub(crate) async fn head(
         ..HeadObjectOutput::default()
     };
     let mut map = output::object(&info, &slice, &overrides, with_checksum);
-    get::show_version(service, access.bucket()?, &info, &mut map)?;
+    get::show_version(service, access.bucket()?, &info, version.is_none(), &mut map)?;
     Ok(with_headers(answer, map))
 }
 

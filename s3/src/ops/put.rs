@@ -8,13 +8,14 @@ use pinfold_store::types::{Caller, ETag};
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 
-use super::with_headers;
+use super::{rename, with_headers};
 use crate::access;
 use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{Plan, set_checksum, type_name};
 use crate::convert::{condition, headers, key, lock, output, tags, version};
 use crate::error::{OrS3, from_store, plain, with_detail};
 use crate::form::FormFile;
+use crate::lifecycle;
 use crate::service::Service;
 
 /// PutObject.
@@ -22,6 +23,9 @@ pub(crate) async fn put(
     service: &Service,
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
+    if rename::is_asked(&request.uri) {
+        return rename::rename(service, request).await;
+    }
     let access = access::of(&request)?;
     let trailers = trailers(&request);
     let of_form = request.extensions.get::<FormFile>().is_some();
@@ -59,6 +63,7 @@ pub(crate) async fn put(
     set_checksum!(answer, &info.meta.checksum);
     let mut map = output::cid(&info);
     version::set_made(&mut map, access.bucket()?, info.meta.version);
+    lifecycle::set(&mut map, &service.namespace, access.bucket()?, &info)?;
     Ok(with_headers(answer, map))
 }
 

@@ -99,6 +99,17 @@ pub fn cases(names: &Names) -> Vec<Case> {
     let block =
         "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
     add("PUT", "/fuzz", &[("publicAccessBlock", "")], &[], block);
+    let lifecycle = "<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Filter><And><Prefix>p</Prefix><Tag><Key>a</Key>\
+                     <Value>b</Value></Tag><ObjectSizeGreaterThan>5</ObjectSizeGreaterThan></And></Filter><Expiration><Days>40000</Days>\
+                     </Expiration><NoncurrentVersionExpiration><NoncurrentDays>3</NoncurrentDays></NoncurrentVersionExpiration></Rule>\
+                     </LifecycleConfiguration>";
+    add("PUT", "/fuzz", &[("lifecycle", "")], &[], lifecycle);
+    let notification = "<NotificationConfiguration><QueueConfiguration><Id>q</Id><Queue>arn:q</Queue><Event>s3:ObjectCreated:*</Event>\
+                        <Filter><S3Key><FilterRule><Name>prefix</Name><Value>a</Value></FilterRule></S3Key></Filter></QueueConfiguration>\
+                        </NotificationConfiguration>";
+    add("PUT", "/fuzz", &[("notification", "")], &[], notification);
+    let renamed = [("x-amz-rename-source", "/fuzz/k"), ("x-amz-rename-source-if-match", "\"x\"")];
+    add("PUT", "/fuzz/renamed", &[("renameObject", "")], &renamed, "");
     let account = "<Account><Access>fuzzed</Access><Secret>s</Secret><Role>user</Role><UserID>1</UserID></Account>";
     add("PATCH", "/create-user", &[], &[], account);
     add("PATCH", "/update-user", &[("access", "fuzzed")], &[], "<MutableProps><Role>admin</Role></MutableProps>");
@@ -139,7 +150,18 @@ pub fn cases(names: &Names) -> Vec<Case> {
             "",
         );
     }
-    for name in ["acl", "tagging", "location", "versioning", "policy", "cors", "versions", "object-lock"] {
+    for name in [
+        "acl",
+        "tagging",
+        "location",
+        "versioning",
+        "policy",
+        "cors",
+        "versions",
+        "object-lock",
+        "lifecycle",
+        "notification",
+    ] {
         add("GET", "/fuzz", &[(name, "")], &[], "");
     }
     add("DELETE", "/fuzz/k", &[("versionId", "null")], &[("if-match", "*")], "");

@@ -100,8 +100,8 @@ async fn accounts_see_and_use_their_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_offered_says_so() {
     let server = Server::with_bucket().await;
-    server.put("/bkt?lifecycle", "<LifecycleConfiguration/>").await.refused(501, "NotImplemented");
-    server.get("/bkt?lifecycle").await.refused(501, "NotImplemented");
+    server.put("/bkt?replication", "<ReplicationConfiguration/>").await.refused(501, "NotImplemented");
+    server.get("/bkt?replication").await.refused(501, "NotImplemented");
     let put = |name: &str, value: &str| server.call(Req::new("PUT", "/bkt/k").body("x").header(name, value));
     put("x-amz-server-side-encryption", "AES256").await.refused(501, "NotImplemented");
     put("x-amz-object-lock-legal-hold", "ON").await.refused(400, "InvalidRequest");

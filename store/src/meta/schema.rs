@@ -16,7 +16,7 @@
 //! | `O` | bucket id (16), key, NUL, version id (16) | [`crate::meta::kept::LockRow`]: retention and legal hold |
 //! | `K` | access key | account (JSON of the IAM module) |
 //! | `J` | kind (1), name | [`crate::meta::iam_row`]: policies, groups, roles, and which of them an account has |
-//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list |
+//! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list, what buckets with a quota use, notices that wait |
 //! | `a` | | applied position |
 //! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
 
@@ -194,6 +194,21 @@ pub fn ended_upload(upload: Id) -> Vec<u8> {
 /// there can a directory be without a key.
 pub fn unlisted(bucket: Id) -> Vec<u8> {
     setting(&format!("unlisted/{bucket}"))
+}
+
+/// Key of what a bucket with a quota uses.
+pub fn usage(bucket: Id) -> Vec<u8> {
+    setting(&format!("usage/{bucket}"))
+}
+
+/// Prefix of the notices that wait for a target.
+pub fn notices(mailbox: [u8; 8]) -> Vec<u8> {
+    [setting("notice/").as_slice(), &mailbox].concat()
+}
+
+/// Key of a notice: its target, its bucket, the record in the bucket's stream, and which of that record's.
+pub fn notice(mailbox: [u8; 8], bucket: Id, seq: u64, n: u8) -> Vec<u8> {
+    [notices(mailbox).as_slice(), bucket.as_bytes(), &seq.to_be_bytes(), &[n]].concat()
 }
 
 /// The smallest key that is greater than every key with this prefix (prefixes here never end in 0xff throughout).

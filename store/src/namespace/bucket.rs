@@ -83,15 +83,17 @@ impl Engine {
         })
     }
 
-    /// Looks which buckets keep something, at a start.
+    /// Looks which buckets keep something, have a quota or tell of what happens, at a start.
     pub(super) fn note_keeping(&self) -> Result<()> {
-        self.each_bucket(|_, row| {
+        self.each_bucket(|name, row| {
             self.keeping.note(&row);
+            self.quotas.note(&row);
+            self.notifying.note(name, &row);
             Ok(())
         })
     }
 
-    fn each_bucket(&self, mut each: impl FnMut(&str, BucketRow) -> Result<()>) -> Result<()> {
+    pub(super) fn each_bucket(&self, mut each: impl FnMut(&str, BucketRow) -> Result<()>) -> Result<()> {
         let prefix = schema::bucket("");
         let (mut start, end) = (prefix.clone(), schema::prefix_end(&prefix));
         loop {
@@ -124,6 +126,7 @@ impl Engine {
                 txn.delete(schema::dir(row.id));
                 txn.delete(schema::stream_position(row.id));
                 txn.delete(schema::unlisted(row.id));
+                txn.delete(schema::usage(row.id));
                 txn.stale_entry(Ino::ROOT, name.as_bytes());
                 txn.moved(root.attr.ino, Place::OrphanDir { row: Box::new(root) });
                 Ok(())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::lifecycle::Calendar;
 use crate::meta::EngineKind;
 
 /// Settings of a namespace on local disk.
@@ -34,11 +35,20 @@ pub struct NamespaceConfig {
     pub scrub_rate: u64,
     /// Pause between two such rounds, and before the first.
     pub scrub_every: Duration,
+    /// Pause between two rounds of the lifecycle worker.
+    pub lifecycle_every: Duration,
+    /// How long a day is for lifecycle rules: 24 hours, or less to try rules out.
+    pub lifecycle_day: Duration,
     /// Log bytes after which a checkpoint is made at the earliest.
     pub checkpoint_bytes: u64,
 }
 
 impl NamespaceConfig {
+    /// By which lifecycle rules reckon.
+    pub fn lifecycle_calendar(&self) -> Calendar {
+        Calendar::new(self.lifecycle_day)
+    }
+
     /// Defaults for a data directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -55,6 +65,8 @@ impl NamespaceConfig {
             collect_every: Duration::from_secs(10),
             scrub_rate: 8 << 20,
             scrub_every: Duration::from_secs(3600),
+            lifecycle_every: Duration::from_secs(3600),
+            lifecycle_day: Duration::from_secs(86_400),
             checkpoint_bytes: 256 << 20,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Namespace;
 use super::condition::check_read;
 use super::engine::Engine;
+use super::notices::Event;
 use super::object::{NewObject, object_info};
 use super::s3_types::{CopyRequest, ObjectInfo, PutMeta, ReadVerdict};
 use crate::chunk::Stored;
@@ -59,9 +60,11 @@ impl Namespace {
                 _ => None,
             },
         };
-        let copied = self
-            .0
-            .commit(caller, to.id, Op::Put, |txn| txn.put_object(destination.1, object, &request.precondition))?;
+        let copied = self.0.commit(caller, to.id, Op::Put, |txn| {
+            let node = txn.put_object(destination.1, object, &request.precondition)?;
+            txn.tell(Event::Copy, destination.1, node.file(), None)?;
+            Ok(node)
+        })?;
         drop((held, recut));
         let node = self.0.acknowledged(caller, copied).await?;
         object_info(destination.1.to_vec(), &node)

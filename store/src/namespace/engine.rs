@@ -9,7 +9,10 @@ use super::buckets::Buckets;
 use super::config::NamespaceConfig;
 use super::inode::InodeTable;
 use super::keeping::Keeping;
+use super::lifecycle::Tally;
 use super::live::LiveTable;
+use super::notices::Notifying;
+use super::quota::Quotas;
 use super::txn::{Rows, StreamState};
 use super::watch::Mounts;
 use super::witness::Witnesses;
@@ -43,7 +46,10 @@ pub(super) struct Engine {
     pub(super) inos: InoAllocator,
     pub(super) buckets: Buckets,
     pub(super) keeping: Keeping,
+    pub(super) quotas: Quotas,
+    pub(super) notifying: Notifying,
     pub(super) witnesses: Witnesses,
+    pub(super) lifecycle: Tally,
     /// Which inode a kernel uses a content file for.
     pub(super) backed: DashMap<[u8; 32], Ino>,
     pub(super) workers: Workers,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::Namespace;
 use super::engine::Engine;
+use super::inode::Holder;
 use super::list::{is_rolled_up, roll_up};
 use super::object::object_info;
 use super::s3_types::{MarkerInfo, VersionItem, VersionPage, VersionsRequest};
@@ -19,7 +20,7 @@ use crate::types::{Caller, Id};
 const BATCH: usize = 256;
 
 /// The kept versions of a bucket, in order.
-struct KeptRows<'a> {
+pub(super) struct KeptRows<'a> {
     engine: &'a Engine,
     bucket: Id,
     next: Vec<u8>,
@@ -28,7 +29,7 @@ struct KeptRows<'a> {
 }
 
 impl<'a> KeptRows<'a> {
-    fn new(engine: &'a Engine, bucket: Id, from: &[u8]) -> Self {
+    pub(super) fn new(engine: &'a Engine, bucket: Id, from: &[u8]) -> Self {
         let mut rows = Self { engine, bucket, next: Vec::new(), read: VecDeque::new(), exhausted: false };
         rows.seek(from);
         rows
@@ -55,12 +56,12 @@ impl<'a> KeptRows<'a> {
         Ok(())
     }
 
-    fn key(&mut self) -> Result<Option<Vec<u8>>> {
+    pub(super) fn key(&mut self) -> Result<Option<Vec<u8>>> {
         self.fill()?;
         Ok(self.read.front().map(|(key, _)| key.clone()))
     }
 
-    fn take_of(&mut self, key: &[u8]) -> Result<Option<VersionRow>> {
+    pub(super) fn take_of(&mut self, key: &[u8]) -> Result<Option<VersionRow>> {
         self.fill()?;
         match self.read.front() {
             Some((found, _)) if found == key => Ok(self.read.pop_front().map(|(_, row)| row)),
@@ -70,31 +71,39 @@ impl<'a> KeptRows<'a> {
 }
 
 /// The current objects of a bucket, in order.
-struct Current<'a> {
+pub(super) struct Current<'a> {
     walk: KeyWalk<'a>,
-    ahead: Option<(Vec<u8>, NodeRow)>,
+    ahead: Option<(Vec<u8>, Holder, NodeRow)>,
 }
 
-impl Current<'_> {
+impl<'a> Current<'a> {
+    pub(super) fn new(engine: &'a Engine, bucket: &BucketRow, from: &[u8]) -> Result<Self> {
+        Ok(Self { walk: KeyWalk::new(engine, bucket.id, bucket.profile, from)?, ahead: None })
+    }
+
     fn fill(&mut self) -> Result<()> {
         while self.ahead.is_none() {
             match self.walk.next()? {
                 None => return Ok(()),
                 Some(Step::Directory { path, id }) => self.walk.descend(id, path),
-                Some(Step::Object { key, node, .. }) => self.ahead = Some((key, *node)),
+                Some(Step::Object { key, holder, node }) => self.ahead = Some((key, holder, *node)),
             }
         }
         Ok(())
     }
 
-    fn key(&mut self) -> Result<Option<Vec<u8>>> {
+    pub(super) fn key(&mut self) -> Result<Option<Vec<u8>>> {
         self.fill()?;
-        Ok(self.ahead.as_ref().map(|(key, _)| key.clone()))
+        Ok(self.ahead.as_ref().map(|(key, ..)| key.clone()))
+    }
+
+    pub(super) fn take_with_holder(&mut self, key: &[u8]) -> Result<Option<(Holder, NodeRow)>> {
+        self.fill()?;
+        Ok(self.ahead.take_if(|(found, ..)| found == key).map(|(_, holder, node)| (holder, node)))
     }
 
     fn take_of(&mut self, key: &[u8]) -> Result<Option<NodeRow>> {
-        self.fill()?;
-        Ok(self.ahead.take_if(|(found, _)| found == key).map(|(_, node)| node))
+        Ok(self.take_with_holder(key)?.map(|(_, node)| node))
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
@@ -117,8 +126,7 @@ impl Engine {
             Some((key, None)) if is_rolled_up(key, prefix, delimiter) => (None, schema::prefix_end(key)),
             Some((key, None)) => (None, [key.as_slice(), b"\x01"].concat().max(prefix.clone())),
         };
-        let walk = KeyWalk::new(self, bucket.id, bucket.profile, &first)?;
-        let mut current = Current { walk, ahead: None };
+        let mut current = Current::new(self, bucket, &first)?;
         let mut kept = KeptRows::new(self, bucket.id, &first);
         loop {
             let Some(key) = [current.key()?, kept.key()?].into_iter().flatten().min() else { return Ok(page) };

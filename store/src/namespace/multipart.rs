@@ -5,6 +5,7 @@ use md5::{Digest, Md5};
 use super::Namespace;
 use super::engine::Engine;
 use super::list::{is_rolled_up, roll_up};
+use super::notices::Event;
 use super::object::{NewObject, object_info};
 use super::s3_types::{
     CompletePart, CompleteRequest, CreateUpload, ObjectInfo, PartSummary, PutMeta, UploadInfo, UploadPage,
@@ -336,6 +337,7 @@ impl Namespace {
             }
             txn.carry(inline);
             let node = txn.put_object(key, object, &request.precondition)?;
+            txn.tell(Event::Complete, key, node.file(), None)?;
             txn.end_upload(key, upload)?;
             Ok(node)
         })?;

@@ -312,6 +312,7 @@ impl Namespace {
                 Found::Node(holder, node) => {
                     txn.note_replaced(&node);
                     txn.leave_key(dir, name, &node)?;
+                    txn.tell_left(dir, name, &node)?;
                     txn.unname(&holder, node, Some((dir, name.bytes)))?;
                     let above = txn.touch_dir(dir, 0, false)?;
                     txn.stale_entry(above.attr.ino, name.bytes);

@@ -6,6 +6,7 @@ use super::engine::Engine;
 use super::inode::Holder;
 use super::names::MAX_TARGET_LEN;
 use super::node::{DIRECTORY_TYPE, SYMLINK_TYPE, find_node, fresh_attr, full_mode, read_node};
+use super::notices::Event;
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
 use super::txn::Txn;
@@ -250,7 +251,9 @@ impl Namespace {
         let object = NewObject { content, etag, meta, parts: Vec::new(), symlink };
         let put = self.0.commit(caller, row.id, Op::Put, |txn| {
             txn.carry(inline);
-            txn.put_object(key, object, &precondition)
+            let node = txn.put_object(key, object, &precondition)?;
+            txn.tell(Event::Put, key, node.file(), None)?;
+            Ok(node)
         })?;
         // The row holds the content from here on.
         stored.guard.committed();
@@ -363,7 +366,11 @@ impl Namespace {
         self.0.publish_for_condition(&row, key)?;
         let deleted = self.0.commit(caller, row.id, Op::Delete, |txn| {
             txn.check_unlocked(key, version)?;
-            txn.delete_version(&row, bucket, key, version)
+            let outcome = txn.delete_version(&row, bucket, key, version)?;
+            if outcome.existed {
+                txn.tell(Event::Removed, key, None, Some(version))?;
+            }
+            Ok(outcome)
         })?;
         self.0.acknowledged(caller, deleted).await
     }
@@ -389,11 +396,15 @@ impl Namespace {
                 current.map(|f| (f.meta.etag.0.as_str(), f.meta.last_modified, f.content.size)),
             )?;
             let existed = found.is_some();
-            if let Some((holder, node)) = found {
-                txn.keep_version(key, &node)?;
-                txn.take_key(bucket, key, &holder, node)?;
+            let version = match found {
+                Some(found) => txn.delete_current(bucket, key, found)?,
+                None => txn.mark_deleted(key)?,
+            };
+            match version {
+                Some(marker) => txn.tell(Event::Marked, key, None, Some(marker))?,
+                None if existed => txn.tell(Event::Removed, key, None, None)?,
+                None => {}
             }
-            let version = txn.mark_deleted(key)?;
             Ok(DeleteOutcome { existed, version, marker: version.is_some() })
         })?;
         self.0.acknowledged(caller, deleted).await
@@ -410,6 +421,7 @@ impl Namespace {
     ) -> Result<Id> {
         let row = self.0.bucket_row(bucket)?;
         let set = self.0.commit(caller, row.id, Op::SetAttr, |txn| {
+            txn.tell(if tags.is_empty() { Event::Untagged } else { Event::Tagged }, key, None, version)?;
             let current = find_key(txn, row.id, row.profile, key)?;
             let is_meant =
                 |node: &NodeRow| node.file().is_some_and(|file| version.is_none_or(|v| v == file.meta.version));

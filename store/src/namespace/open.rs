@@ -1,7 +1,7 @@
 //! Opening and closing a namespace: what is built in which order, and the workers that run meanwhile.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Namespace;
 use super::config::NamespaceConfig;
@@ -18,6 +18,8 @@ use crate::worker::{Stop, WorkerStatus};
 const FILE_SIZE_FOR_STATFS: u64 = 4096;
 /// The first collection comes so many times sooner after a start than the next one.
 const FIRST_COLLECT: u32 = 100;
+/// Lifecycle rules are applied so soon after a start: a node that is often restarted applies them too.
+const FIRST_LIFECYCLE: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Collects what nothing needs until nothing is left to look at; half of the time is left to others.
@@ -68,7 +70,10 @@ impl Namespace {
             inos: Default::default(),
             buckets: Default::default(),
             keeping: Default::default(),
+            quotas: Default::default(),
+            notifying: Default::default(),
             witnesses: Default::default(),
+            lifecycle: Default::default(),
             backed: Default::default(),
             workers: Default::default(),
             config,
@@ -94,6 +99,10 @@ impl Namespace {
         let pause = self.0.config.collect_every;
         // Soon after a start: a node that is started again and again must not grow with each crash.
         self.0.workers.every_from("collect", pause / FIRST_COLLECT, pause, move || engine.collect_all(&stop))?;
+        let (engine, stop) = (Arc::clone(&self.0), self.0.workers.stop_signal());
+        let pause = self.0.config.lifecycle_every;
+        let first = pause.min(FIRST_LIFECYCLE);
+        self.0.workers.every_from("lifecycle", first, pause, move || engine.sweep_lifecycles(&stop))?;
         if self.0.config.scrub_rate > 0 {
             let (engine, stop) = (Arc::clone(&self.0), self.0.workers.stop_signal());
             self.0.workers.every("scrub", self.0.config.scrub_every, move || engine.scrub(&stop))?;

@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use super::Namespace;
 use super::engine::Engine;
-use super::inode::{Inode, Place};
+use super::inode::{Holder, Inode, Place};
 use super::live::{Copied, Data, OpenState};
 use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
+use super::notices::Event;
+use super::version::key_of;
 use crate::chunk::{LiveFile, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Checksum, Content};
+use crate::meta::rows::{Checksum, Content, NodeRow};
 use crate::types::{Caller, ETag, Ino, Timestamp};
 use crate::unixfs::Profile;
 
@@ -194,6 +196,17 @@ impl Engine {
             if new == old {
                 return Ok(Some(false));
             }
+            if txn.tells() && is_news(&old, &new) {
+                let key = match &holder {
+                    Holder::Entry { dir, name } => Some(key_of(txn, *dir, name)?),
+                    Holder::Marker(dir) => Some(key_of(txn, *dir, b"")?),
+                    // Which of its names was written to is not known.
+                    Holder::Shared(_) => None,
+                };
+                if let Some(key) = key {
+                    txn.tell(Event::Put, &key, new.file(), None)?;
+                }
+            }
             txn.put_node(&holder, Some(&old), &new)?;
             Ok(Some(true))
         })?;
@@ -217,6 +230,13 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a publish made something that S3 did not have: other bytes, or an empty file that nobody wrote to.
+fn is_news(old: &NodeRow, new: &NodeRow) -> bool {
+    let (Some(before), Some(after)) = (old.file(), new.file()) else { return false };
+    let made_empty = after.content.size == 0 && !after.live && after.meta.last_modified == new.attr.btime;
+    before.meta.etag != after.meta.etag || made_empty
 }
 
 /// Up to this many closed files are synced one by one.

@@ -9,6 +9,7 @@ use super::live::Data;
 use super::lookup::{Found, find, no_entry};
 use super::mount_types::{Form, MAX_NAME_LEN, Name, RenameMode};
 use super::node::{dir_row, is_root};
+use super::notices::Event;
 use super::txn::Txn;
 use super::version::key_of;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,7 +36,7 @@ impl Txn<'_> {
     }
 
     /// Takes an inode's name away from where it is; its other rows stay.
-    fn detach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
+    pub(super) fn detach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
         match found {
             Found::Dir { .. } => self.delete(schema::entry(dir, name, true)),
             Found::Node(Holder::Shared(_), _) => self.delete(schema::entry(dir, name, false)),
@@ -45,7 +46,7 @@ impl Txn<'_> {
     }
 
     /// Gives a detached inode a name.
-    fn attach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
+    pub(super) fn attach(&mut self, dir: DirId, name: &[u8], found: &Found) -> Result<()> {
         let (bucket, now) = (self.bucket, self.now);
         match found {
             Found::Dir { id, ino } => {
@@ -74,7 +75,7 @@ impl Txn<'_> {
     }
 
     /// Removes what a rename replaces.
-    fn replace(&mut self, dir: DirId, name: Name<'_>, source: &Found, target: Found) -> Result<()> {
+    pub(super) fn replace(&mut self, dir: DirId, name: Name<'_>, source: &Found, target: Found) -> Result<()> {
         match (source, target) {
             (Found::Dir { .. }, Found::Dir { id, .. }) => {
                 let row = dir_row(self, id)?;
@@ -101,7 +102,13 @@ impl Txn<'_> {
 
     /// Before `source` moves, where the bucket keeps versions: its key keeps what it was, under a delete marker, and what
     /// moves is a new version. A directory takes its objects along, but none that is locked (ruling 23).
-    fn before_move(&mut self, dir: DirId, name: Name<'_>, source: &mut Found, exchanged: bool) -> Result<()> {
+    pub(super) fn before_move(
+        &mut self,
+        dir: DirId,
+        name: Name<'_>,
+        source: &mut Found,
+        exchanged: bool,
+    ) -> Result<()> {
         if self.kept() == Kept::default() {
             return Ok(());
         }
@@ -123,6 +130,30 @@ impl Txn<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// A version that a move made is locked as the bucket says, like any new one.
+    fn lock_moved(&mut self, to: DirId, new: Name<'_>, source: &Found) -> Result<()> {
+        if let Found::Node(_, node) = source
+            && let Some(file) = node.file()
+            && self.kept().locks
+        {
+            let key = key_of(self, to, new.bytes)?;
+            self.lock_new(&key, file.meta.version, None)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of an object's new key. (A directory's objects are too many to tell of each.)
+    fn tell_moved(&mut self, from: DirId, name: Name<'_>, to: DirId, new: Name<'_>, source: &Found) -> Result<()> {
+        if let Found::Node(_, node) = source
+            && self.tells()
+        {
+            self.tell_left(from, name, node)?;
+            let key = key_of(self, to, new.bytes)?;
+            self.tell(Event::Copy, &key, node.file(), None)?;
+        }
+        Ok(())
     }
 
     fn after_move(&mut self, dir: DirId, name: &[u8], subdirs: i64, special: bool) -> Result<()> {
@@ -253,6 +284,8 @@ impl Namespace {
                     txn.detach(to, new_name.bytes, &target)?;
                     txn.attach(to, new_name.bytes, &source)?;
                     txn.attach(from, name.bytes, &target)?;
+                    txn.lock_moved(to, new_name, &source)?;
+                    txn.lock_moved(from, name, &target)?;
                     let change = i64::from(is_dir(&source)) - i64::from(is_dir(&target));
                     let change = if from == to { 0 } else { change };
                     txn.after_move(from, name.bytes, -change, is_special(&target))?;
@@ -264,6 +297,8 @@ impl Namespace {
                     }
                     txn.detach(from, name.bytes, &source)?;
                     txn.attach(to, new_name.bytes, &source)?;
+                    txn.lock_moved(to, new_name, &source)?;
+                    txn.tell_moved(from, name, to, new_name, &source)?;
                     let moved = i64::from(is_dir(&source));
                     txn.after_move(from, name.bytes, -moved, false)?;
                     txn.after_move(to, new_name.bytes, moved, is_special(&source))?;

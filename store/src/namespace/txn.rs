@@ -46,6 +46,8 @@ pub(super) struct Txn<'a> {
     places: Vec<(Ino, Place)>,
     adopted: Vec<(Ino, Place)>,
     released: Vec<[u8; 32]>,
+    /// Notices so far.
+    notices: u8,
     pub(super) replaced: Option<Replaced>,
 }
 
@@ -89,6 +91,12 @@ impl<'a> Txn<'a> {
     /// Deletes a row.
     pub(super) fn delete(&mut self, key: Vec<u8>) {
         self.rows.insert(key, None);
+    }
+
+    /// The number of the next notice of this record.
+    pub(super) fn next_notice(&mut self) -> u8 {
+        self.notices = self.notices.wrapping_add(1);
+        self.notices
     }
 
     /// A small body that travels in the record.
@@ -234,13 +242,15 @@ impl Engine {
             places: Vec::new(),
             adopted: Vec::new(),
             released: Vec::new(),
+            notices: 0,
             replaced: None,
         };
         let value = decide(&mut txn)?;
-        let Txn { rows, blocks, stale, places, adopted, released, replaced, .. } = txn;
+        let Txn { mut rows, blocks, stale, places, adopted, released, replaced, .. } = txn;
         let seq = if rows.is_empty() {
             self.meta.head()
         } else {
+            self.charge(stream, op, &mut rows)?;
             let mut record = Record::new(stream, caller, now, op);
             record.stream_seq = last + 1;
             record.replaced = replaced;
@@ -253,14 +263,26 @@ impl Engine {
             record.blocks = blocks;
             self.keep_orphans(&places)?;
             let changed_bucket = record.rows.iter().find(|(key, _)| schema::is_bucket(key));
-            let changed_bucket =
-                changed_bucket.map(|(_, row)| row.as_deref().map(BucketRow::decode).transpose()).transpose()?;
+            let changed_bucket = changed_bucket
+                .map(|(key, row)| {
+                    let row = row.as_deref().map(BucketRow::decode).transpose()?;
+                    Result::Ok((String::from_utf8_lossy(&key[1..]).into_owned(), row))
+                })
+                .transpose()?;
             let seq = self.meta.commit(record).inspect_err(|_| self.unkeep_orphans(&places))?;
-            if let Some(row) = changed_bucket {
+            if let Some((name, row)) = changed_bucket {
                 self.buckets.changed();
                 match row {
-                    Some(row) => self.keeping.note(&row),
-                    None => self.keeping.forget(stream),
+                    Some(row) => {
+                        self.keeping.note(&row);
+                        self.quotas.note(&row);
+                        self.notifying.note(&name, &row);
+                    }
+                    None => {
+                        self.keeping.forget(stream);
+                        self.quotas.forget(stream);
+                        self.notifying.forget(stream);
+                    }
                 }
             }
             state.0.seq = Some(last + 1);

@@ -12,6 +12,7 @@ use super::keeping::Kept;
 use super::lookup::{Found, find};
 use super::mount_types::Name;
 use super::node::{dir_row, find_node, read_node};
+use super::notices::Event;
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::DeleteOutcome;
 use super::txn::{Rows, Txn};
@@ -64,7 +65,12 @@ pub(super) fn key_of(rows: &impl Rows, dir: DirId, name: &[u8]) -> Result<Vec<u8
 
 impl Engine {
     /// The newest row that a bucket keeps of a key, if any, from `from` on (a row key).
-    fn newest_kept(&self, bucket: Id, key: &[u8], from: Option<Vec<u8>>) -> Result<Option<(Vec<u8>, VersionRow)>> {
+    pub(super) fn newest_kept(
+        &self,
+        bucket: Id,
+        key: &[u8],
+        from: Option<Vec<u8>>,
+    ) -> Result<Option<(Vec<u8>, VersionRow)>> {
         let prefix = schema::versions_of(bucket, key);
         let end = schema::prefix_end(&prefix);
         let found = self.meta.first(&from.unwrap_or(prefix), &end)?;
@@ -230,6 +236,16 @@ impl Txn<'_> {
         Ok(())
     }
 
+    /// Tells that an object of the mount lost its key.
+    pub(super) fn tell_left(&mut self, dir: DirId, name: Name<'_>, node: &NodeRow) -> Result<()> {
+        if self.tells() && node.file().is_some() {
+            let key = key_of(self, dir, name.bytes)?;
+            let event = if self.kept().versions() { Event::Marked } else { Event::Removed };
+            self.tell(event, &key, None, None)?;
+        }
+        Ok(())
+    }
+
     /// A file was written at the mount: what it held before is kept as a version, where the bucket keeps versions and the
     /// file has one name. The version that it has from now on.
     pub(super) fn displace(&mut self, holder: &Holder, old: &NodeRow) -> Result<Id> {
@@ -255,6 +271,14 @@ impl Txn<'_> {
             self.make_room(&key, Some(node))?;
         }
         Ok(())
+    }
+
+    /// Deletes the current object of a key as DELETE does: for good, or hidden by a marker. The marker's version.
+    pub(super) fn delete_current(&mut self, bucket: &str, key: &[u8], found: (Holder, NodeRow)) -> Result<Option<Id>> {
+        let (holder, node) = found;
+        self.keep_version(key, &node)?;
+        self.take_key(bucket, key, &holder, node)?;
+        self.mark_deleted(key)
     }
 
     /// Takes the current object of a key away for good.

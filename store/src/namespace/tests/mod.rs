@@ -21,10 +21,14 @@ macro_rules! on_every_engine {
 mod dag;
 mod ended;
 mod files;
+mod lifecycle;
 mod listing;
 mod multipart;
 mod names;
+mod notices;
 mod objects;
+mod quota;
+mod renamed_objects;
 mod replaced;
 mod scrub;
 mod versions;
@@ -36,6 +40,7 @@ use super::mount_types::{Name, OpenMode};
 use super::s3_types::{ListItem, ListPage, ListRequest, ObjectInfo, Precondition, PutMeta, PutRequest};
 use super::{FileHandle, Namespace, NamespaceConfig};
 use crate::chunk::WriteOptions;
+use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::meta::{EngineKind, Quiet};
 use crate::types::{BucketName, Caller, Door, ETag, Id, Ino};
@@ -45,6 +50,7 @@ pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
     pub(super) ns: Opened,
     engine: EngineKind,
+    clock: Arc<dyn Clock>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -84,28 +90,33 @@ pub(super) const WRITE: OpenMode = OpenMode { write: true, ..READ };
 
 impl Fixture {
     pub(super) fn new(engine: EngineKind) -> Self {
+        Self::with_clock(engine, Arc::new(SystemClock))
+    }
+
+    /// With a clock that the test turns.
+    pub(super) fn with_clock(engine: EngineKind, clock: Arc<dyn Clock>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Opened(Some(Self::open(dir.path(), engine)));
-        let fixture = Self { dir, ns, engine, runtime };
+        let ns = Opened(Some(Self::open(dir.path(), engine, &clock)));
+        let fixture = Self { dir, ns, engine, clock, runtime };
         fixture.run(fixture.ns.create_bucket(&s3_caller(), &BucketName::new("pics").unwrap(), None)).unwrap();
         fixture
     }
 
-    fn open(dir: &std::path::Path, engine: EngineKind) -> Namespace {
+    fn open(dir: &std::path::Path, engine: EngineKind, clock: &Arc<dyn Clock>) -> Namespace {
         let mut config = NamespaceConfig::new(dir);
         config.engine = engine;
         config.segment_bytes = 1 << 20;
         config.reserve_bytes = 0;
         config.publish_after = std::time::Duration::from_secs(3600);
-        Namespace::open(config, &Quiet).unwrap()
+        Namespace::open_with_clock(config, Arc::clone(clock), &Quiet).unwrap()
     }
 
     /// Closes and opens it again.
     pub(super) fn reopen(&mut self) {
         self.ns.close().unwrap();
         drop(self.ns.0.take());
-        self.ns = Opened(Some(Self::open(self.dir.path(), self.engine)));
+        self.ns = Opened(Some(Self::open(self.dir.path(), self.engine, &self.clock)));
     }
 
     /// What a start would find had the process been killed now: the data directory as it is, opened elsewhere.
@@ -134,8 +145,8 @@ impl Fixture {
         assert!(copied.unwrap().success());
         lose(dir.path());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Opened(Some(Self::open(dir.path(), self.engine)));
-        Self { dir, ns, engine: self.engine, runtime }
+        let ns = Opened(Some(Self::open(dir.path(), self.engine, &self.clock)));
+        Self { dir, ns, engine: self.engine, clock: Arc::clone(&self.clock), runtime }
     }
 
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
