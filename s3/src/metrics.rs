@@ -21,7 +21,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 56] = [
+const OPERATIONS: [&str; 59] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -29,6 +29,7 @@ const OPERATIONS: [&str; 56] = [
     "CreateMultipartUpload",
     "DeleteBucket",
     "DeleteBucketCors",
+    "DeleteBucketEncryption",
     "DeleteBucketOwnershipControls",
     "DeleteBucketPolicy",
     "DeleteBucketTagging",
@@ -39,6 +40,7 @@ const OPERATIONS: [&str; 56] = [
     "DeletePublicAccessBlock",
     "GetBucketAcl",
     "GetBucketCors",
+    "GetBucketEncryption",
     "GetBucketLocation",
     "GetBucketOwnershipControls",
     "GetBucketPolicy",
@@ -64,6 +66,7 @@ const OPERATIONS: [&str; 56] = [
     "ListParts",
     "PutBucketAcl",
     "PutBucketCors",
+    "PutBucketEncryption",
     "PutBucketOwnershipControls",
     "PutBucketPolicy",
     "PutBucketTagging",

@@ -31,10 +31,15 @@ use s3s::dto::{
     PutObjectTaggingInput, PutObjectTaggingOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
     UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
+use s3s::dto::{
+    DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
+    PutBucketEncryptionInput, PutBucketEncryptionOutput,
+};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::auth::Credentials;
 use crate::longkey::LongKey;
+use crate::ops::encryption;
 use crate::ops::{
     access_block, acl, attributes, bucket, complete, copy, cors, delete, get, head, list, lock, multipart, ownership,
     policy, put, tagging, versioning, website,
@@ -115,6 +120,9 @@ operations! {
     get_bucket_website => website::get, GetBucketWebsiteInput, GetBucketWebsiteOutput;
     put_bucket_website => website::put, PutBucketWebsiteInput, PutBucketWebsiteOutput;
     delete_bucket_website => website::delete, DeleteBucketWebsiteInput, DeleteBucketWebsiteOutput;
+    get_bucket_encryption => encryption::get, GetBucketEncryptionInput, GetBucketEncryptionOutput;
+    put_bucket_encryption => encryption::put, PutBucketEncryptionInput, PutBucketEncryptionOutput;
+    delete_bucket_encryption => encryption::delete, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput;
     list_objects => list::v1, ListObjectsInput, ListObjectsOutput;
     list_objects_v2 => list::v2, ListObjectsV2Input, ListObjectsV2Output;
     put_object => put::put, PutObjectInput, PutObjectOutput;

@@ -73,6 +73,7 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::GET | &Method::HEAD, true) => &[
             "acl",
             "cors",
+            "encryption",
             "location",
             "object-lock",
             "ownershipControls",
@@ -89,6 +90,7 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::PUT, true) => &[
             "acl",
             "cors",
+            "encryption",
             "object-lock",
             "ownershipControls",
             "policy",
@@ -100,7 +102,9 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::PUT, false) => &["acl", "legal-hold", "retention", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, true) => &["cors", "ownershipControls", "policy", "publicAccessBlock", "tagging", "website"],
+        (&Method::DELETE, true) => {
+            &["cors", "encryption", "ownershipControls", "policy", "publicAccessBlock", "tagging", "website"]
+        }
         (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }

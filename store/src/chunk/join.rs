@@ -64,7 +64,16 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored = |guard| Stored { root: root.cid, size, leaves: root.leaves, md5: None, inline: None, guard };
+        let stored = |guard| Stored {
+            root: root.cid,
+            size,
+            leaves: root.leaves,
+            md5: None,
+            inline: None,
+            guard,
+            seal: None,
+            also: None,
+        };
         if self.has_object(&object, &[Kind::Whole, Kind::Scattered])? {
             return Ok(stored(guard));
         }

@@ -136,7 +136,16 @@ impl Inner {
             }
             None => self.link_scattered(id, object, guard)?,
         };
-        Ok(Some(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard }))
+        Ok(Some(Stored {
+            root: root.cid,
+            size: root.size,
+            leaves: root.leaves,
+            md5: None,
+            inline: None,
+            guard,
+            seal: None,
+            also: None,
+        }))
     }
 
     /// Takes back that an object which will not be needs its chunks.
@@ -202,7 +211,7 @@ fn copy(buffer: &Arc<Buffer>) -> Bytes {
 }
 
 /// The file's stamp, if its last change is long enough ago for the next one to show; waits once for that.
-fn settled_stamp(file: &File) -> Result<Option<Stamp>> {
+pub(super) fn settled_stamp(file: &File) -> Result<Option<Stamp>> {
     for wait in [true, false] {
         let stamp = stamp(file)?;
         let changed = SystemTime::from(Timestamp { secs: stamp.ctime.0, nanos: stamp.ctime.1 as u32 });

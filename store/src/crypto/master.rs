@@ -265,6 +265,15 @@ mod tests {
         assert_eq!(first.unwrap("bucket x", &wrapped[..20]).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
+    /// What is on disk must stay readable: the derivation and the form are frozen.
+    #[test]
+    fn the_stored_form_is_stable() {
+        let first = key(FIRST);
+        assert_eq!(first.name().to_string(), "NAME");
+        let wrapped = hex::decode("WRAPPED").unwrap();
+        assert_eq!(&**first.unwrap("fixture", &wrapped).unwrap(), b"a secret");
+    }
+
     #[test]
     fn files_are_made_once_and_read_only_if_nobody_else_can() {
         let dir = tempfile::tempdir().unwrap();

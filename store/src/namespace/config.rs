@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::crypto::MasterKey;
 use crate::meta::EngineKind;
 
 /// Settings of a namespace on local disk.
@@ -36,6 +37,8 @@ pub struct NamespaceConfig {
     pub scrub_every: Duration,
     /// Log bytes after which a checkpoint is made at the earliest.
     pub checkpoint_bytes: u64,
+    /// What wraps the buckets' keys; without one nothing is encrypted, and what is encrypted is not read.
+    pub master_key: Option<MasterKey>,
 }
 
 impl NamespaceConfig {
@@ -56,6 +59,7 @@ impl NamespaceConfig {
             scrub_rate: 8 << 20,
             scrub_every: Duration::from_secs(3600),
             checkpoint_bytes: 256 << 20,
+            master_key: None,
         }
     }
 }

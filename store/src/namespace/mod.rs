@@ -37,6 +37,7 @@ mod rename;
 pub mod s3_limits;
 pub mod s3_types;
 mod scrub;
+mod sealing;
 mod setattr;
 pub mod shown;
 mod txn;
@@ -56,6 +57,7 @@ pub use condition::check_read;
 pub use config::NamespaceConfig;
 pub use handle::FileHandle;
 pub use multipart::{MAX_PARTS, MIN_PART_SIZE};
+pub use sealing::{Encrypt, check_customer};
 
 use crate::types::{DirId, Id};
 
