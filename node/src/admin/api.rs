@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
+use pinfold_store::meta::rows::EncryptionMode;
 use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo};
 use pinfold_store::namespace::{Account, Namespace, Role};
 use pinfold_store::types::{BucketName, Caller, Door, Id, Timestamp};
@@ -25,7 +26,7 @@ use crate::doors::{self, RootOwner};
 use crate::mounts::{Mounted, Mounts};
 use crate::signals::Signal;
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
 /// What never changes while the node runs, for `status`.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct About {
     pub s3: Option<String>,
     /// Address of health and metrics.
     pub admin: Option<String>,
+    /// File of the master key; none if it comes from the environment.
+    pub master_key: Option<PathBuf>,
 }
 
 /// What the handlers share.
@@ -64,6 +67,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/buckets", get(buckets).post(create_bucket))
         .route("/v1/buckets/{name}", get(bucket).delete(delete_bucket))
+        .route("/v1/buckets/{name}/encryption", put(super::keys::set_mode))
+        .route("/v1/buckets/{name}/destroy-key", post(super::keys::destroy))
+        .route("/v1/keys/rotate", post(super::keys::rotate))
         .route("/v1/users", get(users).post(create_user))
         .route("/v1/import/users", post(super::import::users))
         .route("/v1/users/{access}", delete(delete_user))
@@ -77,7 +83,7 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Runs what may read the disk on a thread that may wait.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::failed(format!("a worker ended early: {e}")))
 }
 
@@ -279,6 +285,11 @@ fn bucket_view(bucket: &BucketInfo) -> wire::Bucket {
         owner: bucket.owner.clone(),
         profile: doors::profile_name(bucket.profile).to_owned(),
         region: bucket.region.clone(),
+        encryption: match bucket.settings.encryption.unwrap_or_default().mode {
+            EncryptionMode::None => wire::EncryptionMode::None,
+            EncryptionMode::Bucket => wire::EncryptionMode::Bucket,
+            EncryptionMode::Object => wire::EncryptionMode::Object,
+        },
     }
 }
 

@@ -7,5 +7,6 @@ pub mod error;
 pub mod health;
 pub mod http;
 mod import;
+mod keys;
 pub mod socket;
 pub mod wire;

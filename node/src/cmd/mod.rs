@@ -5,6 +5,7 @@ mod ask;
 mod cid;
 mod cid_tree;
 mod documents;
+mod keys;
 mod offline;
 mod report;
 mod serve;
@@ -21,6 +22,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Mount(args) => ask::mount(args),
         Command::Umount(args) => ask::umount(&args),
         Command::Bucket(args) => ask::bucket(args.action),
+        Command::Key(args) => keys::key(args.action),
         Command::User(args) => ask::user(args.action),
         Command::Stat(args) => ask::stat(&args),
         Command::Status(args) => ask::status(&args.client),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::chunk::index::{Kind, ObjectRow};
 use crate::chunk::layout::TmpFile;
+use crate::chunk::leaves::LeafSink;
 use crate::chunk::live::next_data;
 use crate::chunk::pins::TempPin;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
 use crate::chunk::sidecar::Run;
 use crate::chunk::store::Inner;
-use crate::chunk::writer::{LeafSink, ObjectWriter, Stored, WriteOptions};
+use crate::chunk::writer::{ObjectWriter, Stored, WriteOptions};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Cid, MAX_OBJECT_SIZE};
 use crate::unixfs::{self, Profile};

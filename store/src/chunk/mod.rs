@@ -24,6 +24,7 @@ mod ids;
 mod index;
 mod join;
 mod layout;
+mod leaves;
 mod link;
 mod live;
 mod live_file;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::chunk::content::matches;
 use crate::chunk::index::{Kind, ObjectRow, Stamp, encode, object_key};
+use crate::chunk::leaves::LeafSink;
 use crate::chunk::live::next_data;
 use crate::chunk::live_file::LiveFile;
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::{Buffer, Pending, WINDOW, is_zero};
 use crate::chunk::store::Inner;
 use crate::chunk::sys;
-use crate::chunk::writer::{LeafSink, Stored};
+use crate::chunk::writer::Stored;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Ino, MAX_OBJECT_SIZE};
 use crate::unixfs::Profile;

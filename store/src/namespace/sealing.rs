@@ -59,17 +59,21 @@ pub fn check_customer(seal: Option<&Seal>, customer: Option<&CustomerKey>) -> Re
     }
 }
 
+/// The key of a bucket that encrypts. One whose key was destroyed does not go on in clear: it refuses until it has another.
+fn key_of(encryption: BucketEncryption) -> Result<Id> {
+    encryption
+        .key
+        .ok_or_else(|| Error::new(ErrorKind::KeyUnavailable, "the bucket's key was destroyed, and it has no other"))
+}
+
 impl Engine {
     /// What seals new content of a bucket, if nobody says otherwise.
     pub(super) fn default_sealing(&self, bucket: Id) -> Result<Option<Sealing>> {
-        match self.keeping.of(bucket).encryption {
-            Some(BucketEncryption { mode: EncryptionMode::Bucket, key: Some(key) }) => {
-                self.seal_by_bucket(key).map(Some)
-            }
-            Some(BucketEncryption { mode: EncryptionMode::Object, key: Some(key) }) => {
-                self.seal_by_object(key).map(Some)
-            }
-            _ => Ok(None),
+        let encryption = self.keeping.of(bucket).encryption.unwrap_or_default();
+        match encryption.mode {
+            EncryptionMode::None => Ok(None),
+            EncryptionMode::Bucket => self.seal_by_bucket(key_of(encryption)?).map(Some),
+            EncryptionMode::Object => self.seal_by_object(key_of(encryption)?).map(Some),
         }
     }
 
@@ -116,10 +120,10 @@ impl Engine {
             Some(SealKey::Customer { .. }) => {
                 Err(Error::new(ErrorKind::KeyRequired, "the object opens with its client's key alone"))
             }
-            None => {
-                let encryption = self.keeping.of(bucket).encryption.filter(|e| e.mode != EncryptionMode::None);
-                Ok(encryption.and_then(|encryption| encryption.key))
-            }
+            None => match self.keeping.of(bucket).encryption.unwrap_or_default() {
+                BucketEncryption { mode: EncryptionMode::None, .. } => Ok(None),
+                encryption => key_of(encryption).map(Some),
+            },
         }
     }
 
@@ -231,8 +235,8 @@ impl Namespace {
         changed.map(|()| key)
     }
 
-    /// Destroys a bucket's key: what it sealed can never be read again, by nobody. The bucket's mode becomes none; a new key
-    /// is made when it is encrypted again. NotFound if it has no key.
+    /// Destroys a bucket's key: what it sealed can never be read again, by nobody. The bucket keeps its mode, and takes nothing
+    /// to be encrypted until [`Self::set_bucket_encryption`] gives it another key. NotFound if it has none.
     pub async fn destroy_bucket_key(&self, caller: &Caller, bucket: &str) -> Result<Id> {
         let row = self.0.bucket_row(bucket)?;
         let none = || Error::new(ErrorKind::NotFound, "the bucket has no key").with("bucket", bucket);
@@ -240,8 +244,8 @@ impl Namespace {
         // The key first: a crash in between leaves a bucket that refuses, not one that can still be read.
         Engine::blocking(|| self.0.keys.destroy(key))?;
         self.change_bucket_settings(caller, bucket, |settings| {
-            if settings.encryption.is_some_and(|encryption| encryption.key == Some(key)) {
-                settings.encryption = None;
+            if let Some(encryption) = settings.encryption.as_mut().filter(|encryption| encryption.key == Some(key)) {
+                encryption.key = None;
             }
             Ok(())
         })

@@ -5,6 +5,7 @@ mod concurrent;
 mod crash;
 pub(super) mod index_double;
 mod rulings;
+mod sealed;
 mod uploads;
 
 /// Small numbers from a seed.
