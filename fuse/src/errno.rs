@@ -49,7 +49,7 @@ pub(crate) fn of(kind: ErrorKind) -> Errno {
         ErrorKind::NotUtf8 => Errno::EILSEQ,
         ErrorKind::CrossesBuckets => Errno::EXDEV,
         ErrorKind::PreconditionFailed | ErrorKind::Busy => Errno::EBUSY,
-        ErrorKind::PermissionDenied => Errno::EACCES,
+        ErrorKind::PermissionDenied | ErrorKind::KeyRequired => Errno::EACCES,
         ErrorKind::KeyUnavailable => Errno::from_i32(libc::ENOKEY),
         ErrorKind::NotPermitted | ErrorKind::ObjectLocked | ErrorKind::MethodNotAllowed => Errno::EPERM,
         ErrorKind::TooLarge => Errno::EFBIG,

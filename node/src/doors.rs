@@ -12,6 +12,7 @@ use pinfold_s3::server::Reloader;
 use pinfold_s3::tls::Tls;
 use pinfold_s3::{AccessLogConfig, AccountSource, Credentials, LimitConfig, Rates, S3Config, S3Server};
 use pinfold_store::audit::AuditLog;
+use pinfold_store::crypto::MasterKey;
 use pinfold_store::meta::{EngineKind, MetaConfig, Progress as StoreProgress, Quiet};
 use pinfold_store::namespace::mount_types::SetAttr;
 use pinfold_store::namespace::{Account, Namespace, NamespaceConfig, Role};
@@ -45,8 +46,13 @@ pub fn engine(engine: Engine) -> EngineKind {
 }
 
 /// Opens the store: log, replica, chunks. Blocks.
-pub fn open_namespace(config: &NodeConfig, progress: &Progress<'_>) -> Result<Namespace> {
+pub fn open_namespace(
+    config: &NodeConfig,
+    master_key: Option<MasterKey>,
+    progress: &Progress<'_>,
+) -> Result<Namespace> {
     let mut store = NamespaceConfig::new(&config.data);
+    store.master_key = master_key;
     store.engine = engine(config.store.engine);
     store.cache_bytes = config.store.cache;
     store.commit_interval = config.store.commit_interval;

@@ -17,6 +17,7 @@ use crate::credentials;
 use crate::data_dir::{DataDir, IfMissing};
 use crate::doors;
 use crate::failure::{ExitCode, Failure};
+use crate::master_key;
 use crate::mounts::Mounts;
 use crate::service_manager as manager;
 use crate::signals::Signal;
@@ -63,6 +64,8 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 
     // Hold the data before anything looks at it. The admin listener answers from here on: a long start shows.
     let data = DataDir::take(&config.data, IfMissing::Create)?;
+    let master_key_file = master_key::file(&var, config);
+    let master = master_key::load(&var, config).map_err(Failure::of_setting)?;
     let (root, source) = credentials::load(var, &config.root_credentials_file, data.is_fresh())?;
     let health = Health::starting();
     let opened: Arc<OnceLock<Namespace>> = Arc::default();
@@ -70,7 +73,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 
     // The store: log, replica, chunks. A stop while it opens has nothing to drain: nothing was promised yet.
     let namespace = tokio::select! {
-        namespace = steps::open_store(config) => namespace?,
+        namespace = steps::open_store(config, master) => namespace?,
         () = stopped(&mut orders) => return Ok(()),
     };
     let namespace = opened.get_or_init(|| namespace).clone();
@@ -84,7 +87,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
         let console = steps::bind_console(config).await?;
         let addresses =
             Addresses { s3: doors.s3.address(), admin: admin_address, console: console.as_ref().map(|(at, _)| *at) };
-        let about = steps::about(config, addresses);
+        let about = steps::about(config, addresses, master_key_file);
         let api = steps::api(about, &namespace, &root, &doors.mounts, &health, &audit, orders_in);
         doors.console = steps::serve_console(config, console, &doors.s3, api.clone(), &telemetry, &doors.stop)?;
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);

@@ -1,9 +1,11 @@
 //! The steps of a node's start and end, one function each; `node.rs` is their order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
+use pinfold_store::crypto::MasterKey;
 use pinfold_store::namespace::Namespace;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -65,11 +67,11 @@ impl Drop for AbortOnDrop {
 }
 
 /// Opens the store, telling the terminal and the service manager how far it is.
-pub async fn open_store(config: &NodeConfig) -> Result<Namespace, Failure> {
+pub async fn open_store(config: &NodeConfig, master_key: Option<MasterKey>) -> Result<Namespace, Failure> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let progress = StartProgress::new();
-        doors::open_namespace(&config, &|what, done, all| progress.tell(what, done, all))
+        doors::open_namespace(&config, master_key, &|what, done, all| progress.tell(what, done, all))
     });
     opened.await.map_err(|e| Failure::message(ExitCode::Failed, e))?.map_err(Failure::of_setting)
 }
@@ -202,13 +204,14 @@ pub fn deliver(config: &NodeConfig, namespace: &Namespace, stop: &CancellationTo
 }
 
 /// What `status` shows of the configuration.
-pub fn about(config: &NodeConfig, addresses: Addresses) -> About {
+pub fn about(config: &NodeConfig, addresses: Addresses, master_key: Option<PathBuf>) -> About {
     let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
     About {
         data: config.data.clone(),
         s3: addresses.s3.map(|at| format!("{scheme}://{at}")),
         admin: addresses.admin.map(|at| at.to_string()),
         console: addresses.console.map(|at| format!("{scheme}://{at}/")),
+        master_key,
     }
 }
 

@@ -37,6 +37,7 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::InvalidPart => S3ErrorCode::InvalidPart,
         ErrorKind::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
         ErrorKind::PartTooSmall => S3ErrorCode::EntityTooSmall,
+        ErrorKind::KeyRequired | ErrorKind::KeyNotApplicable => S3ErrorCode::InvalidRequest,
         ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::ObjectLocked | ErrorKind::KeyUnavailable => {
             S3ErrorCode::AccessDenied
         }
@@ -91,6 +92,9 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "InvalidPart" => {
             "One or more of the specified parts could not be found.  The part may not have been uploaded, or the \
              specified entity tag may not match the part's entity tag."
+        }
+        "InvalidEncryptionAlgorithmError" => {
+            "The encryption request you specified is not valid. The valid value is AES256."
         }
         "InvalidPartNumber" => "The requested partnumber is not satisfiable.",
         "InvalidPartOrder" => "The list of parts was not in ascending order. Parts must be ordered by part number.",
@@ -228,6 +232,13 @@ pub(crate) fn from_store(e: Error) -> S3Error {
         S3ErrorCode::InvalidArgument | S3ErrorCode::NotImplemented => answer.set_message(e.message().to_owned()),
         S3ErrorCode::AccessDenied if e.kind() == ErrorKind::ObjectLocked => {
             answer.set_message("Access Denied because object protected by object lock.");
+        }
+        S3ErrorCode::InvalidRequest if e.kind() == ErrorKind::KeyRequired => answer.set_message(
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to \
+             retrieve the object.",
+        ),
+        S3ErrorCode::InvalidRequest if e.kind() == ErrorKind::KeyNotApplicable => {
+            answer.set_message("The encryption parameters are not applicable to this object.");
         }
         S3ErrorCode::AccessDenied if e.kind() == ErrorKind::KeyUnavailable => {
             // The operator has to know: clients are refused what they may have.
@@ -373,7 +384,7 @@ mod tests {
     use super::*;
 
     /// Every kind the store has today, so that a new one is looked at here.
-    const KINDS: [(ErrorKind, &str, u16); 35] = [
+    const KINDS: [(ErrorKind, &str, u16); 37] = [
         (ErrorKind::NotFound, "NoSuchKey", 404),
         (ErrorKind::Stale, "ServiceUnavailable", 503),
         (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),
@@ -396,6 +407,8 @@ mod tests {
         (ErrorKind::PartTooSmall, "EntityTooSmall", 400),
         (ErrorKind::PermissionDenied, "AccessDenied", 403),
         (ErrorKind::KeyUnavailable, "AccessDenied", 403),
+        (ErrorKind::KeyRequired, "InvalidRequest", 400),
+        (ErrorKind::KeyNotApplicable, "InvalidRequest", 400),
         (ErrorKind::NotPermitted, "AccessDenied", 403),
         (ErrorKind::TooLarge, "EntityTooLarge", 400),
         (ErrorKind::BadDigest, "BadDigest", 400),

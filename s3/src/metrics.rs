@@ -25,7 +25,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 62] = [
+const OPERATIONS: [&str; 65] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -33,6 +33,7 @@ const OPERATIONS: [&str; 62] = [
     "CreateMultipartUpload",
     "DeleteBucket",
     "DeleteBucketCors",
+    "DeleteBucketEncryption",
     "DeleteBucketLifecycle",
     "DeleteBucketOwnershipControls",
     "DeleteBucketPolicy",
@@ -44,6 +45,7 @@ const OPERATIONS: [&str; 62] = [
     "DeletePublicAccessBlock",
     "GetBucketAcl",
     "GetBucketCors",
+    "GetBucketEncryption",
     "GetBucketLifecycleConfiguration",
     "GetBucketLocation",
     "GetBucketNotificationConfiguration",
@@ -71,6 +73,7 @@ const OPERATIONS: [&str; 62] = [
     "ListParts",
     "PutBucketAcl",
     "PutBucketCors",
+    "PutBucketEncryption",
     "PutBucketLifecycleConfiguration",
     "PutBucketNotificationConfiguration",
     "PutBucketOwnershipControls",

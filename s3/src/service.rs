@@ -35,10 +35,15 @@ use s3s::dto::{
     PutPublicAccessBlockInput, PutPublicAccessBlockOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
     UploadPartOutput,
 };
+use s3s::dto::{
+    DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
+    PutBucketEncryptionInput, PutBucketEncryptionOutput,
+};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::auth::Credentials;
 use crate::longkey::LongKey;
+use crate::ops::encryption;
 use crate::ops::{
     access_block, acl, attributes, bucket, complete, copy, cors, delete, get, head, lifecycle, list, lock, multipart,
     notification, ownership, policy, put, tagging, versioning, website,
@@ -126,6 +131,9 @@ operations! {
     delete_bucket_lifecycle => lifecycle::delete, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput;
     get_bucket_notification_configuration => notification::get, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput;
     put_bucket_notification_configuration => notification::put, PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput;
+    get_bucket_encryption => encryption::get, GetBucketEncryptionInput, GetBucketEncryptionOutput;
+    put_bucket_encryption => encryption::put, PutBucketEncryptionInput, PutBucketEncryptionOutput;
+    delete_bucket_encryption => encryption::delete, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput;
     list_objects => list::v1, ListObjectsInput, ListObjectsOutput;
     list_objects_v2 => list::v2, ListObjectsV2Input, ListObjectsV2Output;
     put_object => put::put, PutObjectInput, PutObjectOutput;

@@ -73,6 +73,7 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::GET | &Method::HEAD, true) => &[
             "acl",
             "cors",
+            "encryption",
             "lifecycle",
             "location",
             "notification",
@@ -91,6 +92,7 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::PUT, true) => &[
             "acl",
             "cors",
+            "encryption",
             "lifecycle",
             "notification",
             "object-lock",
@@ -104,9 +106,16 @@ fn served(method: &Method, of_bucket: bool) -> &'static [&'static str] {
         (&Method::PUT, false) => &["acl", "legal-hold", "renameObject", "retention", "tagging"],
         (&Method::POST, true) => &["delete"],
         (&Method::POST, false) => &["uploads"],
-        (&Method::DELETE, true) => {
-            &["cors", "lifecycle", "ownershipControls", "policy", "publicAccessBlock", "tagging", "website"]
-        }
+        (&Method::DELETE, true) => &[
+            "cors",
+            "encryption",
+            "lifecycle",
+            "ownershipControls",
+            "policy",
+            "publicAccessBlock",
+            "tagging",
+            "website",
+        ],
         (&Method::DELETE, false) => &["tagging"],
         _ => &[],
     }

@@ -51,6 +51,10 @@ pub enum ErrorKind {
     PartTooSmall,
     /// The caller may not do this.
     PermissionDenied,
+    /// The object opens with a key that its client brings, and none was brought.
+    KeyRequired,
+    /// A client's key was brought for what was not encrypted with one.
+    KeyNotApplicable,
     /// The key that sealed it is destroyed, or not one that the node was given.
     KeyUnavailable,
     /// The operation is not allowed on this object for anybody (the mount's root, a read-only mount …).

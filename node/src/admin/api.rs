@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use pinfold_store::audit::AuditLog;
+use pinfold_store::meta::rows::EncryptionMode;
 use pinfold_store::namespace::quota::Quota;
 use pinfold_store::namespace::s3_types::{BucketInfo, ObjectInfo};
 use pinfold_store::namespace::{Account, Namespace, Role};
@@ -41,6 +42,8 @@ pub struct About {
     pub admin: Option<String>,
     /// URL of the web console.
     pub console: Option<String>,
+    /// File of the master key; none if it comes from the environment.
+    pub master_key: Option<PathBuf>,
 }
 
 /// What the handlers share.
@@ -83,6 +86,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/buckets", get(buckets).post(create_bucket))
         .route("/v1/buckets/{name}", get(bucket).delete(delete_bucket))
         .route("/v1/buckets/{name}/quota", get(quota).put(set_quota))
+        .route("/v1/buckets/{name}/encryption", put(super::keys::set_mode))
+        .route("/v1/buckets/{name}/destroy-key", post(super::keys::destroy))
+        .route("/v1/keys/rotate", post(super::keys::rotate))
         .route("/v1/users", get(users).post(create_user))
         .route("/v1/import/users", post(super::import::users))
         .route("/v1/users/{access}", delete(delete_user))
@@ -330,6 +336,11 @@ fn bucket_view(bucket: &BucketInfo) -> wire::Bucket {
         owner: bucket.owner.clone(),
         profile: doors::profile_name(bucket.profile).to_owned(),
         region: bucket.region.clone(),
+        encryption: match bucket.settings.encryption.unwrap_or_default().mode {
+            EncryptionMode::None => wire::EncryptionMode::None,
+            EncryptionMode::Bucket => wire::EncryptionMode::Bucket,
+            EncryptionMode::Object => wire::EncryptionMode::Object,
+        },
     }
 }
 

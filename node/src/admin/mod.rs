@@ -9,5 +9,6 @@ pub mod health;
 pub mod http;
 pub mod iam;
 mod import;
+mod keys;
 pub mod socket;
 pub mod wire;

@@ -72,6 +72,56 @@ pub struct Bucket {
     pub profile: String,
     /// Region named at creation.
     pub region: Option<String>,
+    /// How new objects are encrypted.
+    #[serde(default)]
+    pub encryption: EncryptionMode,
+}
+
+/// How a bucket's new objects are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EncryptionMode {
+    /// Not at all.
+    #[default]
+    None,
+    /// Under the bucket's key.
+    Bucket,
+    /// Each under a key of its own.
+    Object,
+}
+
+/// `PUT /v1/buckets/{name}/encryption`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct BucketEncryption {
+    /// The mode.
+    pub mode: EncryptionMode,
+}
+
+/// Answer of `POST /v1/buckets/{name}/destroy-key`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DestroyedKey {
+    /// The bucket.
+    pub bucket: String,
+    /// Id of the key that is gone.
+    pub key: String,
+}
+
+/// `POST /v1/keys/rotate`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RotateKeys {
+    /// Make a new master key and put it first in its file; else the file is read as it is.
+    pub make: bool,
+}
+
+/// What became of the bucket keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RotatedKeys {
+    /// Name of the master key that wraps them all now.
+    pub master: String,
+    /// Keys that were wrapped anew.
+    pub rewrapped: u64,
+    /// Keys that it had wrapped already.
+    pub current: u64,
 }
 
 /// `GET /v1/buckets/NAME/quota`: what a bucket may use and uses. Nothing is counted where there is no quota.

@@ -90,6 +90,7 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
                 ("owner", bucket.owner.clone()),
                 ("profile", bucket.profile.clone()),
                 ("region", region),
+                ("encryption", format!("{:?}", bucket.encryption).to_lowercase()),
             ],
         )
     };

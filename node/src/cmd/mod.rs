@@ -7,6 +7,7 @@ mod cid;
 mod cid_tree;
 mod documents;
 pub mod iam;
+mod keys;
 mod offline;
 mod report;
 mod serve;
@@ -23,6 +24,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Mount(args) => ask::mount(args),
         Command::Umount(args) => ask::umount(&args),
         Command::Bucket(args) => ask::bucket(args.action),
+        Command::Key(args) => keys::key(args.action),
         Command::User(args) => ask::user(args.action),
         Command::Iam(args) => iam::iam(args.what),
         Command::Stat(args) => ask::stat(&args),

@@ -22,7 +22,9 @@ const KEPT: usize = 1000;
 /// Opens the store as a start would and reads everything. Damages are said as they are found.
 pub fn contents(config: &NodeConfig, out: Output) -> Result<Contents, Failure> {
     let bar = WorkProgress::new();
-    let namespace = doors::open_namespace(config, &bar.teller())?;
+    // What a crash left open is published, which takes the keys.
+    let master = crate::master_key::load(|name| std::env::var_os(name), config)?;
+    let namespace = doors::open_namespace(config, master, &bar.teller())?;
     let scrub = namespace.chunks().verify_all(&|step| bar.tell(step.what, step.done, step.total))?;
     bar.clear();
     let mut found = Contents {

@@ -38,6 +38,8 @@ pub struct NodeConfig {
     pub shutdown_timeout: Duration,
     /// File of the root account's keys.
     pub root_credentials_file: PathBuf,
+    /// File of the master key, if it is named.
+    pub master_key_file: Option<PathBuf>,
     /// The S3 endpoint.
     pub s3: S3Settings,
     /// Mounts, with absolute directories.
@@ -290,11 +292,13 @@ impl Build<'_> {
     fn node(mut self) -> Option<NodeConfig> {
         let data = self.path("data")?;
         let root_credentials_file = self.path("root_credentials_file").unwrap_or_else(|| data.join(ROOT_CREDENTIALS));
+        let master_key_file = self.path("master_key_file");
         let config = NodeConfig {
             admin: self.parsed("admin", value::listen)?,
             console: self.parsed("console", value::listen)?,
             shutdown_timeout: self.parsed("shutdown_timeout", value::duration)?,
             root_credentials_file,
+            master_key_file,
             s3: self.s3()?,
             mounts: self.mounts(&data),
             mounting: self.mounting()?,

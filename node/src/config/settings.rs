@@ -120,12 +120,16 @@ impl Setting {
 pub const ENV_PREFIX: &str = "PINFOLD_";
 
 /// `PINFOLD_*` variables that are not settings, and what they are.
-pub const OTHER_ENV: [(&str, &str); 4] = [
+pub const OTHER_ENV: [(&str, &str); 5] = [
     ("PINFOLD_CONFIG", "Path of the configuration file (`--config`)."),
     ("PINFOLD_ROOT_ACCESS_KEY", "Access key of the root account; needs PINFOLD_ROOT_SECRET_KEY beside it."),
     (
         "PINFOLD_ROOT_SECRET_KEY",
         "Secret key of the root account. It has no flag and no key in the file: both would show it.",
+    ),
+    (
+        "PINFOLD_MASTER_KEY",
+        "The master key, as the file of master_key_file has it (commas between keys). It has no flag: that would show it.",
     ),
     ("PINFOLD_BIN", "Used by the test suites only: the binary they drive. The daemon ignores it."),
 ];
@@ -184,6 +188,18 @@ pub const SETTINGS: &[Setting] = &[
         details: "Two lines, PINFOLD_ROOT_ACCESS_KEY=… and PINFOLD_ROOT_SECRET_KEY=…, mode 0600: a file that others can read \
                   is refused. The environment variables of these names win over the file. At the very first start, with \
                   neither, keys are made and written to DATA/root-credentials, and printed once if there is a terminal.",
+        reload: false,
+    },
+    Setting {
+        name: "master_key_file",
+        group: Group::Node,
+        kind: Kind::Path,
+        default: None,
+        help: "File with the master key, which wraps the keys of encrypted buckets; DATA/master-key if not set.",
+        details: "A line of 64 hexadecimal digits, mode 0600; further lines are older keys, which still unwrap. \
+                  PINFOLD_MASTER_KEY wins over the file. DATA/master-key is made at the first start: a key that lies beside the \
+                  data protects what goes to IPFS and what is copied without it, not a stolen disk. Without the key what is \
+                  encrypted is lost: keep a copy apart. A file that is named here must be there.",
         reload: false,
     },
     Setting {

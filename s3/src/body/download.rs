@@ -20,6 +20,8 @@ use crate::error::{OrS3, internal};
 
 /// Bytes of one piece.
 const PIECE: u64 = 512 * 1024;
+/// The same of a sealed object: whole chunks, which are opened where they are going.
+const SEALED_PIECE: u64 = 1024 * 1024;
 /// Pieces in memory at once: the one that goes out and the one that is being read.
 const AHEAD: usize = 2;
 /// Up to this many bytes are read on the calling thread: a hop to another costs more than the read.
@@ -82,7 +84,8 @@ struct Download {
 impl Download {
     fn read_ahead(&mut self) {
         while self.next < self.end && self.reading.len() + usize::from(self.first.is_some()) < AHEAD {
-            let (start, end) = (self.next, self.end.min(self.next + PIECE));
+            let piece = if self.reader.is_sealed() { SEALED_PIECE } else { PIECE };
+            let (start, end) = (self.next, self.end.min((self.next / piece + 1) * piece));
             let reader = self.reader.clone();
             self.reading.push_back(tokio::task::spawn_blocking(move || read_exact(&reader, start, end)));
             self.next = end;

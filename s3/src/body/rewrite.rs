@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pinfold_store::chunk::{ObjectReader, Stored, WriteOptions};
+use pinfold_store::chunk::{ObjectReader, Sealing, Stored, WriteOptions};
 use pinfold_store::meta::rows::{Checksum, ChecksumType};
 use pinfold_store::namespace::Namespace;
 use pinfold_store::{Error, ErrorKind};
@@ -34,13 +34,14 @@ pub(crate) async fn rewrite(
     span: Span,
     algorithm: Algorithm,
     part: Option<PartOf>,
+    sealing: Option<Sealing>,
 ) -> S3Result<(Stored, Checksum)> {
     let gone = CancellationToken::new();
     let _stop_with_the_request = gone.clone().drop_guard();
     let (namespace, bucket, reader) = (namespace.clone(), bucket.to_owned(), Arc::new(reader));
     let (stored, value) = blocking(move || {
         let options = WriteOptions { md5: true, size_hint: Some(span.end - span.start) };
-        let mut writer = writer(&namespace, &bucket, options, part)?;
+        let mut writer = writer(&namespace, &bucket, options, part, sealing)?;
         let mut hasher = Hasher::new(algorithm);
         let mut offset = span.start;
         while offset < span.end {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use pinfold_store::Result;
-use pinfold_store::chunk::{ObjectWriter, Stored, WriteOptions};
+use pinfold_store::chunk::{ObjectWriter, Sealing, Stored, WriteOptions};
 use pinfold_store::meta::rows::Checksum;
 use pinfold_store::namespace::Namespace;
 use pinfold_store::types::Id;
@@ -53,6 +53,8 @@ pub(crate) struct Expected {
     pub(crate) trailers: Option<TrailingHeaders>,
     /// The part of an upload that it becomes.
     pub(crate) part: Option<PartOf>,
+    /// What seals it; none is plain.
+    pub(crate) sealing: Option<Sealing>,
 }
 
 /// A part of a multipart upload: its bytes go to its place in the upload's file.
@@ -70,8 +72,9 @@ pub(crate) fn writer(
     bucket: &str,
     options: WriteOptions,
     part: Option<PartOf>,
+    sealing: Option<Sealing>,
 ) -> Result<ObjectWriter> {
-    let mut writer = namespace.writer(bucket, options)?;
+    let mut writer = namespace.writer_sealed(bucket, options, sealing)?;
     if let Some(PartOf { upload, number }) = part {
         writer.as_part(upload, number);
     }
@@ -112,7 +115,7 @@ async fn small(
     let mut running = expected.plan.start();
     let bytes = collect(body, length, scope).await?;
     running.update(&bytes);
-    let writer = writer(namespace, bucket, options, expected.part).or_s3()?;
+    let writer = writer(namespace, bucket, options, expected.part, expected.sealing.clone()).or_s3()?;
     let write = move || -> Result<Stored> {
         let mut writer = writer;
         if !bytes.is_empty() {
@@ -179,8 +182,9 @@ async fn large(
 ) -> S3Result<(Stored, Running)> {
     let running = expected.plan.start();
     let (namespace, bucket, part) = (namespace.clone(), bucket.to_owned(), expected.part);
+    let sealing = expected.sealing.clone();
     let mut writing: JoinHandle<Result<Sink>> = tokio::task::spawn_blocking(move || {
-        let writer = writer(&namespace, &bucket, options, part)?;
+        let writer = writer(&namespace, &bucket, options, part, sealing)?;
         Ok(Sink { writer, running })
     });
     let mut batch = Vec::new();

@@ -29,9 +29,13 @@ const STORAGE_CLASSES: [&str; 11] = [
 pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
     for name in headers.keys() {
         let name = name.as_str();
-        let encryption = name.starts_with("x-amz-server-side-encryption")
-            || name.starts_with("x-amz-copy-source-server-side-encryption");
-        if encryption || matches!(name, "x-amz-write-offset-bytes" | "x-amz-rename-source") {
+        // Of encryption, `sse` reads what is served; the rest are of a key management service.
+        let kms = name.starts_with("x-amz-server-side-encryption-aws-kms")
+            || matches!(
+                name,
+                "x-amz-server-side-encryption-context" | "x-amz-server-side-encryption-bucket-key-enabled"
+            );
+        if kms || matches!(name, "x-amz-write-offset-bytes" | "x-amz-rename-source") {
             return Err(plain(S3ErrorCode::NotImplemented));
         }
     }

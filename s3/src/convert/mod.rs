@@ -7,6 +7,7 @@ pub(crate) mod lock;
 pub(crate) mod output;
 pub(crate) mod posix;
 pub(crate) mod range;
+pub(crate) mod sse;
 pub(crate) mod tags;
 pub(crate) mod time;
 pub(crate) mod version;

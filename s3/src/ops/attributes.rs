@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use pinfold_store::meta::rows::PartInfo;
+use pinfold_store::namespace::check_customer;
 use pinfold_store::namespace::s3_types::ObjectInfo;
 use s3s::dto::{
     Checksum, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectPart,
@@ -11,7 +12,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::with_headers;
 use crate::access;
 use crate::checksum::{set_checksum, type_name};
-use crate::convert::{key, output, time, version};
+use crate::convert::{key, output, sse, time, version};
 use crate::error::{OrS3, bad_argument, invalid_request};
 use crate::service::Service;
 
@@ -52,6 +53,7 @@ pub(crate) async fn get(
     request: S3Request<GetObjectAttributesInput>,
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
     let access = access::of(&request)?;
+    let customer = sse::customer(&request.headers)?;
     let input = request.input;
     let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
@@ -60,6 +62,7 @@ pub(crate) async fn get(
     let marker = input.part_number_marker.unwrap_or(0);
     let info =
         service.namespace.head_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
+    check_customer(info.seal.as_deref(), customer.as_ref()).or_s3()?;
     let checksum = info.meta.checksum.as_ref().filter(|_| asked.checksum).map(|stored| {
         let mut shown =
             Checksum { checksum_type: Some(type_name(stored.kind).to_owned().into()), ..Checksum::default() };

@@ -14,7 +14,7 @@ use super::{put, with_headers};
 use crate::access;
 use crate::body::upload::to_the_end;
 use crate::checksum::{self, Algorithm, PartSum, Sums, Whole, set_checksum, type_name, wire};
-use crate::convert::{condition, headers, key, lock, output, range, version};
+use crate::convert::{condition, headers, key, lock, output, range, sse, version};
 use crate::error::{OrS3, bad_argument, checksum_mismatch, fail, from_store, invalid_request, plain, with_detail};
 use crate::lifecycle;
 use crate::service::Service;
@@ -110,7 +110,9 @@ fn answer(info: &ObjectInfo, bucket: String, key: String, host: &str) -> S3Respo
         ..CompleteMultipartUploadOutput::default()
     };
     set_checksum!(answer, &info.meta.checksum);
-    with_headers(answer, output::cid(info))
+    let mut map = output::cid(info);
+    sse::show(&mut map, info.seal.as_deref().map(|seal| &seal.key), &http::HeaderMap::new());
+    with_headers(answer, map)
 }
 
 /// The object that this very request made before: a client whose answer was lost asks again, and the upload is gone.

@@ -2,8 +2,8 @@
 //! the source's is asked for.
 
 use pinfold_store::meta::rows::{Checksum, ChecksumType, ObjectHeaders};
-use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{BucketInfo, CopyRequest, ObjectInfo, PutMeta, PutRequest};
+use pinfold_store::namespace::{Encrypt, Namespace, check_customer};
 use pinfold_store::types::{Caller, ETag as StoredTag, Id};
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
@@ -13,7 +13,7 @@ use crate::access::{self, Access};
 use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::to_the_end;
 use crate::checksum::{Algorithm, set_checksum, type_name};
-use crate::convert::{condition, headers, key, lock, output, tags, time, version};
+use crate::convert::{condition, headers, key, lock, output, sse, tags, time, version};
 use crate::error::{OrS3, bad_argument, internal, invalid_request, plain};
 use crate::lifecycle;
 use crate::longkey::LongSource;
@@ -77,6 +77,7 @@ pub(crate) async fn copy(
     let (input, sent, long) = (request.input, request.headers, request.extensions.get().cloned());
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
+    let (encrypt, source_customer) = (sse::wanted(&sent)?, sse::source_customer(&sent)?);
     let source = source(service, &access, input.copy_source, long, input.expected_source_bucket_owner.as_deref())?;
     let replace_meta =
         replaces(input.metadata_directive.as_ref().map(|d| d.as_str()), "x-amz-metadata-directive", "metadata")?;
@@ -87,7 +88,8 @@ pub(crate) async fn copy(
     let names_class = sent.contains_key("x-amz-storage-class");
     let changes_class = names_class || object_headers.website_redirect.is_some();
     let itself = source.bucket == input.bucket && source.key == input.key && source.version.is_none();
-    if itself && !replace_meta && !changes_class {
+    let reseals = !matches!(encrypt, Encrypt::AsBucket) || source_customer.is_some();
+    if itself && !replace_meta && !changes_class && !reseals {
         return Err(invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
              object's metadata, storage class, website redirect location or encryption attributes.",
@@ -97,6 +99,7 @@ pub(crate) async fn copy(
     let caller = lock::putter(&access, &input.key)?;
     let (of_key, of_version) = (source.key.as_bytes(), source.version);
     let from = service.namespace.head_version(&caller, &source.bucket, of_key, of_version).await.or_s3()?;
+    check_customer(from.seal.as_deref(), source_customer.as_ref()).or_s3()?;
     get::check(&from, &condition::of_copy_source(&sent))?;
     // A redirection belongs to the request whatever the directive says, as the storage class does if it is named; the
     // rest is the source's.
@@ -116,6 +119,8 @@ pub(crate) async fn copy(
         }
     };
     let copy = CopyRequest {
+        sealing: service.namespace.sealing(&caller, &input.bucket, &encrypt).await.or_s3()?,
+        source_customer,
         source_precondition: condition::of_copy_source(&sent),
         precondition: condition::of_write(&sent)?,
         source_version: source.version,
@@ -146,6 +151,7 @@ pub(crate) async fn copy(
         ..CopyObjectOutput::default()
     };
     let mut map = output::cid(&info);
+    sse::show(&mut map, info.seal.as_deref().map(|seal| &seal.key), &sent);
     version::set_made(&mut map, access.bucket()?, info.meta.version);
     lifecycle::set(&mut map, &service.namespace, access.bucket()?, &info)?;
     Ok(with_headers(answer, map))
@@ -178,14 +184,16 @@ async fn copy_with_checksum(
 ) -> S3Result<ObjectInfo> {
     let namespace = service.namespace.clone();
     let key = source.key.as_bytes();
-    let (from, reader) = namespace.get_version(&caller, &source.bucket, key, source.version).await.or_s3()?;
+    let customer = copy.source_customer.as_ref();
+    let found = namespace.get_with_key(&caller, &source.bucket, key, source.version, customer);
+    let (from, reader) = found.await.or_s3()?;
     let has = |c: &Checksum| c.algorithm == algorithm.name() && c.kind == ChecksumType::FullObject;
     if from.meta.checksum.as_ref().is_some_and(has) {
         return copy_plain(&namespace, caller, source, target, copy).await;
     }
     get::check(&from, &copy.source_precondition)?;
     let span = Span { start: 0, end: from.size };
-    let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm, None).await?;
+    let (stored, checksum) = rewrite(&namespace, &target.bucket, reader, span, algorithm, None, copy.sealing).await?;
     let Some(md5) = stored.md5 else { return Err(internal("a writer computed no MD5", "asked for")) };
     let kept = from.shown_posix();
     let (headers, posix) = copy.replace_meta.unwrap_or((from.meta.headers, kept));

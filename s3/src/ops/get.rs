@@ -10,7 +10,7 @@ use super::with_headers;
 use crate::access;
 use crate::body::download;
 use crate::convert::output::Overrides;
-use crate::convert::{condition, headers, key, lock, output, range, version};
+use crate::convert::{condition, headers, key, lock, output, range, sse, version};
 use crate::error::{OrS3, plain, with_detail};
 use crate::lifecycle;
 use crate::service::Service;
@@ -22,14 +22,17 @@ pub(crate) async fn get(
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let access = access::of(&request)?;
     headers::refuse_unsupported(&request.headers)?;
+    sse::refuse_managed(&request.headers)?;
+    let customer = sse::customer(&request.headers)?;
     let precondition = condition::of_read(&request.headers);
     let overrides = Overrides::read(&request.uri);
     let input = request.input;
     let version = version::parse(input.version_id.as_deref())?;
     key::check(&input.key)?;
     input.part_number.map(range::check_part_number).transpose()?;
-    let (info, reader) =
-        service.namespace.get_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
+    let (caller, key) = (access.caller(), input.key.as_bytes());
+    let found = service.namespace.get_with_key(&caller, &input.bucket, key, version, customer.as_ref());
+    let (info, reader) = found.await.or_s3()?;
     check(&info, &precondition)?;
     let range =
         input.range.filter(|_| condition::range_holds(&request.headers, &info.meta.etag.0, info.meta.last_modified));
@@ -45,6 +48,7 @@ pub(crate) async fn get(
         ..GetObjectOutput::default()
     };
     let mut map = output::object(&info, &slice, &overrides, with_checksum);
+    sse::show(&mut map, info.seal.as_deref().map(|seal| &seal.key), &request.headers);
     show_version(service, access.bucket()?, &info, version.is_none(), &mut map)?;
     Ok(with_headers(answer, map))
 }

@@ -1,12 +1,13 @@
 //! HeadObject, GetObjectAcl.
 
+use pinfold_store::namespace::check_customer;
 use s3s::dto::{GetObjectAclInput, GetObjectAclOutput, HeadObjectInput, HeadObjectOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::{full_control, get, owner, with_headers};
 use crate::access;
 use crate::convert::output::Overrides;
-use crate::convert::{condition, headers, key, output, range, version};
+use crate::convert::{condition, headers, key, output, range, sse, version};
 use crate::error::OrS3;
 use crate::service::Service;
 
@@ -17,6 +18,8 @@ pub(crate) async fn head(
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let access = access::of(&request)?;
     headers::refuse_unsupported(&request.headers)?;
+    sse::refuse_managed(&request.headers)?;
+    let customer = sse::customer(&request.headers)?;
     let precondition = condition::of_read(&request.headers);
     let overrides = Overrides::read(&request.uri);
     let input = request.input;
@@ -25,6 +28,7 @@ pub(crate) async fn head(
     input.part_number.map(range::check_part_number).transpose()?;
     let info =
         service.namespace.head_version(&access.caller(), &input.bucket, input.key.as_bytes(), version).await.or_s3()?;
+    check_customer(info.seal.as_deref(), customer.as_ref()).or_s3()?;
     get::check(&info, &precondition)?;
     let range =
         input.range.filter(|_| condition::range_holds(&request.headers, &info.meta.etag.0, info.meta.last_modified));
@@ -37,6 +41,7 @@ pub(crate) async fn head(
         ..HeadObjectOutput::default()
     };
     let mut map = output::object(&info, &slice, &overrides, with_checksum);
+    sse::show(&mut map, info.seal.as_deref().map(|seal| &seal.key), &request.headers);
     get::show_version(service, access.bucket()?, &info, version.is_none(), &mut map)?;
     Ok(with_headers(answer, map))
 }

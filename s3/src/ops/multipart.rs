@@ -14,13 +14,13 @@ use s3s::dto::{
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{copy as copying, get, owner, put};
+use super::{copy as copying, get, owner, put, with_headers};
 use crate::access::{self, Access};
 use crate::body::rewrite::{Span, rewrite};
 use crate::body::upload::{self, Expected, MAX_BODY, PartOf, to_the_end};
 use crate::checksum::{self, Algorithm, Plan, Sums, set_checksum, type_name};
 use crate::convert::key::Encoding;
-use crate::convert::{condition, headers, key, lock, range, tags, time, version};
+use crate::convert::{condition, headers, key, lock, range, sse, tags, time, version};
 use crate::error::{OrS3, bad_argument, from_store, invalid_request, plain, with_detail};
 use crate::service::Service;
 
@@ -57,7 +57,9 @@ pub(crate) async fn create(
     let asked = asked.map(|kept| kept.upload_type(asked_type).map(|kind| (kept, kind))).transpose()?;
     let (object_headers, posix) = headers::read(&sent, input.metadata)?;
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
+    let (namespace, caller) = (service.namespace.clone(), access.caller());
     let create = CreateUpload {
+        sealing: namespace.sealing(&caller, &input.bucket, &sse::wanted(&sent)?).await.or_s3()?,
         meta: PutMeta {
             headers: object_headers,
             tags,
@@ -67,18 +69,20 @@ pub(crate) async fn create(
         },
         checksum: asked.map(|(kept, kind)| (kept.name().to_owned(), kind)),
     };
-    let (namespace, caller) = (service.namespace.clone(), access.caller());
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
     let upload =
         to_the_end(async move { namespace.create_upload(&caller, &bucket, key.as_bytes(), create).await }).await?;
-    Ok(S3Response::new(CreateMultipartUploadOutput {
+    let mut map = http::HeaderMap::new();
+    sse::show(&mut map, upload.seal.as_ref(), &sent);
+    let answer = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(upload.id.to_string()),
         checksum_algorithm: asked.map(|(kept, _)| ChecksumAlgorithm::from_static(kept.name())),
         checksum_type: asked.map(|(_, kind)| type_name(kind).to_owned().into()),
         ..CreateMultipartUploadOutput::default()
-    }))
+    };
+    Ok(with_headers(answer, map))
 }
 
 /// UploadPart.
@@ -94,7 +98,10 @@ pub(crate) async fn upload(
     let id = upload_id(&input.upload_id)?;
     let info = service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?;
     let sums = Sums::of(&info);
+    let customer = sse::customer(&sent)?;
+    let sealing = service.namespace.part_sealing(&input.bucket, input.key.as_bytes(), id, customer.as_ref());
     let expected = Expected {
+        sealing: sealing.map_err(sse::of_part)?,
         length: Some(put::length(&sent, input.content_length)?),
         md5: put::md5(&sent)?,
         plan: Plan::read(&sent)?.for_part(&sums)?,
@@ -107,7 +114,9 @@ pub(crate) async fn upload(
     let mut answer = UploadPartOutput { e_tag: Some(ETag::Strong(part.etag.0)), ..UploadPartOutput::default() };
     // What the client sent comes back, and what the upload asked for; not the default.
     set_checksum!(answer, &uploaded.sent.or(part.checksum.filter(|_| sums.asked)));
-    Ok(S3Response::new(answer))
+    let mut map = http::HeaderMap::new();
+    sse::show(&mut map, info.seal.as_ref(), &sent);
+    Ok(with_headers(answer, map))
 }
 
 /// Where a part goes.
@@ -147,8 +156,12 @@ pub(crate) async fn copy(
     let source = copying::source(service, &access, input.copy_source, long, expected_owner)?;
     let sums = Sums::of(&service.namespace.upload(&input.bucket, input.key.as_bytes(), id).or_s3()?);
     let (of_key, version) = (source.key.as_bytes(), source.version);
-    let (from, reader) =
-        service.namespace.get_version(&access.caller(), &source.bucket, of_key, version).await.or_s3()?;
+    let (caller, of_source) = (access.caller(), sse::source_customer(&sent)?);
+    let found = service.namespace.get_with_key(&caller, &source.bucket, of_key, version, of_source.as_ref());
+    let (from, reader) = found.await.or_s3()?;
+    let customer = sse::customer(&sent)?;
+    let sealing = service.namespace.part_sealing(&input.bucket, input.key.as_bytes(), id, customer.as_ref());
+    let sealing = sealing.map_err(sse::of_part)?;
     let copy_source_version_id = match (&source.info, version) {
         (Some(bucket), Some(version)) => version::shown(bucket, version),
         _ => None,
@@ -162,7 +175,7 @@ pub(crate) async fn copy(
     }
     let span = Span { start, end };
     let part = Some(PartOf { upload: id, number });
-    let (stored, checksum) = rewrite(&service.namespace, &input.bucket, reader, span, sums.kept, part).await?;
+    let (stored, checksum) = rewrite(&service.namespace, &input.bucket, reader, span, sums.kept, part, sealing).await?;
     let target = Target { bucket: input.bucket, key: input.key, id, number };
     let part = put_part(service, &access, target, stored, Some(checksum)).await?;
     let mut result = CopyPartResult {

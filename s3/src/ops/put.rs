@@ -12,7 +12,7 @@ use super::{rename, with_headers};
 use crate::access;
 use crate::body::upload::{self, Expected, MAX_BODY, to_the_end};
 use crate::checksum::{Plan, set_checksum, type_name};
-use crate::convert::{condition, headers, key, lock, output, tags, version};
+use crate::convert::{condition, headers, key, lock, output, sse, tags, version};
 use crate::error::{OrS3, from_store, plain, with_detail};
 use crate::form::FormFile;
 use crate::lifecycle;
@@ -32,12 +32,14 @@ pub(crate) async fn put(
     let (input, sent) = (request.input, request.headers);
     key::check_new(&input.key)?;
     headers::refuse_unsupported(&sent)?;
-    let expected = Expected {
+    let encrypt = sse::wanted(&sent)?;
+    let mut expected = Expected {
         length: if of_form { None } else { Some(length(&sent, input.content_length)?) },
         md5: md5(&sent)?,
         plan: Plan::read(&sent)?,
         trailers,
         part: None,
+        sealing: None,
     };
     let (object_headers, posix) = headers::read(&sent, input.metadata)?;
     let tags = input.tagging.as_deref().map(tags::from_header).transpose()?.unwrap_or_default();
@@ -45,6 +47,7 @@ pub(crate) async fn put(
     let lock = lock::read(&sent, access.bucket()?)?;
     let caller = lock::putter(&access, &input.key)?;
     fail_early(&service.namespace, &caller, &input.bucket, &input.key, &precondition).await?;
+    expected.sealing = service.namespace.sealing(&caller, &input.bucket, &encrypt).await.or_s3()?;
     let uploaded = upload::store(&service.namespace, &input.bucket, input.body, expected, &access.scope).await?;
     let put = PutRequest {
         content: uploaded.stored,
@@ -62,6 +65,7 @@ pub(crate) async fn put(
     };
     set_checksum!(answer, &info.meta.checksum);
     let mut map = output::cid(&info);
+    sse::show(&mut map, info.seal.as_deref().map(|seal| &seal.key), &sent);
     version::set_made(&mut map, access.bucket()?, info.meta.version);
     lifecycle::set(&mut map, &service.namespace, access.bucket()?, &info)?;
     Ok(with_headers(answer, map))

@@ -19,8 +19,8 @@ use crate::accesslog::AccessLogs;
 use crate::auth::Credentials;
 use crate::config::S3Config;
 use crate::door::Door;
-use crate::limits::LimitConfig;
 use crate::insider::Insider;
+use crate::limits::LimitConfig;
 use crate::tls::Tls;
 
 /// The S3 endpoint: bound, and served until it is told to stop.

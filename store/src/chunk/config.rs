@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::crypto::Keyring;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Called at every named step of work that must be safe to cut off there; an error ends the step as a failing disk
@@ -28,6 +29,8 @@ pub struct ChunkConfig {
     pub hash_threads: usize,
     /// Most content files, and most slabs, kept open without a reader.
     pub open_files: usize,
+    /// Keys of sealed live files; none if nothing is sealed.
+    pub keys: Option<Arc<Keyring>>,
     /// See [`StepHook`].
     pub on_step: Option<StepHook>,
 }
@@ -43,6 +46,7 @@ impl ChunkConfig {
             reserve_bytes: 1 << 30,
             hash_threads: 0,
             open_files: 512,
+            keys: None,
             on_step: None,
         }
     }

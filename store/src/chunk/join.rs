@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::chunk::index::{Kind, ObjectRow};
 use crate::chunk::layout::TmpFile;
+use crate::chunk::leaves::LeafSink;
 use crate::chunk::live::next_data;
 use crate::chunk::pins::TempPin;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
 use crate::chunk::sidecar::Run;
 use crate::chunk::store::Inner;
-use crate::chunk::writer::{LeafSink, ObjectWriter, Stored, WriteOptions};
+use crate::chunk::writer::{ObjectWriter, Stored, WriteOptions};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Cid, MAX_OBJECT_SIZE};
 use crate::unixfs::{self, Profile};
@@ -64,7 +65,16 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored = |guard| Stored { root: root.cid, size, leaves: root.leaves, md5: None, inline: None, guard };
+        let stored = |guard| Stored {
+            root: root.cid,
+            size,
+            leaves: root.leaves,
+            md5: None,
+            inline: None,
+            guard,
+            seal: None,
+            also: None,
+        };
         if self.has_object(&object, &[Kind::Whole, Kind::Scattered])? {
             return Ok(stored(guard));
         }

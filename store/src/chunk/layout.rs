@@ -13,6 +13,9 @@ use crate::types::{Id, Ino};
 /// Files of this many ids lie in one folder.
 const FAN_BITS: u32 = 12;
 
+/// How the name of a sealed live file ends.
+pub(super) const SEALED: &str = ".sealed";
+
 /// The store's folders.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -76,6 +79,11 @@ impl Layout {
 
     pub(super) fn live_file(&self, ino: Ino) -> PathBuf {
         self.live.join(format!("{:016x}", ino.0))
+    }
+
+    /// A live file that is sealed.
+    pub(super) fn sealed_live_file(&self, ino: Ino) -> PathBuf {
+        self.live.join(format!("{:016x}{SEALED}", ino.0))
     }
 
     /// A new file in `tmp`, gone when dropped unless it is moved away.

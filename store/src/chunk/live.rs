@@ -11,13 +11,14 @@ use parking_lot::Mutex;
 use rustix::fs::{CWD, RenameFlags, SeekFrom, renameat_with};
 
 use crate::chunk::index::{Stamp, encode, object_key};
-use crate::chunk::layout::{Layout, TmpFile, parse_hex_name};
+use crate::chunk::layout::{Layout, SEALED, TmpFile, parse_hex_name};
 use crate::chunk::live_file::{DRAFT, KEPT, LiveFile, Mark, UNSYNCED};
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::is_zero;
 use crate::chunk::reader::ObjectReader;
 use crate::chunk::store::Inner;
 use crate::chunk::sys;
+use crate::crypto::LiveCipher;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Cid, Id, Ino};
 
@@ -108,6 +109,54 @@ impl Inner {
         Ok(self.live(ino, path, file, Mark::Draft))
     }
 
+    /// An empty live file for `ino` that is sealed, a draft. AlreadyExists if it has one.
+    pub(super) fn create_sealed_live(&self, ino: Ino, id: Id) -> Result<LiveFile> {
+        self.health.check()?;
+        self.space.admit(0)?;
+        if self.layout.live_file(ino).exists() {
+            return Err(exists(ino));
+        }
+        let key = self.keys()?.get(id)?;
+        let tmp = self.layout.tmp_file()?;
+        let cipher = LiveCipher::create(&tmp.file, id, &key)?;
+        self.name_sealed_live(ino, tmp, cipher, Mark::Draft)
+    }
+
+    /// A sealed live file for `ino` with what `reader` reads.
+    pub(super) fn clone_to_sealed_live(&self, ino: Ino, reader: &ObjectReader, id: Id) -> Result<LiveFile> {
+        self.health.check()?;
+        self.space.admit(reader.size())?;
+        if self.layout.live_file(ino).exists() {
+            return Err(exists(ino));
+        }
+        let key = self.keys()?.get(id)?;
+        let tmp = self.layout.tmp_file()?;
+        let cipher = LiveCipher::create(&tmp.file, id, &key)?;
+        reader.for_each_piece(&mut |offset, piece| cipher.write(&tmp.file, offset, piece))?;
+        self.name_sealed_live(ino, tmp, cipher, Mark::Unsynced)
+    }
+
+    fn name_sealed_live(&self, ino: Ino, tmp: TmpFile, cipher: LiveCipher, mark: Mark) -> Result<LiveFile> {
+        let path = self.layout.sealed_live_file(ino);
+        let mode = if mark == Mark::Draft { DRAFT } else { UNSYNCED };
+        tmp.file.set_permissions(Permissions::from_mode(mode)).at("marking a live file")?;
+        match renameat_with(CWD, tmp.path(), CWD, &path, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => return Err(exists(ino)),
+            Err(e) => return Err(e).at("naming a live file"),
+        }
+        let file = tmp.moved().at("keeping a live file open")?;
+        Ok(self.live(ino, path, file, mark).sealed_by(cipher))
+    }
+
+    fn open_sealed_live(&self, ino: Ino, path: PathBuf) -> Result<LiveFile> {
+        let file = open_rw(&path).at("opening a live file")?;
+        let mark = Mark::of(&file.metadata().at("looking at a live file")?);
+        let keys = self.keys()?;
+        let cipher = LiveCipher::open(&file, &|id| keys.get(id)).map_err(|e| e.with("inode", ino))?;
+        Ok(self.live(ino, path, file, mark).sealed_by(cipher))
+    }
+
     /// A live file for `ino` that holds what `root` names: by reflink, or else a copy, every byte of it checked.
     /// Holes stay holes.
     pub(super) fn clone_to_live(self: &Arc<Self>, ino: Ino, root: &Cid, size: u64) -> Result<LiveFile> {
@@ -163,6 +212,10 @@ impl Inner {
         let meta = match fs::metadata(&path) {
             Ok(meta) => meta,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let sealed = self.layout.sealed_live_file(ino);
+                if sealed.exists() {
+                    return self.open_sealed_live(ino, sealed);
+                }
                 return Err(Error::new(ErrorKind::NotFound, "an inode has no live file").with("inode", ino));
             }
             Err(e) => return Err(e).at("looking at a live file"),
@@ -194,7 +247,12 @@ impl Inner {
         let path = self.layout.live_file(ino);
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return match fs::remove_file(self.layout.sealed_live_file(ino)) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).at("removing a live file"),
+                    _ => Ok(()),
+                };
+            }
             Err(e) => return Err(e).at("opening a live file"),
         };
         let meta = file.metadata().at("looking at a live file")?;
@@ -257,7 +315,8 @@ impl Inner {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.layout.live).at("reading the folder of live files")? {
             let name = entry.at("reading the folder of live files")?.file_name();
-            match name.to_str().and_then(|n| parse_hex_name(n, "")) {
+            let number = name.to_str().map(|n| n.strip_suffix(SEALED).unwrap_or(n));
+            match number.and_then(|n| parse_hex_name(n, "")) {
                 Some(ino) => all.push(Ino(ino)),
                 None => tracing::warn!(name = ?name, "a foreign file lies among the live files"),
             }

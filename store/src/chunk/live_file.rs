@@ -1,7 +1,7 @@
 //! One live file, and the mark in its mode that says what a crash leaves of it.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use crate::chunk::health::{DirSync, Health};
-use crate::error::{IoContext, Result};
+use crate::crypto::LiveCipher;
+use crate::error::{Error, IoContext, Result};
 use crate::types::Ino;
 
 /// Mode of a live file whose bytes were durable when it got this mode: a crash leaves at least what was synced last.
@@ -56,6 +57,8 @@ pub struct LiveFile {
     ino: Ino,
     path: PathBuf,
     file: Arc<File>,
+    /// What seals it, in a bucket that is encrypted.
+    cipher: Option<LiveCipher>,
     /// Whether its name is durable.
     named: AtomicBool,
     /// As its mode is, durably so for [`Mark::Kept`]. Never held while a disk is waited for.
@@ -77,7 +80,53 @@ impl LiveFile {
         dirs: Arc<DirSync>,
     ) -> Self {
         let (named, mark, syncing) = (AtomicBool::new(false), Mutex::new(mark), Mutex::default());
-        Self { ino, path, file: Arc::new(file), named, mark, syncing, health, dirs }
+        Self { ino, path, file: Arc::new(file), cipher: None, named, mark, syncing, health, dirs }
+    }
+
+    /// It is sealed: what its file has is not what it holds.
+    pub(super) fn sealed_by(mut self, cipher: LiveCipher) -> Self {
+        self.cipher = Some(cipher);
+        self
+    }
+
+    /// What seals it: its file is then nobody else's to read or write.
+    pub fn cipher(&self) -> Option<&LiveCipher> {
+        self.cipher.as_ref()
+    }
+
+    /// Reads up to `len` bytes; fewer only at the end of the file.
+    pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        if let Some(cipher) = &self.cipher {
+            return cipher.read(&self.file, offset, len);
+        }
+        let mut buffer = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match self.file.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("a live file cannot be read", error)),
+            }
+        }
+        buffer.truncate(filled);
+        Ok(buffer)
+    }
+
+    /// Writes all of `data`.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        match &self.cipher {
+            Some(cipher) => cipher.write(&self.file, offset, data),
+            None => self.file.write_all_at(data, offset).at("a live file cannot be written"),
+        }
+    }
+
+    /// Cuts or extends it.
+    pub fn set_len(&self, len: u64) -> Result<()> {
+        match &self.cipher {
+            Some(cipher) => cipher.set_len(&self.file, len),
+            None => self.file.set_len(len).at("a live file cannot be cut or extended"),
+        }
     }
 
     /// The inode it belongs to.
@@ -97,7 +146,8 @@ impl LiveFile {
 
     /// Its length in bytes now.
     pub fn size(&self) -> Result<u64> {
-        Ok(self.metadata()?.len())
+        let len = self.metadata()?.len();
+        Ok(if self.cipher.is_some() { LiveCipher::plain_len(len) } else { len })
     }
 
     /// Its attributes now: length, blocks and times are those of the data.

@@ -24,6 +24,7 @@ mod ids;
 mod index;
 mod join;
 mod layout;
+mod leaves;
 mod link;
 mod live;
 mod live_file;
@@ -33,6 +34,7 @@ mod reader;
 mod recover;
 mod scatter;
 mod seal;
+mod sealing;
 mod sidecar;
 mod slab;
 mod space;
@@ -52,10 +54,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::crypto::{ContentKey, ManifestKey};
 use crate::error::Result;
 use crate::meta::MetaStore;
 use crate::meta::record::InlineBlock;
-use crate::types::{Cid, Ino};
+use crate::meta::rows::Content;
+use crate::meta::seal::{Seal, SealKey};
+use crate::types::{Cid, Id, Ino};
 use crate::unixfs::Profile;
 
 pub use collect::{CollectBudget, CollectReport, Roots};
@@ -64,6 +69,7 @@ pub use live_file::LiveFile;
 pub use pins::TempPin;
 pub use reader::ObjectReader;
 pub use recover::{Progress, ProgressFn};
+pub use sealing::Sealing;
 pub use space::{DiskSpace, Usage};
 pub use store::InlineLookup;
 pub use unseal::SealedFile;
@@ -116,6 +122,27 @@ impl ChunkStore {
     /// parts are whole numbers of chunks, and without sharing their chunks, since they are about to go (ruling 15).
     pub fn concat(&self, parts: &[(Cid, u64)], profile: Profile) -> Result<Stored> {
         self.0.concat(parts, profile)
+    }
+
+    /// As [`Self::concat`], of sealed objects: their sealed bytes are joined, and their manifests; nothing else is opened.
+    pub fn concat_sealed(
+        &self,
+        parts: &[(Cid, u64, Arc<Seal>)],
+        profile: Profile,
+        names: &SealKey,
+        key: &ManifestKey,
+    ) -> Result<Stored> {
+        self.0.concat_sealed(parts, profile, names, key)
+    }
+
+    /// The plain bytes of a small sealed body that is still on its way into the log.
+    pub fn open_inline(&self, body: &InlineBlock, content: &Content, key: &ContentKey) -> Result<Bytes> {
+        self.0.open_inline(body, content, key)
+    }
+
+    /// Opens a sealed object, to be read in clear. Errors as [`Self::reader`]; Corrupt if its manifest does not open by `key`.
+    pub fn sealed_reader(&self, root: &Cid, size: u64, seal: &Seal, key: Arc<ContentKey>) -> Result<ObjectReader> {
+        self.0.open_sealed_object(root, size, seal, key)
     }
 
     /// NoSpace if `bytes` more would reach into the disk's reserve.
@@ -180,6 +207,26 @@ impl ChunkStore {
     /// checked copy.
     pub fn clone_to_live(&self, ino: Ino, root: &Cid, size: u64) -> Result<LiveFile> {
         self.0.clone_to_live(ino, root, size)
+    }
+
+    /// As [`Self::create_live`], sealed under the bucket key `id`.
+    pub fn create_sealed_live(&self, ino: Ino, id: Id) -> Result<LiveFile> {
+        self.0.create_sealed_live(ino, id)
+    }
+
+    /// As [`Self::clone_to_live`], sealed under the bucket key `id`, with what `reader` reads.
+    pub fn clone_to_sealed_live(&self, ino: Ino, reader: &ObjectReader, id: Id) -> Result<LiveFile> {
+        self.0.clone_to_sealed_live(ino, reader, id)
+    }
+
+    /// Publishes what a live file, sealed or not, holds at one moment, sealed. Busy if it changes all the time.
+    pub fn publish_sealed(&self, live: &LiveFile, profile: Profile, sealing: &Sealing) -> Result<Stored> {
+        self.0.publish_sealed(live, profile, sealing)
+    }
+
+    /// Whether a live file that is not sealed can be written to by nobody: its own descriptor is closed by this.
+    pub fn nobody_writes(&self, live: LiveFile) -> Result<bool> {
+        self.0.nobody_writes(live)
     }
 
     /// The live file that an inode has.

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use sha2::Sha256;
 
 use crate::chunk::pins::Digest32;
+use crate::crypto::{ContentKey, Frame};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 
 /// Buffers kept for the next writer.
@@ -75,6 +76,24 @@ impl HashPool {
         Pending(receive)
     }
 
+    /// Seals a copy of a buffer, and hashes what comes out, on one of the threads.
+    pub(super) fn seal(&self, plain: Arc<Buffer>, key: Arc<ContentKey>) -> PendingSealed {
+        let (send, receive) = sync_channel(1);
+        let mut sealed = self.buffer(plain.bytes.len());
+        let job = Box::new(move || {
+            sealed.bytes.extend_from_slice(&plain.bytes);
+            drop(plain);
+            let result = key.seal_chunk(&mut sealed.bytes).map(|frame| {
+                let digest = Sha256::digest(&sealed.bytes).into();
+                SealedChunk { bytes: sealed, frame, digest }
+            });
+            let _ = send.send(result);
+        });
+        self.shared.queue.lock().jobs.push_back(job);
+        self.shared.more.notify_one();
+        PendingSealed(receive)
+    }
+
     /// A running MD5 over buffers that are pushed in order.
     pub(super) fn md5(&self) -> Md5Lane {
         Md5Lane { shared: self.shared.clone(), lane: Arc::new((Mutex::default(), Condvar::new())) }
@@ -125,6 +144,23 @@ impl Pending {
     /// Waits for it.
     pub(super) fn wait(self) -> Result<Digest32> {
         self.0.recv().map_err(|_| Error::new(ErrorKind::Internal, "a hashing job ended without an answer"))
+    }
+}
+
+/// A chunk as it is stored, with what opens it again.
+pub(super) struct SealedChunk {
+    pub(super) bytes: Buffer,
+    pub(super) frame: Frame,
+    pub(super) digest: Digest32,
+}
+
+/// A chunk that is being sealed.
+pub(super) struct PendingSealed(Receiver<Result<SealedChunk>>);
+
+impl PendingSealed {
+    /// Waits for it.
+    pub(super) fn wait(self) -> Result<SealedChunk> {
+        self.0.recv().map_err(|_| Error::new(ErrorKind::Internal, "a sealing job ended without an answer"))?
     }
 }
 

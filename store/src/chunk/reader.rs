@@ -8,6 +8,7 @@ use crate::chunk::block::{StoredBlocks, other_copy};
 use crate::chunk::content::{Handle, matches};
 use crate::chunk::index::Kind;
 use crate::chunk::pins::TempPin;
+use crate::chunk::sealing::Opening;
 use crate::chunk::sidecar::LeafInfo;
 use crate::chunk::store::Inner;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +25,7 @@ pub struct ObjectReader {
     root: Cid,
     size: u64,
     body: Body,
+    opening: Option<Opening>,
 }
 
 enum Body {
@@ -56,7 +58,18 @@ impl ObjectReader {
                 .with("size", found)
                 .with("expected", size));
         }
-        Ok(Self { inner: inner.clone(), _pin: pin, root: *root, size, body })
+        Ok(Self { inner: inner.clone(), _pin: pin, root: *root, size, body, opening: None })
+    }
+
+    /// The same object's plain bytes.
+    pub(super) fn opened_by(mut self, opening: Opening) -> Self {
+        self.opening = Some(opening);
+        self
+    }
+
+    /// Whether what is stored is not what is read: no file of it is for anybody else to read.
+    pub fn is_sealed(&self) -> bool {
+        self.opening.is_some()
     }
 
     fn find(inner: &Arc<Inner>, root: &Cid, digest: &[u8; 32], size: u64) -> Result<Body> {
@@ -108,7 +121,7 @@ impl ObjectReader {
     /// The bytes from `offset`, at most `len`, fewer at the end. Corrupt, with the CID, rather than wrong bytes.
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         let len = self.clip(offset, len);
-        if let Body::Block(bytes) = &self.body {
+        if let (Body::Block(bytes), None) = (&self.body, &self.opening) {
             // Within the block, whose length is that of the object.
             let begin = offset.min(self.size) as usize;
             return Ok(bytes.slice(begin..begin + len));
@@ -142,6 +155,14 @@ impl ObjectReader {
 
     /// `out` lies within the object.
     fn read_exact(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        match &self.opening {
+            Some(opening) => opening.read(self, offset, out),
+            None => self.read_sealed(offset, out),
+        }
+    }
+
+    /// As stored, sealed or not. `out` lies within the object.
+    pub(super) fn read_sealed(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         if out.is_empty() {
             return Ok(());
         }

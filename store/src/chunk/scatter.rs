@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::chunk::append::NewBlock;
 use crate::chunk::ids::IdGuard;
 use crate::chunk::index::{Kind, Stamp, need_key};
+use crate::chunk::leaves::LeafSink;
 use crate::chunk::link::NewObject;
 use crate::chunk::live_file::LiveFile;
 use crate::chunk::pins::{Digest32, TempPin};
@@ -18,7 +19,7 @@ use crate::chunk::pool::Buffer;
 use crate::chunk::seal::{Piece, stamp};
 use crate::chunk::sidecar::{LeafInfo, Run, Sidecar};
 use crate::chunk::store::Inner;
-use crate::chunk::writer::{LeafSink, Stored};
+use crate::chunk::writer::Stored;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{MAX_OBJECT_SIZE, Timestamp};
 use crate::unixfs::{Profile, RAW, cid_of_digest};
@@ -136,7 +137,16 @@ impl Inner {
             }
             None => self.link_scattered(id, object, guard)?,
         };
-        Ok(Some(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard }))
+        Ok(Some(Stored {
+            root: root.cid,
+            size: root.size,
+            leaves: root.leaves,
+            md5: None,
+            inline: None,
+            guard,
+            seal: None,
+            also: None,
+        }))
     }
 
     /// Takes back that an object which will not be needs its chunks.
@@ -202,7 +212,7 @@ fn copy(buffer: &Arc<Buffer>) -> Bytes {
 }
 
 /// The file's stamp, if its last change is long enough ago for the next one to show; waits once for that.
-fn settled_stamp(file: &File) -> Result<Option<Stamp>> {
+pub(super) fn settled_stamp(file: &File) -> Result<Option<Stamp>> {
     for wait in [true, false] {
         let stamp = stamp(file)?;
         let changed = SystemTime::from(Timestamp { secs: stamp.ctime.0, nanos: stamp.ctime.1 as u32 });

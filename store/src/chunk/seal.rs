@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::chunk::content::matches;
 use crate::chunk::index::{Kind, ObjectRow, Stamp, encode, object_key};
+use crate::chunk::leaves::LeafSink;
 use crate::chunk::live::next_data;
 use crate::chunk::live_file::LiveFile;
 use crate::chunk::pins::Digest32;
 use crate::chunk::pool::{Buffer, Pending, WINDOW, is_zero};
 use crate::chunk::store::Inner;
 use crate::chunk::sys;
-use crate::chunk::writer::{LeafSink, Stored};
+use crate::chunk::writer::Stored;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::{Ino, MAX_OBJECT_SIZE};
 use crate::unixfs::Profile;
@@ -72,8 +73,16 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored =
-            |guard| Stored { root: root.cid, size: root.size, leaves: root.leaves, md5: None, inline: None, guard };
+        let stored = |guard| Stored {
+            root: root.cid,
+            size: root.size,
+            leaves: root.leaves,
+            md5: None,
+            inline: None,
+            guard,
+            seal: None,
+            also: None,
+        };
         // A scattered object, as publishing made it, is replaced: a whole file costs nothing here and serves better.
         if self.has_object(&object, &[Kind::Whole])? {
             return Ok(stored(guard));
@@ -81,6 +90,14 @@ impl Inner {
         self.sealing.lock().insert(ino, object.digest);
         let guard = self.link_whole(object, guard, |to| fs::hard_link(&path, to).at("sealing a live file"))?;
         Ok(stored(guard))
+    }
+
+    /// Whether nobody can write to a live file, once its own descriptor is closed.
+    pub(super) fn nobody_writes(&self, live: LiveFile) -> Result<bool> {
+        let path = live.path().to_owned();
+        drop(live);
+        let file = File::open(&path).at("opening a live file to seal it")?;
+        sys::no_writer_left(&file).at("asking for writers of a live file")
     }
 
     /// Small content of a live file: it is on this disk already, so the reserve does not refuse it.

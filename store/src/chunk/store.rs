@@ -25,7 +25,8 @@ use crate::chunk::slab::Slabs;
 use crate::chunk::space::{Space, Usage};
 use crate::chunk::unseal::Lent;
 use crate::chunk::upload::Uploads;
-use crate::error::Result;
+use crate::crypto::Keyring;
+use crate::error::{Error, ErrorKind, Result};
 use crate::meta::MetaStore;
 use crate::types::Ino;
 
@@ -207,6 +208,11 @@ impl Inner {
             self.index.apply(&[(TOTALS.to_vec(), Some(encode(&self.totals.get())?))])?;
         }
         self.index.0.flush()
+    }
+
+    /// The keys; KeyUnavailable if the store was given none.
+    pub(super) fn keys(&self) -> Result<&Arc<Keyring>> {
+        self.config.keys.as_ref().ok_or_else(|| Error::new(ErrorKind::KeyUnavailable, "the chunk store has no keys"))
     }
 
     pub(super) fn usage(&self) -> Result<Usage> {

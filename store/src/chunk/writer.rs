@@ -9,19 +9,20 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use crate::chunk::append::NewBlock;
-use crate::chunk::index::Kind;
 use crate::chunk::layout::TmpFile;
-use crate::chunk::link::NewObject;
-use crate::chunk::pins::{Digest32, TempPin};
-use crate::chunk::pool::{Buffer, Md5Lane, Pending, WINDOW, is_zero};
-use crate::chunk::sidecar::SidecarWriter;
+use crate::chunk::leaves::LeafSink;
+use crate::chunk::pins::TempPin;
+use crate::chunk::pool::{Buffer, Md5Lane, Pending, PendingSealed, WINDOW, is_zero};
+use crate::chunk::sealing::Sealing;
 use crate::chunk::store::Inner;
 use crate::chunk::sys;
 use crate::chunk::upload::Slot;
+use crate::crypto::Manifest;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::meta::record::InlineBlock;
+use crate::meta::seal::Seal;
 use crate::types::{Cid, Id, MAX_OBJECT_SIZE};
-use crate::unixfs::{self, DagBuilder, Leaf, Profile, RAW, Root, cid_of_digest};
+use crate::unixfs::{self, Profile};
 
 /// Written bytes after which the kernel is asked to begin writing them to disk.
 const WRITEBACK_EVERY: u64 = 4 << 20;
@@ -51,8 +52,22 @@ pub struct Stored {
     pub md5: Option<[u8; 16]>,
     /// The whole object, if it is small enough to travel inside the log record. It is then nowhere else.
     pub inline: Option<InlineBlock>,
-    /// Keeps it from being collected: let go with [`TempPin::committed`] after the commit that names it.
+    /// Keeps it from being collected: let go with [`Self::committed`] after the commit that names it.
     pub guard: TempPin,
+    /// What opens it again, if it is sealed: size and MD5 are then those of the plain bytes, CID and `inline` of the sealed.
+    pub seal: Option<Arc<Seal>>,
+    /// Keeps its manifest, where that is a content of its own.
+    pub also: Option<TempPin>,
+}
+
+impl Stored {
+    /// Lets go, after a commit that names it has become visible to [`crate::chunk::Roots`].
+    pub fn committed(self) {
+        self.guard.committed();
+        if let Some(also) = self.also {
+            also.committed();
+        }
+    }
 }
 
 /// Takes an object's bytes in order. Dropped before [`ObjectWriter::finish`], it leaves nothing behind.
@@ -65,6 +80,9 @@ pub struct ObjectWriter {
     streaming: Option<Streaming>,
     passing: HashSet<u64>,
     part: Option<(Id, u32)>,
+    sealing: Option<Sealing>,
+    /// It is on this disk already, in another form: it may use the reserve.
+    published: bool,
 }
 
 impl ObjectWriter {
@@ -74,7 +92,15 @@ impl ObjectWriter {
         check_size(hint)?;
         inner.space.admit(hint)?;
         let small = Vec::with_capacity(hint.min(inner.config.slab_object_max as u64) as usize);
-        Ok(Self { inner, profile, options, small, streaming: None, passing: HashSet::new(), part: None })
+        let (passing, part, sealing, published) = (HashSet::new(), None, None, false);
+        Ok(Self { inner, profile, options, small, streaming: None, passing, part, sealing, published })
+    }
+
+    /// A writer of what lies on this disk already, in another form: the reserve is there for it.
+    pub(super) fn publishing(inner: Arc<Inner>, profile: Profile) -> Self {
+        let (passing, options) = (HashSet::new(), WriteOptions::default());
+        let (small, streaming, part, sealing) = (Vec::new(), None, None, None);
+        Self { inner, profile, options, small, streaming, passing, part, sealing, published: true }
     }
 
     /// Says, before anything is written, that the object is this part (from 1) of a multipart upload. With a size hint it
@@ -84,6 +110,11 @@ impl ObjectWriter {
         self.part = Some((upload, number));
     }
 
+    /// Says, before anything is written, that the bytes are to be sealed.
+    pub fn seal_with(&mut self, sealing: Sealing) {
+        self.sealing = Some(sealing);
+    }
+
     /// Chunks in these files are no reason to share them. Said before anything is written.
     pub(super) fn do_not_share_with(&mut self, files: HashSet<u64>) {
         self.passing = files;
@@ -91,7 +122,7 @@ impl ObjectWriter {
 
     /// Bytes written so far.
     pub fn size(&self) -> u64 {
-        self.streaming.as_ref().map_or(self.small.len() as u64, |s| s.written + s.chunk.bytes.len() as u64)
+        self.streaming.as_ref().map_or(self.small.len() as u64, |s| s.taken + s.chunk.bytes.len() as u64)
     }
 
     /// The next bytes. TooLarge beyond 5 TiB, NoSpace when the disk's reserve is reached; after an error the writer is
@@ -112,6 +143,11 @@ impl ObjectWriter {
                 None => Data::File(self.inner.layout.tmp_file()?),
             };
             let mut streaming = Streaming::new(&self.inner, self.profile, self.options, data);
+            streaming.published = self.published;
+            if let Some(sealing) = &self.sealing {
+                let manifest = Manifest::new(self.profile.chunk_size() as u32);
+                streaming.sealed = Some((sealing.clone(), manifest));
+            }
             streaming.leaves.do_not_share_with(std::mem::take(&mut self.passing));
             streaming.write(&self.inner, &std::mem::take(&mut self.small))?;
             self.streaming = Some(streaming);
@@ -125,7 +161,12 @@ impl ObjectWriter {
     /// Ends the object and makes it durable.
     pub fn finish(self) -> Result<Stored> {
         match self.streaming {
-            None => self.inner.store_small(self.small.into(), self.options.md5),
+            None => match self.sealing {
+                Some(sealing) => {
+                    self.inner.store_small_sealed(self.small, self.options.md5, self.published, self.profile, &sealing)
+                }
+                None => self.inner.store_small_as(self.small.into(), self.options.md5, self.published),
+            },
             Some(streaming) => streaming.finish(&self.inner),
         }
     }
@@ -164,7 +205,7 @@ impl Inner {
         } else if self.pin_stored_block(&digest)?.is_none() {
             self.appender.append(vec![NewBlock::new(&root, bytes)?], published)?;
         }
-        Ok(Stored { root, size, leaves: 1, md5, inline, guard })
+        Ok(Stored { root, size, leaves: 1, md5, inline, guard, seal: None, also: None })
     }
 
     /// Takes over bodies that the log carried. Those that are stored already are passed over.
@@ -189,6 +230,9 @@ impl Inner {
 /// A body that grows into a content file.
 struct Streaming {
     data: Data,
+    /// Bytes of the chunks that were handed on.
+    taken: u64,
+    /// Bytes that are in the file.
     written: u64,
     writeback: u64,
     chunk: Buffer,
@@ -196,6 +240,8 @@ struct Streaming {
     in_flight: VecDeque<InFlight>,
     md5: Option<Md5Lane>,
     leaves: LeafSink,
+    sealed: Option<(Sealing, Manifest)>,
+    published: bool,
 }
 
 /// Where the bytes go.
@@ -233,6 +279,7 @@ impl Data {
 enum InFlight {
     Zeros,
     Chunk(Pending, u32),
+    Sealed(PendingSealed),
 }
 
 impl Streaming {
@@ -240,6 +287,7 @@ impl Streaming {
         let chunk_size = profile.chunk_size();
         Self {
             data,
+            taken: 0,
             written: 0,
             writeback: 0,
             chunk: inner.pool.buffer(chunk_size),
@@ -247,6 +295,8 @@ impl Streaming {
             in_flight: VecDeque::new(),
             md5: options.md5.then(|| inner.pool.md5()),
             leaves: LeafSink::new(profile),
+            sealed: None,
+            published: false,
         }
     }
 
@@ -273,6 +323,12 @@ impl Streaming {
         while self.in_flight.len() >= WINDOW {
             self.settle_one(inner)?;
         }
+        self.taken += len as u64;
+        if let Some((sealing, _)) = &self.sealed {
+            // A chunk of zeros is sealed like any other: where a file has nothing is not to be seen.
+            self.in_flight.push_back(InFlight::Sealed(inner.pool.seal(chunk, sealing.key.clone())));
+            return Ok(());
+        }
         let zero = is_zero(&chunk.bytes);
         if zero && len == self.chunk_size {
             self.in_flight.push_back(InFlight::Zeros);
@@ -280,16 +336,23 @@ impl Streaming {
             self.in_flight.push_back(InFlight::Chunk(inner.pool.sha256(chunk.clone()), len as u32));
         }
         if !zero {
-            inner.space.admit(len as u64)?;
+            if !self.published {
+                inner.space.admit(len as u64)?;
+            }
             self.data.write(&chunk.bytes, self.written)?;
         }
-        self.written += len as u64;
+        self.advance(len as u64);
+        Ok(())
+    }
+
+    /// So many bytes more are in the file.
+    fn advance(&mut self, len: u64) {
+        self.written += len;
         if self.written - self.writeback >= WRITEBACK_EVERY {
             let (file, base) = self.data.file();
             sys::start_writeback(file, base + self.writeback, self.written - self.writeback);
             self.writeback = self.written;
         }
-        Ok(())
     }
 
     fn settle_one(&mut self, inner: &Inner) -> Result<()> {
@@ -297,10 +360,23 @@ impl Streaming {
             None => Ok(()),
             Some(InFlight::Zeros) => self.leaves.zeros(inner, 1),
             Some(InFlight::Chunk(pending, len)) => self.leaves.leaf(inner, &pending.wait()?, len),
+            Some(InFlight::Sealed(pending)) => {
+                let chunk = pending.wait()?;
+                let len = chunk.bytes.bytes.len();
+                if !self.published {
+                    inner.space.admit(len as u64)?;
+                }
+                self.data.write(&chunk.bytes.bytes, self.written)?;
+                self.advance(len as u64);
+                if let Some((_, manifest)) = &mut self.sealed {
+                    manifest.push(chunk.frame, len);
+                }
+                self.leaves.leaf(inner, &chunk.digest, len as u32)
+            }
         }
     }
 
-    fn finish(mut self, inner: &Inner) -> Result<Stored> {
+    fn finish(mut self, inner: &Arc<Inner>) -> Result<Stored> {
         if !self.chunk.bytes.is_empty() {
             self.end_chunk(inner)?;
         }
@@ -311,149 +387,14 @@ impl Streaming {
         let md5 = self.md5.map(Md5Lane::finish).transpose()?;
         let object = self.leaves.finish(inner)?;
         let root = object.root;
+        let (mut seal, mut also) = (None, None);
+        if let Some((sealing, manifest)) = &self.sealed {
+            (seal, also) = inner.seal_manifest(manifest, &object.digest, &sealing.names, sealing.key.manifests())?;
+        }
         let guard = match self.data {
             Data::File(tmp) => inner.adopt_file(tmp, object)?,
             Data::Slot(slot) => inner.adopt_slice(slot, object)?,
         };
-        Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5, inline: None, guard })
+        Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5, inline: None, guard, seal, also })
     }
-}
-
-/// Makes the DAG and the sidecar of an object from its leaves, in order, and counts what is stored already.
-pub(super) struct LeafSink {
-    profile: Profile,
-    kind: Kind,
-    dag: DagBuilder,
-    /// The only leaf so far: an object of one chunk has no sidecar.
-    first: Option<Digest32>,
-    sidecar: Option<(TmpFile, SidecarWriter)>,
-    leaves: u64,
-    stored: u64,
-    holes: u64,
-    /// Files that are about to go: what lies in them does not count as stored.
-    passing: HashSet<u64>,
-}
-
-impl LeafSink {
-    pub(super) fn new(profile: Profile) -> Self {
-        Self {
-            profile,
-            kind: Kind::Whole,
-            dag: DagBuilder::new(profile),
-            first: None,
-            sidecar: None,
-            leaves: 0,
-            stored: 0,
-            holes: 0,
-            passing: HashSet::new(),
-        }
-    }
-
-    pub(super) fn chunk_size(&self) -> u32 {
-        self.profile.chunk_size() as u32
-    }
-
-    /// Chunks in these files are no reason to share them.
-    pub(super) fn do_not_share_with(&mut self, files: HashSet<u64>) {
-        self.passing = files;
-    }
-
-    /// For an object without a content file.
-    pub(super) fn scattered(profile: Profile) -> Self {
-        Self { kind: Kind::Scattered, ..Self::new(profile) }
-    }
-
-    /// The next chunk.
-    pub(super) fn leaf(&mut self, inner: &Inner, digest: &Digest32, size: u32) -> Result<()> {
-        if inner.index.places(digest)?.iter().any(|(id, _)| !self.passing.contains(id)) {
-            self.stored += 1;
-        }
-        self.begin(inner, digest)?;
-        let leaf = Leaf { cid: cid_of_digest(RAW, *digest), size: u64::from(size) };
-        match &mut self.sidecar {
-            Some((_, sidecar)) => {
-                sidecar.leaf(digest)?;
-                self.dag.push(leaf, &mut |node| sidecar.node(&node))
-            }
-            None => self.dag.push(leaf, &mut no_node),
-        }
-    }
-
-    /// The next `count` chunks are whole ones of zeros.
-    pub(super) fn zeros(&mut self, inner: &Inner, count: u64) -> Result<()> {
-        if count == 0 {
-            return Ok(());
-        }
-        let zero = inner.zeros.of(self.profile.chunk_size() as u32);
-        self.begin(inner, &zero)?;
-        self.holes += count;
-        self.leaves += count - 1;
-        if count > 1 {
-            self.open_sidecar(inner)?;
-        }
-        match &mut self.sidecar {
-            Some((_, sidecar)) => {
-                let pushed = self.leaves - sidecar.leaves();
-                sidecar.zero_leaves(pushed)?;
-                self.dag.push_zeros(count, &mut |node| sidecar.node(&node))
-            }
-            None => self.dag.push_zeros(count, &mut no_node),
-        }
-    }
-
-    /// Counts one leaf, and opens the sidecar for the second.
-    fn begin(&mut self, inner: &Inner, digest: &Digest32) -> Result<()> {
-        self.leaves += 1;
-        if self.leaves == 1 {
-            self.first = Some(*digest);
-            return Ok(());
-        }
-        self.open_sidecar(inner)
-    }
-
-    fn open_sidecar(&mut self, inner: &Inner) -> Result<()> {
-        if self.sidecar.is_some() {
-            return Ok(());
-        }
-        let tmp = inner.layout.tmp_file()?;
-        let file = tmp.file.try_clone().at("keeping a file open")?;
-        let chunk_size = self.profile.chunk_size() as u32;
-        let mut sidecar = SidecarWriter::new(file, self.kind, chunk_size, inner.zeros.of(chunk_size));
-        if let Some(first) = self.first.take() {
-            sidecar.leaf(&first)?;
-        }
-        self.sidecar = Some((tmp, sidecar));
-        Ok(())
-    }
-
-    /// Names the object.
-    pub(super) fn finish(self, inner: &Inner) -> Result<NewObject> {
-        let (mut tmp, mut sidecar) = self.sidecar.unzip();
-        let mut only = None;
-        let root = self.dag.finish(&mut |node| {
-            match &mut sidecar {
-                Some(sidecar) => sidecar.node(&node)?,
-                None => only = Some(node),
-            }
-            Ok(())
-        })?;
-        if let Some(sidecar) = sidecar {
-            sidecar.finish(&root)?;
-        }
-        let root = Root { leaves: root.leaves.max(1), ..root };
-        inner.health.step("object: hashed, not durable")?;
-        Ok(NewObject {
-            root,
-            digest: unixfs::digest_of(&root.cid)?,
-            chunk_size: self.profile.chunk_size() as u32,
-            sidecar: tmp.take(),
-            stored: self.stored,
-            checked: true,
-            solid: self.leaves - self.holes,
-        })
-    }
-}
-
-fn no_node(node: unixfs::Block) -> Result<()> {
-    Err(Error::new(ErrorKind::Internal, "an object of one chunk has a node").with("cid", node.cid))
 }

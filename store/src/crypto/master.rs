@@ -265,6 +265,16 @@ mod tests {
         assert_eq!(first.unwrap("bucket x", &wrapped[..20]).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
+    /// What is on disk must stay readable: the derivation and the form are frozen. (Computed with libsodium and
+    /// BLAKE3's reference.)
+    #[test]
+    fn the_stored_form_is_stable() {
+        let first = key(FIRST);
+        assert_eq!(first.name().to_string(), "207536c82e994979");
+        let wrapped = hex::decode("01207536c82e9949796465666768696a6b6c6d6e6f707172737475767778797a7b9c5070de63da833fb2daeceb062b966592d932173692bd53").unwrap();
+        assert_eq!(&**first.unwrap("fixture", &wrapped).unwrap(), b"a secret");
+    }
+
     #[test]
     fn files_are_made_once_and_read_only_if_nobody_else_can() {
         let dir = tempfile::tempdir().unwrap();

@@ -37,6 +37,29 @@ pub struct BucketSettings {
     pub object_lock: Option<ObjectLock>,
     /// Documents as they were accepted, by the name of S3's subresource (`policy`, `cors`, `acl` …) or of our own (`quota`).
     pub documents: BTreeMap<String, String>,
+    /// How new objects are encrypted (from version 3 on).
+    pub encryption: Option<BucketEncryption>,
+}
+
+/// How a bucket's new objects are encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct BucketEncryption {
+    /// Unless the request says otherwise.
+    pub mode: EncryptionMode,
+    /// Its key, once it has one: id among the node's keys.
+    pub key: Option<Id>,
+}
+
+/// A bucket's mode of encryption.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum EncryptionMode {
+    /// None: CIDs are those of the bytes, for everybody.
+    #[default]
+    None,
+    /// Under the bucket's key: equal chunks in the bucket are stored once.
+    Bucket,
+    /// Each object under a random key of its own.
+    Object,
 }
 
 /// A bucket's versioning state.
@@ -96,19 +119,28 @@ struct BucketRowV1 {
     tags: Vec<(String, String)>,
 }
 
+/// A bucket's row of version 2.
+#[derive(Deserialize)]
+struct BucketRowV2 {
+    before: BucketRowV1,
+    versioning: Versioning,
+    object_lock: Option<ObjectLock>,
+    documents: BTreeMap<String, String>,
+}
+
 impl RowValue for BucketRow {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     fn decode_old(from: u8, bytes: &[u8]) -> Option<postcard::Result<Self>> {
-        (from == 1).then(|| {
-            postcard::from_bytes(bytes).map(|BucketRowV1 { id, created, owner, profile, region, tags }| Self {
-                id,
-                created,
-                owner,
-                profile,
-                region,
-                tags,
-                settings: Arc::default(),
-            })
-        })
+        let row = |before: BucketRowV1, settings: BucketSettings| {
+            let BucketRowV1 { id, created, owner, profile, region, tags } = before;
+            Self { id, created, owner, profile, region, tags, settings: Arc::new(settings) }
+        };
+        match from {
+            1 => Some(postcard::from_bytes(bytes).map(|before| row(before, BucketSettings::default()))),
+            2 => Some(postcard::from_bytes(bytes).map(|BucketRowV2 { before, versioning, object_lock, documents }| {
+                row(before, BucketSettings { versioning, object_lock, documents, encryption: None })
+            })),
+            _ => None,
+        }
     }
 }

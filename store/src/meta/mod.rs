@@ -33,6 +33,7 @@ mod replica;
 mod room;
 pub mod rows;
 pub mod schema;
+pub mod seal;
 #[cfg(test)]
 mod tests;
 

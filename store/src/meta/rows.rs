@@ -1,13 +1,17 @@
 //! Values of the replica's logged rows. Each is stored as a version byte and postcard's encoding of the struct;
 //! a changed struct gets a new version and its old form stays readable (fixtures in `meta/tests`).
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use super::bucket_row::{
-    BucketRow, BucketSettings, DefaultRetention, ObjectLock, RetentionMode, RetentionTime, Versioning,
+    BucketEncryption, BucketRow, BucketSettings, DefaultRetention, EncryptionMode, ObjectLock, RetentionMode,
+    RetentionTime, Versioning,
 };
 use super::kept::LockRow;
+use super::seal::{Seal, UploadSeal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Cid, DirId, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
@@ -150,15 +154,15 @@ pub struct FileRow {
 }
 
 /// Where an object's bytes are: the root of their DAG.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Content {
-    /// Key id and mode; 0 is plain (encrypted modes come later).
-    pub mode: u8,
+    /// How it is sealed; none is plain. (Its stored form: `meta::seal`.)
+    pub seal: Option<Arc<Seal>>,
     /// Profile of the DAG.
     pub profile: Profile,
-    /// Root CID.
+    /// Root CID: of the bytes as they are stored.
     pub root: Cid,
-    /// Size in bytes.
+    /// Size in bytes, sealed or plain.
     pub size: u64,
     /// Number of chunks.
     pub leaves: u64,
@@ -267,9 +271,11 @@ pub struct UploadRow {
     pub profile: Profile,
     /// Retention and legal hold of the object to be (from version 2 on).
     pub lock: Option<LockRow>,
+    /// What its parts are sealed with (from version 3 on).
+    pub seal: Option<UploadSeal>,
 }
 
-/// An upload's row of version 1.
+/// An upload's row of versions 1 and 2; the second has the lock behind it.
 #[derive(Deserialize)]
 struct UploadRowV1 {
     created: Timestamp,
@@ -383,13 +389,15 @@ impl RowValue for NodeRow {
 }
 impl RowValue for LiveRow {}
 impl RowValue for UploadRow {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
     fn decode_old(from: u8, bytes: &[u8]) -> Option<postcard::Result<Self>> {
-        (from == 1).then(|| {
-            let old: UploadRowV1 = postcard::from_bytes(bytes)?;
+        let old = || -> postcard::Result<Self> {
+            let (old, rest) = postcard::take_from_bytes::<UploadRowV1>(bytes)?;
+            let lock = if from == 1 { None } else { postcard::from_bytes(rest)? };
             let UploadRowV1 { created, initiator, headers, tags, checksum, posix, profile } = old;
-            Ok(Self { created, initiator, headers, tags, checksum, posix, profile, lock: None })
-        })
+            Ok(Self { created, initiator, headers, tags, checksum, posix, profile, lock, seal: None })
+        };
+        (from < 3).then(old)
     }
 }
 impl RowValue for PartRow {}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lifecycle::Calendar;
+use crate::crypto::MasterKey;
 use crate::meta::EngineKind;
 
 /// Settings of a namespace on local disk.
@@ -41,6 +42,8 @@ pub struct NamespaceConfig {
     pub lifecycle_day: Duration,
     /// Log bytes after which a checkpoint is made at the earliest.
     pub checkpoint_bytes: u64,
+    /// What wraps the buckets' keys; without one nothing is encrypted, and what is encrypted is not read.
+    pub master_key: Option<MasterKey>,
 }
 
 impl NamespaceConfig {
@@ -68,6 +71,7 @@ impl NamespaceConfig {
             lifecycle_every: Duration::from_secs(3600),
             lifecycle_day: Duration::from_secs(86_400),
             checkpoint_bytes: 256 << 20,
+            master_key: None,
         }
     }
 }

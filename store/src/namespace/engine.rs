@@ -18,6 +18,7 @@ use super::watch::Mounts;
 use super::witness::Witnesses;
 use crate::chunk::{ChunkStore, Roots};
 use crate::clock::Clock;
+use crate::crypto::Keyring;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::Metadata;
 use crate::meta::record::Op;
@@ -37,6 +38,7 @@ const INODE_STREAM: Id = Id([0xff; 16]);
 pub(super) struct Engine {
     pub(super) meta: Metadata,
     pub(super) chunks: ChunkStore,
+    pub(super) keys: Arc<Keyring>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: NamespaceConfig,
     pub(super) streams: DashMap<Id, Arc<Mutex<StreamState>>>,

@@ -1,7 +1,6 @@
 //! Open files: open, read, write, flush, fsync, release, and what moves bytes within and between them.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -17,10 +16,10 @@ use super::local;
 use super::mount_types::{FileKind, OpenMode};
 use super::orphan::{is_orphan, stale};
 use crate::chunk::LiveFile;
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{NodeKind, NodeRow};
-use crate::types::{Caller, Ino, MAX_OBJECT_SIZE};
+use crate::meta::rows::{Content, NodeKind, NodeRow};
+use crate::types::{Caller, Id, Ino, MAX_OBJECT_SIZE};
 use crate::unixfs::digest_of;
 
 /// How often an open looks again when the content it found was replaced and collected meanwhile.
@@ -88,7 +87,7 @@ impl Drop for FileHandle {
 /// A live file that is there already, emptied if asked for: what was open before goes on with it.
 fn reuse(live: Arc<LiveFile>, truncate: bool) -> Result<Arc<LiveFile>> {
     if truncate {
-        live.file().set_len(0).at("a live file cannot be cut")?;
+        live.set_len(0)?;
     }
     Ok(live)
 }
@@ -110,7 +109,7 @@ impl Engine {
                 NodeKind::File(file) => &file.content,
                 _ => return Err(not_a_file(FileKind::Fifo)),
             };
-            match self.chunks.reader(&content.root, content.size) {
+            match self.reader(content, None) {
                 Ok(reader) => return Ok(Data::Sealed(Arc::new(reader))),
                 Err(error) if error.kind() == ErrorKind::NotFound && is_orphan(inode) => return Err(stale(inode)),
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < OPEN_RETRIES => tries += 1,
@@ -150,7 +149,9 @@ impl Engine {
         }
         let node = self.load_node(inode)?;
         let NodeKind::File(file) = &node.kind else { return Err(not_a_file(FileKind::Fifo)) };
-        let (root, size) = (file.content.root, file.content.size);
+        let (content, size) = (file.content.clone(), file.content.size);
+        // Before anything changes: who has no key for what is there does not write either.
+        let sealed = self.live_key(inode.place.read().bucket(), Some(&content))?;
         let left = self.lives.discards.lock().remove(&inode.ino);
         let take_up = left.is_some() && !truncate && open.backing.is_none();
         if let Some(seq) = left.filter(|_| !take_up) {
@@ -158,7 +159,7 @@ impl Engine {
             self.chunks.discard_live(inode.ino)?;
         }
         let live = if open.backing.is_some() {
-            let live = self.chunks.unseal(&root, inode.ino)?;
+            let live = self.chunks.unseal(&content.root, inode.ino)?;
             if truncate {
                 live.begin_anew()?;
             }
@@ -167,15 +168,21 @@ impl Engine {
             // The live file that was just published, with the same bytes, waits for the log: it is taken up again.
             self.chunks.open_live(inode.ino)?
         } else if truncate || size == 0 {
-            self.chunks.create_live(inode.ino)?
+            self.new_live(inode.place.read().bucket(), inode.ino, Some(&content))?
         } else {
-            self.chunks.clone_to_live(inode.ino, &root, size).map_err(|error| match error.kind() {
+            let cloned = match sealed {
+                Some(key) => {
+                    self.reader(&content, None).and_then(|from| self.chunks.clone_to_sealed_live(inode.ino, &from, key))
+                }
+                None => self.chunks.clone_to_live(inode.ino, &content.root, size),
+            };
+            cloned.map_err(|error| match error.kind() {
                 ErrorKind::NotFound if is_orphan(inode) => stale(inode),
                 _ => error,
             })?
         };
         if truncate {
-            live.file().set_len(0).at("a live file cannot be cut")?;
+            live.set_len(0)?;
         }
         if !truncate || size == 0 {
             // Until somebody writes, the file's times are the inode's.
@@ -188,6 +195,14 @@ impl Engine {
         }
         self.set_live(inode, Arc::clone(&live));
         Ok(live)
+    }
+
+    /// An empty live file, sealed where its bucket or the content before it is.
+    pub(super) fn new_live(&self, bucket: Id, ino: Ino, before: Option<&Content>) -> Result<LiveFile> {
+        match self.live_key(bucket, before)? {
+            Some(key) => self.chunks.create_sealed_live(ino, key),
+            None => self.chunks.create_live(ino),
+        }
     }
 
     /// Says in the log that an inode has a live file: `fsync` then needs no record of its own (ruling 2).
@@ -237,7 +252,9 @@ impl Engine {
             return Ok(());
         }
         open.backing = match &*inode.data.read() {
-            Data::Live(live) => Some(Arc::clone(live.file())),
+            // What is sealed is read and written by the daemon alone.
+            Data::Live(live) => live.cipher().is_none().then(|| Arc::clone(live.file())),
+            Data::Sealed(reader) if reader.is_sealed() => None,
             Data::Sealed(reader) => {
                 let digest = digest_of(reader.root())?;
                 match self.chunks.sealed_file(reader.root())? {
@@ -318,7 +335,7 @@ impl Namespace {
     pub fn read(&self, handle: &FileHandle, offset: u64, len: usize) -> Result<Bytes> {
         let data = handle.inode.data.read().clone();
         match data {
-            Data::Live(file) => Ok(local::read(file.file(), offset, len)?.into()),
+            Data::Live(file) => Ok(file.read(offset, len)?.into()),
             Data::Sealed(reader) => reader.read_at(offset, len),
             Data::None | Data::Sealing(..) => Err(Error::new(ErrorKind::Internal, "an open file has no bytes")),
         }
@@ -330,10 +347,10 @@ impl Namespace {
         handle.write_goes_on();
         // Appending writers must not overwrite each other between asking for the end and writing there.
         let appending = handle.mode.append.then(|| handle.inode.open.lock());
-        let offset = if handle.mode.append { local::stat(file.file())?.size } else { offset };
+        let offset = if handle.mode.append { file.size()? } else { offset };
         check_end(offset, data.len() as u64)?;
         self.0.chunks.check_room(data.len() as u64)?;
-        file.file().write_all_at(data, offset).at("a live file cannot be written")?;
+        file.write(offset, data)?;
         drop(appending);
         if handle.mode.sync { self.fsync(handle, true) } else { Ok(()) }
     }
@@ -380,18 +397,18 @@ impl Namespace {
         if mode & libc::FALLOC_FL_PUNCH_HOLE == 0 {
             self.0.chunks.check_room(len)?;
         }
-        local::allocate(file.file(), offset, len, mode)
+        local::allocate(&file, offset, len, mode)
     }
 
     /// `lseek` with `SEEK_DATA` (`data`) or `SEEK_HOLE`; `None` is ENXIO.
     pub fn seek_data_or_hole(&self, handle: &FileHandle, offset: u64, data: bool) -> Result<Option<u64>> {
         let source = handle.inode.data.read().clone();
         match source {
-            Data::Live(file) => local::seek(file.file(), offset, data),
+            Data::Live(file) => local::seek(&file, offset, data),
+            Data::Sealed(reader) if reader.is_sealed() => Ok(local::seek_solid(reader.size(), offset, data)),
             Data::Sealed(reader) => match self.0.chunks.sealed_file(reader.root())? {
-                Some(sealed) => local::seek(&sealed.file, offset, data),
-                None if offset >= reader.size() => Ok(None),
-                None => Ok(Some(if data { offset } else { reader.size() })),
+                Some(sealed) => local::seek_file(&sealed.file, offset, data),
+                None => Ok(local::seek_solid(reader.size(), offset, data)),
             },
             Data::None | Data::Sealing(..) => Ok(None),
         }
@@ -411,7 +428,9 @@ impl Namespace {
         self.0.chunks.check_room(len)?;
         to.write_goes_on();
         let source = from.inode.data.read().clone();
-        if let Data::Live(source) = &source {
+        if let Data::Live(source) = &source
+            && source.cipher().or(target.cipher()).is_none()
+        {
             return local::copy(source.file(), from_offset, target.file(), to_offset, len);
         }
         // Published content is verified on its way.
@@ -421,7 +440,7 @@ impl Namespace {
             if piece.is_empty() {
                 break;
             }
-            target.file().write_all_at(&piece, to_offset + copied).at("a live file cannot be written")?;
+            target.write(to_offset + copied, &piece)?;
             copied += piece.len() as u64;
         }
         Ok(copied)

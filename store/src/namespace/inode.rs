@@ -119,7 +119,7 @@ pub(super) struct Inode {
     /// Signalled when a writer was released.
     pub(super) released: Condvar,
     /// Content that is kept for this inode alone, which has no name any more.
-    kept: Mutex<Option<[u8; 32]>>,
+    kept: Mutex<Vec<[u8; 32]>>,
 }
 
 /// How long to wait for the RELEASE that follows a close (it comes after close returned).
@@ -165,7 +165,7 @@ impl InodeTable {
                     data: RwLock::new(Data::None),
                     open: Mutex::new(OpenState::default()),
                     released: Condvar::new(),
-                    kept: Mutex::new(None),
+                    kept: Mutex::default(),
                 });
                 unknown.insert(Arc::clone(&inode));
                 inode
@@ -175,12 +175,12 @@ impl InodeTable {
 
     /// Drops `count` references; the last one forgets the inode. How many are left, and the content that nothing
     /// without a name keeps any more.
-    pub(super) fn dereference(&self, ino: Ino, count: u64) -> (u64, Option<[u8; 32]>) {
-        let Entry::Occupied(known) = self.map.entry(ino) else { return (0, None) };
+    pub(super) fn dereference(&self, ino: Ino, count: u64) -> (u64, Vec<[u8; 32]>) {
+        let Entry::Occupied(known) = self.map.entry(ino) else { return (0, Vec::new()) };
         let left = known.get().references.load(Ordering::Relaxed).saturating_sub(count);
         known.get().references.store(left, Ordering::Relaxed);
         if left > 0 {
-            return (left, None);
+            return (left, Vec::new());
         }
         let inode = known.remove();
         (0, self.unkeep(&inode))
@@ -192,13 +192,15 @@ impl InodeTable {
     }
 
     /// Keeps the content of an inode that is about to lose its last name, for as long as the inode is known.
-    pub(super) fn keep(&self, ino: Ino, digest: [u8; 32]) {
+    pub(super) fn keep(&self, ino: Ino, digests: Vec<[u8; 32]>) {
         // The entry stays locked: the inode cannot be forgotten in between.
         if let Some(inode) = self.map.get(&ino) {
             let mut kept = inode.kept.lock();
-            if kept.is_none() {
-                *kept = Some(digest);
-                *self.kept.entry(digest).or_default() += 1;
+            if kept.is_empty() {
+                for digest in &digests {
+                    *self.kept.entry(*digest).or_default() += 1;
+                }
+                *kept = digests;
             }
         }
     }
@@ -210,15 +212,18 @@ impl InodeTable {
         }
     }
 
-    fn unkeep(&self, inode: &Inode) -> Option<[u8; 32]> {
-        let digest = inode.kept.lock().take()?;
-        let Entry::Occupied(mut kept) = self.kept.entry(digest) else { return None };
-        *kept.get_mut() -= 1;
-        if *kept.get() > 0 {
-            return None;
-        }
-        kept.remove();
-        Some(digest)
+    fn unkeep(&self, inode: &Inode) -> Vec<[u8; 32]> {
+        let mut unneeded = std::mem::take(&mut *inode.kept.lock());
+        unneeded.retain(|digest| {
+            let Entry::Occupied(mut kept) = self.kept.entry(*digest) else { return false };
+            *kept.get_mut() -= 1;
+            let last = *kept.get() == 0;
+            if last {
+                kept.remove();
+            }
+            last
+        });
+        unneeded
     }
 
     /// Whether an inode without a name keeps this content.

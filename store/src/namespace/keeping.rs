@@ -2,7 +2,7 @@
 
 use dashmap::DashMap;
 
-use crate::meta::rows::{BucketRow, DefaultRetention, Versioning};
+use crate::meta::rows::{BucketEncryption, BucketRow, DefaultRetention, Versioning};
 use crate::types::Id;
 
 /// What a bucket keeps.
@@ -14,6 +14,8 @@ pub(super) struct Kept {
     pub(super) locks: bool,
     /// Retention of new versions that name none.
     pub(super) retention: Option<DefaultRetention>,
+    /// How new content is encrypted.
+    pub(super) encryption: Option<BucketEncryption>,
 }
 
 impl Kept {
@@ -40,6 +42,7 @@ impl Keeping {
             versioning: row.settings.versioning,
             locks: lock.is_some(),
             retention: lock.and_then(|lock| lock.default),
+            encryption: row.settings.encryption,
         };
         if kept == Kept::default() {
             self.0.remove(&row.id);

@@ -1,10 +1,12 @@
 //! System calls on a live file of the local disk.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{FallocateFlags, SeekFrom, Timespec, Timestamps};
 
+use crate::chunk::LiveFile;
+use crate::crypto::LiveCipher;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::types::Timestamp;
 
@@ -18,10 +20,11 @@ pub(super) struct LocalStat {
 }
 
 /// `fstat`.
-pub(super) fn stat(file: &File) -> Result<LocalStat> {
-    let meta = file.metadata().at("a live file cannot be examined")?;
+pub(super) fn stat(live: &LiveFile) -> Result<LocalStat> {
+    let meta = live.metadata()?;
+    let size = if live.cipher().is_some() { LiveCipher::plain_len(meta.len()) } else { meta.len() };
     let mtime = Timestamp { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 };
-    Ok(LocalStat { size: meta.len(), blocks: meta.blocks(), mtime })
+    Ok(LocalStat { size, blocks: meta.blocks(), mtime })
 }
 
 /// `futimens`.
@@ -31,26 +34,14 @@ pub(super) fn set_times(file: &File, atime: Timestamp, mtime: Timestamp) -> Resu
     rustix::fs::futimens(file, &times).at("a live file's times cannot be set")
 }
 
-/// Reads up to `len` bytes; fewer only at the end of the file.
-pub(super) fn read(file: &File, offset: u64, len: usize) -> Result<Vec<u8>> {
-    let mut buffer = vec![0; len];
-    let mut filled = 0;
-    while filled < len {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("a live file cannot be read", error)),
-        }
-    }
-    buffer.truncate(filled);
-    Ok(buffer)
-}
-
 /// `fallocate` with Linux's mode bits.
-pub(super) fn allocate(file: &File, offset: u64, len: u64, mode: i32) -> Result<()> {
+pub(super) fn allocate(live: &LiveFile, offset: u64, len: u64, mode: i32) -> Result<()> {
     let unsupported =
         || Error::new(ErrorKind::Unsupported, "the disk does not offer this fallocate mode").with("mode", mode);
+    let file = live.file();
+    if let Some(cipher) = live.cipher() {
+        return if cipher.allocate(file, offset, len, mode)? { Ok(()) } else { Err(unsupported()) };
+    }
     let flags = FallocateFlags::from_bits(mode as u32).ok_or_else(unsupported)?;
     match rustix::fs::fallocate(file, flags, offset, len) {
         Err(rustix::io::Errno::OPNOTSUPP) => Err(unsupported()),
@@ -61,7 +52,20 @@ pub(super) fn allocate(file: &File, offset: u64, len: u64, mode: i32) -> Result<
 }
 
 /// `lseek` with `SEEK_DATA` or `SEEK_HOLE`; `None` past the end.
-pub(super) fn seek(file: &File, offset: u64, data: bool) -> Result<Option<u64>> {
+pub(super) fn seek(live: &LiveFile, offset: u64, data: bool) -> Result<Option<u64>> {
+    match live.cipher() {
+        Some(_) => Ok(seek_solid(live.size()?, offset, data)),
+        None => seek_file(live.file(), offset, data),
+    }
+}
+
+/// The answer of a file without holes.
+pub(super) fn seek_solid(size: u64, offset: u64, data: bool) -> Option<u64> {
+    (offset < size).then_some(if data { offset } else { size })
+}
+
+/// As [`seek`], of a plain file.
+pub(super) fn seek_file(file: &File, offset: u64, data: bool) -> Result<Option<u64>> {
     let to = if data { SeekFrom::Data(offset) } else { SeekFrom::Hole(offset) };
     match rustix::fs::seek(file, to) {
         Ok(at) => Ok(Some(at)),

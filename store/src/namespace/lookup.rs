@@ -164,7 +164,7 @@ impl Engine {
     pub(super) fn stat_live(inode: &Inode, node: &NodeRow) -> Result<Stat> {
         let mut stat = stat_node(node);
         let live = match &*inode.data.read() {
-            Data::Live(file) => Some(local::stat(file.file())?),
+            Data::Live(file) => Some(local::stat(file)?),
             Data::Sealing(live, of_row) if *of_row == node.attr.mtime => Some(*live),
             Data::Sealing(live, _) => Some(local::LocalStat { mtime: node.attr.mtime, ..*live }),
             _ => None,

@@ -42,6 +42,7 @@ mod rename_object;
 pub mod s3_limits;
 pub mod s3_types;
 mod scrub;
+mod sealing;
 mod setattr;
 pub mod shown;
 mod txn;
@@ -61,6 +62,7 @@ pub use condition::check_read;
 pub use config::NamespaceConfig;
 pub use handle::FileHandle;
 pub use multipart::{MAX_PARTS, MIN_PART_SIZE};
+pub use sealing::{Encrypt, check_customer};
 
 use crate::types::{DirId, Id};
 

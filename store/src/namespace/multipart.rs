@@ -10,21 +10,23 @@ use super::object::{NewObject, object_info};
 use super::s3_types::{
     CompletePart, CompleteRequest, CreateUpload, ObjectInfo, PartSummary, PutMeta, UploadInfo, UploadPage,
 };
+use super::sealing::{content_of, customer_etag};
 use super::txn::{Rows, Txn};
 use crate::chunk::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Checksum, Content, PartInfo, PartRow, RowValue, UploadRow};
 use crate::meta::schema;
+use crate::meta::seal::UploadSeal;
 use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE};
-use crate::unixfs::digest_of;
+use crate::unixfs::Profile;
 
 /// The largest part number.
 pub const MAX_PARTS: u32 = 10_000;
 /// The smallest size of a part that is not the last, in bytes.
 pub const MIN_PART_SIZE: u64 = 5 << 20;
 
-fn no_such_upload(upload: Id) -> Error {
+pub(super) fn no_such_upload(upload: Id) -> Error {
     Error::new(ErrorKind::NoSuchUpload, "the multipart upload does not exist").with("upload", upload)
 }
 
@@ -36,6 +38,7 @@ fn upload_info(key: &[u8], id: Id, row: UploadRow) -> UploadInfo {
         initiator: row.initiator,
         checksum: row.checksum,
         storage_class: row.headers.storage_class,
+        seal: row.seal.map(|seal| seal.key),
     }
 }
 
@@ -55,9 +58,7 @@ impl Txn<'_> {
     }
 
     pub(super) fn drop_part(&mut self, key: Vec<u8>, part: &PartRow) -> Result<()> {
-        let digest = digest_of(&part.content.root)?;
-        self.delete(schema::held(&digest, &key));
-        self.released(digest);
+        self.let_go(&part.content.needs()?, &key);
         self.delete(key);
         Ok(())
     }
@@ -69,6 +70,19 @@ impl Engine {
         let end = schema::part(upload, u32::MAX);
         let rows = self.meta.range(&start, &end, max)?;
         rows.into_iter().map(|(key, value)| Ok((key, PartRow::decode(&value)?))).collect()
+    }
+
+    fn join_parts(&self, parts: &[Content], profile: Profile, seal: Option<&UploadSeal>) -> Result<Stored> {
+        let Some(upload) = seal else {
+            let plain: Vec<_> = parts.iter().map(|part| (part.root, part.size)).collect();
+            return self.chunks.concat(&plain, profile);
+        };
+        let sealed = |part: &Content| {
+            let seal = part.seal.clone().ok_or_else(|| Error::corrupt("a part of a sealed upload is not sealed"))?;
+            Ok((part.root, part.size, seal))
+        };
+        let sealed = parts.iter().map(sealed).collect::<Result<Vec<_>>>()?;
+        self.chunks.concat_sealed(&sealed, profile, &upload.key, &self.upload_manifests(upload)?)
     }
 
     /// Checks Complete's list against what was uploaded.
@@ -133,6 +147,7 @@ impl Namespace {
         let row = self.0.bucket_row(bucket)?;
         // S3 lists the uploads of one key in the order in which they were begun.
         let upload = Id::in_order();
+        let seal = request.sealing.as_ref().map(|sealing| self.0.seal_upload(sealing)).transpose()?;
         let created = self.0.commit(caller, row.id, Op::Multipart, |txn| {
             txn.engine.bucket_row(bucket)?;
             let PutMeta { headers, tags, posix, lock, .. } = request.meta;
@@ -145,6 +160,7 @@ impl Namespace {
                 posix,
                 profile: row.profile,
                 lock,
+                seal,
             };
             txn.put(schema::upload(txn.bucket, key, upload), &row)?;
             Ok(upload_info(key, upload, row))
@@ -180,24 +196,25 @@ impl Namespace {
         let profile = self.0.bucket_row(bucket)?.profile;
         let id = self.0.bucket_row(bucket)?.id;
         let inline = content.inline.take();
+        let named = content_of(&content, profile);
+        let etag = customer_etag(&named)?.unwrap_or_else(|| ETag(hex::encode(md5)));
         let put = self.0.commit(caller, id, Op::Multipart, |txn| {
-            txn.upload_row(key, upload)?;
+            let sealed = txn.upload_row(key, upload)?.seal.map(|seal| seal.key);
+            if sealed.as_ref() != named.seal.as_deref().map(|seal| &seal.key) {
+                let what = "a part is not sealed as its upload's are";
+                return Err(Error::new(ErrorKind::Internal, what).with("upload", upload));
+            }
             let part_key = schema::part(upload, number);
             if let Some(old) = txn.row::<PartRow>(&part_key)? {
                 txn.drop_part(part_key.clone(), &old)?;
             }
-            let row = PartRow {
-                content: Content { mode: 0, profile, root: content.root, size: content.size, leaves: content.leaves },
-                etag: ETag(hex::encode(md5)),
-                last_modified: txn.now,
-                checksum,
-            };
+            let row = PartRow { content: named, etag, last_modified: txn.now, checksum };
             txn.carry(inline);
-            txn.mark(schema::held(&digest_of(&content.root)?, &part_key));
+            txn.hold(&row.content.needs()?, &part_key);
             txn.put(part_key, &row)?;
             Ok(part_summary(number, row))
         })?;
-        content.guard.committed();
+        content.committed();
         self.0.acknowledged(caller, put).await
     }
 
@@ -300,14 +317,14 @@ impl Namespace {
         if !request.precondition.is_empty() || self.0.keeping.of(row.id).versions() {
             self.0.publish_for_condition(&row, key)?;
         }
-        let contents: Vec<_> = parts.iter().map(|(_, part)| (part.content.root, part.content.size)).collect();
-        let (profile, engine) = (upload_row.profile, std::sync::Arc::clone(&self.0));
-        let mut stored = tokio::task::spawn_blocking(move || engine.chunks.concat(&contents, profile))
+        let contents: Vec<_> = parts.iter().map(|(_, part)| part.content.clone()).collect();
+        let (profile, engine, seal) = (upload_row.profile, std::sync::Arc::clone(&self.0), upload_row.seal.clone());
+        let mut stored = tokio::task::spawn_blocking(move || engine.join_parts(&contents, profile, seal.as_ref()))
             .await
             .map_err(|e| Error::new(ErrorKind::Internal, "joining parts ended early").caused_by(e))??;
         let inline = stored.inline.take();
         let object = NewObject {
-            content: Content { mode: 0, profile, root: stored.root, size: stored.size, leaves: stored.leaves },
+            content: content_of(&stored, profile),
             etag: composite_etag(&parts)?,
             meta: PutMeta {
                 headers: upload_row.headers,
@@ -341,7 +358,7 @@ impl Namespace {
             txn.end_upload(key, upload)?;
             Ok(node)
         })?;
-        stored.guard.committed();
+        stored.committed();
         let node = self.0.acknowledged(caller, completed).await?;
         object_info(key.to_vec(), &node)
     }

@@ -153,7 +153,7 @@ impl Namespace {
         }
         let (dir, bucket) = self.0.file_dir(parent)?;
         let ino = self.0.inos.next(&self.0)?;
-        let live = Arc::new(self.0.chunks.create_live(ino)?);
+        let live = Arc::new(self.0.new_live(bucket, ino, None)?);
         let file = FileRow { live: true, ..file };
         let made = self.0.commit(caller, bucket, Op::Create, |txn| {
             let attr = fresh_attr(ino, mode, caller.uid, caller.gid, txn.now);
@@ -229,7 +229,7 @@ impl Namespace {
         let profile = self.0.profile_of(bucket)?;
         let ino = self.0.inos.next(&self.0)?;
         let cid = raw_cid(target);
-        let content = Content { mode: 0, profile, root: cid, size: target.len() as u64, leaves: 1 };
+        let content = Content { seal: None, profile, root: cid, size: target.len() as u64, leaves: 1 };
         let mut meta = plain_meta(published_etag(&content)?, self.0.now());
         meta.headers.content_type = Some(SYMLINK_TYPE.to_owned());
         meta.posix_shown = PosixShown::ALL;

@@ -28,7 +28,7 @@ pub(super) fn fresh_attr(ino: Ino, mode: u32, uid: u32, gid: u32, now: Timestamp
 
 /// The content of an empty object.
 pub(super) fn empty_content(profile: Profile) -> Content {
-    Content { mode: 0, profile, root: raw_cid(b""), size: 0, leaves: 1 }
+    Content { seal: None, profile, root: raw_cid(b""), size: 0, leaves: 1 }
 }
 
 /// S3's side of an object without anything special.
@@ -107,21 +107,31 @@ pub(super) fn dir_row(rows: &impl Rows, dir: DirId) -> Result<DirRow> {
 }
 
 impl Txn<'_> {
+    /// The row of this key needs contents.
+    pub(super) fn hold(&mut self, digests: &[[u8; 32]], key: &[u8]) {
+        for digest in digests {
+            self.mark(schema::held(digest, key));
+        }
+    }
+
+    /// The row of this key needs contents no more.
+    pub(super) fn let_go(&mut self, digests: &[[u8; 32]], key: &[u8]) {
+        for digest in digests {
+            self.delete(schema::held(digest, key));
+            self.released(*digest);
+        }
+    }
+
     /// Writes a node into its row, with what follows from it. `old` is what the row held before, of the same inode.
     pub(super) fn put_node(&mut self, holder: &Holder, old: Option<&NodeRow>, new: &NodeRow) -> Result<()> {
         let key = holder.key();
         let old_file = old.and_then(NodeRow::file);
         let new_file = new.file();
-        let old_root = old_file.map(|f| digest_of(&f.content.root)).transpose()?;
-        let new_root = new_file.map(|f| digest_of(&f.content.root)).transpose()?;
-        if old_root != new_root {
-            if let Some(digest) = old_root {
-                self.delete(schema::held(&digest, &key));
-                self.released(digest);
-            }
-            if let Some(digest) = new_root {
-                self.mark(schema::held(&digest, &key));
-            }
+        let old_needs = old_file.map(|f| f.content.needs()).transpose()?.unwrap_or_default();
+        let new_needs = new_file.map(|f| f.content.needs()).transpose()?.unwrap_or_default();
+        if old_needs != new_needs {
+            self.let_go(&old_needs, &key);
+            self.hold(&new_needs, &key);
         }
         match (old_file.is_some_and(|f| f.live), new_file.is_some_and(|f| f.live)) {
             (false, true) => {
@@ -146,9 +156,7 @@ impl Txn<'_> {
     pub(super) fn take_node(&mut self, holder: &Holder, node: &NodeRow) -> Result<()> {
         let key = holder.key();
         if let Some(file) = node.file() {
-            let digest = digest_of(&file.content.root)?;
-            self.delete(schema::held(&digest, &key));
-            self.released(digest);
+            self.let_go(&file.content.needs()?, &key);
             if file.live {
                 self.delete(schema::live(node.attr.ino));
             }

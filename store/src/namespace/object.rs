@@ -1,5 +1,7 @@
 //! Objects: PUT, HEAD, GET, DELETE and tags, each decided in one commit.
 
+use bytes::Bytes;
+
 use super::Namespace;
 use super::condition::check_write;
 use super::engine::Engine;
@@ -9,14 +11,17 @@ use super::node::{DIRECTORY_TYPE, SYMLINK_TYPE, find_node, fresh_attr, full_mode
 use super::notices::Event;
 use super::path::{KeyPath, find_key, walk};
 use super::s3_types::{DeleteOutcome, ObjectInfo, Precondition, PutMeta, PutRequest};
+use super::sealing::{content_of, customer_etag};
 use super::txn::Txn;
 use super::version::no_such_version;
 use crate::chunk::{ObjectReader, ObjectWriter, WriteOptions};
+use crate::crypto::CustomerKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::kept::VersionRow;
 use crate::meta::record::{InlineBlock, Op};
 use crate::meta::rows::{BucketRow, Content, FileRow, NodeKind, NodeRow, ObjectMeta, PartInfo, PosixShown};
 use crate::meta::schema;
+use crate::meta::seal::SealKey;
 use crate::types::{Caller, ETag, Id, MAX_OBJECT_SIZE, Timestamp};
 
 /// Permission bits of an object put over S3 without `x-amz-meta-mode`.
@@ -41,6 +46,7 @@ pub(super) fn object_info(key: Vec<u8>, node: &NodeRow) -> Result<ObjectInfo> {
         key,
         size: file.content.size,
         cid: file.content.root,
+        seal: file.content.seal.clone(),
         leaves: file.content.leaves,
         meta: file.meta.clone(),
         mode: full_mode(node),
@@ -170,9 +176,9 @@ impl Txn<'_> {
 }
 
 /// What a PUT of type `inode/symlink` points to, as the mount shows it and as a backup brings it back (S10).
-fn symlink_target(meta: &PutMeta, body: Option<&InlineBlock>) -> Option<Vec<u8>> {
+fn symlink_target(meta: &PutMeta, body: Option<&Bytes>) -> Option<Vec<u8>> {
     let is_symlink = meta.headers.content_type.as_deref() == Some(SYMLINK_TYPE);
-    let target = body.filter(|_| is_symlink).map(|body| &body.bytes)?;
+    let target = body.filter(|_| is_symlink)?;
     ((1..=MAX_TARGET_LEN).contains(&target.len()) && !target.contains(&0)).then(|| target.to_vec())
 }
 
@@ -213,6 +219,18 @@ impl Engine {
         find_key(self, bucket.id, bucket.profile, key)?.ok_or_else(|| no_such_key(name, key))
     }
 
+    /// A small body's plain bytes, where the node can open it.
+    fn plain_body(&self, content: &Content, body: Option<&InlineBlock>) -> Result<Option<Bytes>> {
+        match (body, content.seal.as_deref().map(|seal| &seal.key)) {
+            (None, _) | (_, Some(SealKey::Customer { .. })) => Ok(None),
+            (Some(body), None) => Ok(Some(body.bytes.clone())),
+            (Some(body), Some(names)) => {
+                let key = self.content_key(names, None)?;
+                self.chunks.open_inline(body, content, &key).map(Some)
+            }
+        }
+    }
+
     /// Publishes what a key holds, so that a condition on its ETag can be decided (ruling 7).
     pub(super) fn publish_for_condition(&self, bucket: &BucketRow, key: &[u8]) -> Result<()> {
         if let Some((_, node)) = find_key(self, bucket.id, bucket.profile, key)?
@@ -225,11 +243,11 @@ impl Engine {
 }
 
 impl Namespace {
-    /// A writer for an object's or part's bytes in this bucket's profile. Blocking: use it from a blocking thread,
+    /// A writer for an object's bytes in this bucket's profile, sealed as the bucket's are. Blocking: use it from a blocking thread,
     /// except for bodies of which `size_hint` says at most `inline_max`.
     pub fn writer(&self, bucket: &str, options: WriteOptions) -> Result<ObjectWriter> {
-        let row = self.0.bucket_row(bucket)?;
-        self.0.chunks.writer(row.profile, options)
+        let sealing = self.0.default_sealing(self.0.bucket_row(bucket)?.id)?;
+        self.writer_sealed(bucket, options, sealing)
     }
 
     /// Names stored content: PutObject.
@@ -244,10 +262,10 @@ impl Namespace {
             self.0.publish_for_condition(&row, key)?;
         }
         let PutRequest { content: mut stored, etag, meta, precondition } = request;
-        let content =
-            Content { mode: 0, profile: row.profile, root: stored.root, size: stored.size, leaves: stored.leaves };
+        let content = content_of(&stored, row.profile);
+        let etag = customer_etag(&content)?.unwrap_or(etag);
         let inline = stored.inline.take();
-        let symlink = symlink_target(&meta, inline.as_ref());
+        let symlink = symlink_target(&meta, self.0.plain_body(&content, inline.as_ref())?.as_ref());
         let object = NewObject { content, etag, meta, parts: Vec::new(), symlink };
         let put = self.0.commit(caller, row.id, Op::Put, |txn| {
             txn.carry(inline);
@@ -256,7 +274,7 @@ impl Namespace {
             Ok(node)
         })?;
         // The row holds the content from here on.
-        stored.guard.committed();
+        stored.committed();
         let node = self.0.acknowledged(caller, put).await?;
         object_info(key.to_vec(), &node)
     }
@@ -289,17 +307,30 @@ impl Namespace {
     /// GET of a version; none is the current one. Errors as [`Self::head_version`].
     pub async fn get_version(
         &self,
+        caller: &Caller,
+        bucket: &str,
+        key: &[u8],
+        version: Option<Id>,
+    ) -> Result<(ObjectInfo, ObjectReader)> {
+        self.get_with_key(caller, bucket, key, version, None).await
+    }
+
+    /// As [`Self::get_version`], by a client that brings a key. Errors also as [`super::check_customer`].
+    pub async fn get_with_key(
+        &self,
         _caller: &Caller,
         bucket: &str,
         key: &[u8],
         version: Option<Id>,
+        customer: Option<&CustomerKey>,
     ) -> Result<(ObjectInfo, ObjectReader)> {
         let row = self.0.bucket_row(bucket)?;
         let mut tries = 0;
         loop {
             let node = self.read_version(&row, bucket, key, version)?;
             let info = object_info(key.to_vec(), &node)?;
-            match self.0.chunks.reader(&info.cid, info.size) {
+            let Some(file) = node.file() else { return Err(no_such_key(bucket, key)) };
+            match self.0.reader(&file.content, customer) {
                 Ok(reader) => return Ok((info, reader)),
                 // Replaced and collected between the two look-ups.
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < READ_RETRIES => tries += 1,

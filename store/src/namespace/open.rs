@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::mount_types::{FsStat, Invalidate};
 use crate::chunk::{ChunkConfig, ChunkStore, CollectBudget, CollectReport, Progress as ChunkProgress};
 use crate::clock::{Clock, SystemClock};
+use crate::crypto::Keyring;
 use crate::error::{IoContext, Result};
 use crate::meta::record::InlineBlock;
 use crate::meta::{BlockSink, MetaConfig, Metadata, Prepared, Progress};
@@ -52,7 +53,15 @@ impl Namespace {
         let prepared = Prepared::open(meta_config(&config), progress)?;
         let rebuild = prepared.opened().replica_rebuilt;
         let indexing = |step: ChunkProgress| progress.report(step.what, step.done, Some(step.total));
-        let chunks = ChunkStore::open(chunk_config(&config), Arc::clone(prepared.store()), rebuild, &indexing)?;
+        let keys = Arc::new(Keyring::new(config.data_dir.join("keys"), config.master_key.clone()));
+        match keys.unreadable()? {
+            0 => {}
+            keys => tracing::warn!(
+                keys,
+                "keys of encrypted buckets do not open by the node's master key, or it has none: their objects are refused"
+            ),
+        }
+        let chunks = ChunkStore::open(chunk_config(&config, &keys), Arc::clone(prepared.store()), rebuild, &indexing)?;
         let (meta, opened) = prepared.start(Arc::new(Bodies(chunks.clone())), progress)?;
         if let Some(aside) = &opened.set_aside {
             tracing::warn!(folder = %aside.display(), "the metadata replica was damaged; it was set aside and rebuilt from the log");
@@ -62,6 +71,7 @@ impl Namespace {
         let engine = Arc::new(Engine {
             meta,
             chunks,
+            keys,
             clock,
             streams: Default::default(),
             inodes: Default::default(),
@@ -191,10 +201,11 @@ fn meta_config(config: &NamespaceConfig) -> MetaConfig {
     meta
 }
 
-fn chunk_config(config: &NamespaceConfig) -> ChunkConfig {
+fn chunk_config(config: &NamespaceConfig, keys: &Arc<Keyring>) -> ChunkConfig {
     let mut chunks = ChunkConfig::new(config.data_dir.join("chunks"));
     chunks.inline_max = config.inline_max;
     chunks.reserve_bytes = config.reserve_bytes.max(config.engine.least_reserve());
     chunks.hash_threads = config.hash_threads;
+    chunks.keys = Some(Arc::clone(keys));
     chunks
 }

@@ -7,7 +7,6 @@ use super::inode::{Inode, Place};
 use super::live::{Data, OpenState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::Ino;
-use crate::unixfs::digest_of;
 
 pub(super) fn is_orphan(inode: &Inode) -> bool {
     matches!(&*inode.place.read(), Place::Orphan { .. })
@@ -25,7 +24,7 @@ impl Engine {
             if let Place::Orphan { node, .. } = place
                 && let Some(file) = node.file()
             {
-                self.inodes.keep(*ino, digest_of(&file.content.root)?);
+                self.inodes.keep(*ino, file.content.needs()?);
             }
         }
         Ok(())
@@ -70,7 +69,7 @@ impl Engine {
     /// Drops references of an inode. Who is the last to know an inode without a name lets go of its bytes.
     pub(super) fn dereference(&self, ino: Ino, count: u64) {
         let (left, unneeded) = self.inodes.dereference(ino, count);
-        if let Some(digest) = unneeded {
+        for digest in unneeded {
             self.chunks.release_hint(&digest);
         }
         // One is the live file's own.

@@ -10,12 +10,13 @@ use super::live::{Copied, Data, OpenState};
 use super::local::{self, LocalStat};
 use super::node::{published_etag, read_node};
 use super::notices::Event;
+use super::sealing::content_of;
 use super::version::key_of;
-use crate::chunk::{LiveFile, Stored};
+use crate::chunk::{LiveFile, Sealing, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
-use crate::meta::rows::{Checksum, Content, NodeRow};
-use crate::types::{Caller, ETag, Ino, Timestamp};
+use crate::meta::rows::{Checksum, NodeRow};
+use crate::types::{Caller, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
 
 /// A file that stays open is published again at the earliest after this many times the last publish's cost (ruling 9).
@@ -54,7 +55,7 @@ impl Engine {
         };
         // What the row said of the times before the file was looked at: who sets them meanwhile is right.
         let times_of_row = self.load_node(inode)?.attr.mtime;
-        let before = local::stat(live.file())?;
+        let before = local::stat(&live)?;
         // Whoever has it open, even for reading, may have it mapped or be reading it directly.
         let may_seal = open.handles == 0;
         if let Some(copied) = &open.copied {
@@ -67,7 +68,10 @@ impl Engine {
         }
         let profile = self.profile_of(bucket)?;
         let started = Instant::now();
-        let (stored, sealed) = if may_seal {
+        let (stored, sealed) = if let Some(sealing) = self.publish_sealing(bucket, &live)? {
+            // The bytes are read and stored anew: a sealed live file is sealed in another way.
+            (self.chunks.publish_sealed(&live, profile, &sealing)?, may_seal && self.lets_go(inode, live)?)
+        } else if may_seal {
             drop(live);
             self.seal(inode, before, times_of_row, profile)?
         } else {
@@ -79,7 +83,7 @@ impl Engine {
         match self.commit_publish(inode, bucket, stored, profile, (times_of_row, before.mtime), sealed, fresh) {
             Ok(None) => {
                 // Its last name went meanwhile: the live file is all there is for a kernel that knows the inode.
-                if sealed {
+                if sealed && !matches!(&*inode.data.read(), Data::Live(_)) {
                     self.reopen_live(inode)?;
                 }
                 self.drop_unknown_live(inode, open);
@@ -100,12 +104,38 @@ impl Engine {
                 Ok(changed)
             }
             Err(error) => {
-                if sealed {
+                if sealed && !matches!(&*inode.data.read(), Data::Live(_)) {
                     self.reopen_live(inode)?;
                 }
                 Err(error)
             }
         }
+    }
+
+    /// What a live file's content is to be sealed with: as its bucket's, or, where that is plain by now, as it is itself.
+    fn publish_sealing(&self, bucket: Id, live: &LiveFile) -> Result<Option<Sealing>> {
+        match (self.default_sealing(bucket)?, live.cipher()) {
+            (Some(sealing), _) => Ok(Some(sealing)),
+            (None, Some(cipher)) => self.seal_by_bucket(cipher.key()).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether a live file that was just published by copy may go: nobody can have written to it since.
+    fn lets_go(&self, inode: &Inode, live: Arc<LiveFile>) -> Result<bool> {
+        if live.cipher().is_some() {
+            return Ok(true);
+        }
+        // A plain one, of before its bucket was encrypted: a mapping may outlive its last close.
+        let before = local::stat(&live)?;
+        *inode.data.write() = Data::Sealing(before, before.mtime);
+        let alone = match Arc::try_unwrap(live) {
+            Ok(live) => self.chunks.nobody_writes(live)?,
+            Err(_) => false,
+        };
+        let live = self.reopen_live(inode)?;
+        let after = local::stat(&live)?;
+        Ok(alone && (after.size, after.mtime) == (before.size, before.mtime))
     }
 
     /// Stores a live file that nobody has open: small ones in the log or a slab, others become content files. The live
@@ -164,7 +194,7 @@ impl Engine {
     ) -> Result<Option<bool>> {
         let caller = Caller::worker("publish");
         let inline = stored.inline.take();
-        let content = Content { mode: 0, profile, root: stored.root, size: stored.size, leaves: stored.leaves };
+        let content = content_of(&stored, profile);
         let committed = self.commit(&caller, bucket, Op::Publish, |txn| {
             let place = inode.place.read().clone();
             let Place::Held { holder, .. } = place else { return Ok(None) };
@@ -211,7 +241,7 @@ impl Engine {
             Ok(Some(true))
         })?;
         if committed.value.is_some() {
-            stored.guard.committed();
+            stored.committed();
         }
         Ok(self.sequenced(&caller, committed))
     }

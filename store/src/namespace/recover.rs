@@ -1,5 +1,6 @@
 //! After a start: live files of the last run are published, what nothing names is swept (S14).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::ROOT_DIR;
@@ -8,7 +9,7 @@ use super::inode::{Holder, Place};
 use super::live::Data;
 use super::node::read_node;
 use super::txn::Rows;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::{Op, SYSTEM_STREAM};
 use crate::meta::rows::{DirRow, LiveRow, RowValue};
 use crate::meta::{Progress, schema};
@@ -53,13 +54,21 @@ impl Engine {
                 found.push((Ino(u64::from_be_bytes(number)), LiveRow::decode(&value)?));
             }
         }
+        let mut locked = HashSet::new();
         for (done, (ino, row)) in found.iter().enumerate() {
             progress.report("publishing what was open (files)", done as u64, Some(found.len() as u64));
-            self.recover_one(*ino, row)?;
+            match self.recover_one(*ino, row) {
+                Err(error) if error.kind() == ErrorKind::KeyUnavailable => {
+                    // It stays for a start with the key: its name shows what was published last.
+                    tracing::error!(inode = %ino, %error, "a written file of an encrypted bucket waits for its key");
+                    locked.insert(*ino);
+                }
+                done => done?,
+            }
         }
         self.discard_durable(true)?;
         for ino in self.chunks.list_live()? {
-            if self.lives.get(ino).is_none() {
+            if self.lives.get(ino).is_none() && !locked.contains(&ino) {
                 self.chunks.discard_live(ino)?;
             }
         }
@@ -97,7 +106,7 @@ impl Engine {
                 return self.forget_live(ino, row, &holder);
             }
             Ok(live) => live,
-            Err(error) if error.kind() == crate::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Made and never synced before the power went: the name keeps its last published content.
                 tracing::warn!(inode = %ino, "a live file is missing; its name keeps the last published content");
                 return self.forget_live(ino, row, &holder);

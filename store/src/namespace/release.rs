@@ -52,7 +52,7 @@ impl Engine {
             // It goes with the inode's last reference.
             Data::Live(_) if is_orphan(inode) => Ok(()),
             Data::Live(live) if open.writers == 0 => {
-                let small = last && local::stat(live.file())?.size <= self.config.inline_max as u64;
+                let small = last && local::stat(&live)?.size <= self.config.inline_max as u64;
                 // Not at once: a program that makes many and takes them away again, as compilers do, waits for none.
                 let after = if small { SMALL_AFTER.min(self.config.publish_after) } else { self.config.publish_after };
                 self.lives.schedule(inode.ino, Instant::now() + after);

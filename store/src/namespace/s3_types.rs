@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::chunk::Stored;
+use crate::chunk::{Sealing, Stored};
+use crate::crypto::CustomerKey;
 use crate::meta::kept::LockRow;
 use crate::meta::rows::{BucketSettings, Checksum, ChecksumType, ObjectHeaders, ObjectMeta, PosixHints};
+use crate::meta::seal::{Seal, SealKey};
 use crate::types::{Cid, ETag, Id, Ino, Timestamp};
 use crate::unixfs::Profile;
 
@@ -36,8 +38,10 @@ pub struct ObjectInfo {
     pub key: Vec<u8>,
     /// Size in bytes.
     pub size: u64,
-    /// Root CID.
+    /// Root CID: of the bytes as they are stored.
     pub cid: Cid,
+    /// How they are sealed; none is plain.
+    pub seal: Option<Arc<Seal>>,
     /// Number of chunks.
     pub leaves: u64,
     /// ETag, times, headers, tags, checksums, parts.
@@ -137,6 +141,10 @@ pub struct PutRequest {
 /// What CopyObject does with metadata and tags.
 #[derive(Clone, Debug, Default)]
 pub struct CopyRequest {
+    /// What seals the copy; none is plain. (The door asks `Namespace::sealing`.)
+    pub sealing: Option<Sealing>,
+    /// The client's key of the source.
+    pub source_customer: Option<CustomerKey>,
     /// Conditions on the source.
     pub source_precondition: Precondition,
     /// Conditions on the destination.
@@ -241,6 +249,8 @@ pub struct ListPage {
 /// CreateMultipartUpload.
 #[derive(Clone, Debug, Default)]
 pub struct CreateUpload {
+    /// What seals the parts; none is plain.
+    pub sealing: Option<Sealing>,
     /// Metadata of the object to be.
     pub meta: PutMeta,
     /// Checksum algorithm and type.
@@ -250,6 +260,8 @@ pub struct CreateUpload {
 /// A multipart upload in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadInfo {
+    /// What seals its parts; none is plain.
+    pub seal: Option<SealKey>,
     /// The key.
     pub key: Vec<u8>,
     /// Its id.

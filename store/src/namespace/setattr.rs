@@ -11,7 +11,7 @@ use super::live::Data;
 use super::local;
 use super::mount_types::{SetAttr, SetTime, Stat};
 use super::node::{dir_row, is_root, read_node};
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::meta::record::Op;
 use crate::meta::rows::{Attr, NodeRow, PosixShown};
 use crate::meta::schema;
@@ -115,7 +115,7 @@ impl Engine {
         }
         let mut open = inode.open.lock();
         let live = self.make_live(caller, inode, &mut open, size == 0)?;
-        live.file().set_len(size).at("a live file cannot be cut or extended")?;
+        live.set_len(size)?;
         // Changed in place: what it holds now is what there is.
         live.keep()?;
         let now = self.now();
@@ -157,7 +157,7 @@ impl Namespace {
                 Data::Live(live) => Some(Arc::clone(live)),
                 _ => None,
             };
-            let written = live.as_ref().map(|live| local::stat(live.file())).transpose()?;
+            let written = live.as_deref().map(local::stat).transpose()?;
             let node = self.0.update_node(caller, &inode, |node, now| {
                 if let Some(written) = &written {
                     node.attr.mtime = written.mtime;

@@ -21,7 +21,6 @@ use crate::meta::kept::VersionRow;
 use crate::meta::rows::{BucketRow, NodeRow, RowValue, Versioning};
 use crate::meta::schema;
 use crate::types::{DirId, Id, Seq};
-use crate::unixfs::digest_of;
 
 /// The null version.
 pub(super) const NULL: Id = Id([0; 16]);
@@ -164,7 +163,8 @@ impl Txn<'_> {
         let mut made = self.now;
         if let Some(file) = node.as_ref().and_then(NodeRow::file) {
             made = file.meta.last_modified;
-            self.mark(schema::held(&digest_of(&file.content.root)?, &row_key));
+            let needs = file.content.needs()?;
+            self.hold(&needs, &row_key);
         }
         self.put(row_key, &VersionRow { version, made, node: node.map(Box::new) })
     }
@@ -187,9 +187,7 @@ impl Txn<'_> {
     /// A row that a bucket keeps goes, and what it holds.
     fn drop_kept(&mut self, row_key: Vec<u8>, row: &VersionRow) -> Result<()> {
         if let Some(file) = row.node.as_ref().and_then(|node| node.file()) {
-            let digest = digest_of(&file.content.root)?;
-            self.delete(schema::held(&digest, &row_key));
-            self.released(digest);
+            self.let_go(&file.content.needs()?, &row_key);
         }
         let key = schema::parse_version(&row_key)?.to_vec();
         self.unlock(&key, row.version)?;
@@ -351,7 +349,9 @@ impl Txn<'_> {
         let Some((row_key, row)) = self.engine.newest_kept(self.bucket, key, from)? else { return Ok(()) };
         let Some(mut node) = row.node else { return Ok(()) };
         if let Some(file) = node.file() {
-            self.delete(schema::held(&digest_of(&file.content.root)?, &row_key));
+            for digest in file.content.needs()? {
+                self.delete(schema::held(&digest, &row_key));
+            }
         }
         self.delete(row_key);
         // A kernel may still know the inode that it was, without a name.

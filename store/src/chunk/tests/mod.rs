@@ -6,6 +6,7 @@ mod crash;
 pub(super) mod index_double;
 mod moves;
 mod rulings;
+mod sealed;
 mod uploads;
 
 /// Small numbers from a seed.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::ErrorKind;
-use crate::meta::rows::{BucketRow, DirRow, EntryRow, NodeKind, NodeRow, PosixHints, PosixShown, RowValue};
+use crate::meta::rows::{
+    BucketEncryption, BucketRow, DirRow, EncryptionMode, EntryRow, NodeKind, NodeRow, PosixHints, PosixShown, RowValue,
+    UploadRow,
+};
 use crate::types::Timestamp;
 use crate::unixfs::Profile;
 
@@ -83,10 +86,38 @@ fn what_is_written_is_the_newest_version() {
         settings: Arc::default(),
     };
     let bytes = bucket.encode().unwrap();
-    assert_eq!((bytes[0], &BucketRow::decode(&bytes).unwrap()), (2, &bucket));
-    // Version 1 ended with the tags; the settings of this one are three zeros.
-    let (old, settings) = bytes.split_at(bytes.len() - 3);
-    assert_eq!((settings, BucketRow::decode(&[&[1], &old[1..]].concat()).unwrap()), ([0; 3].as_slice(), bucket));
+    assert_eq!((bytes[0], &BucketRow::decode(&bytes).unwrap()), (3, &bucket));
+    // Version 1 ended with the tags; the settings of this one are four zeros, of version 2 three.
+    let (old, settings) = bytes.split_at(bytes.len() - 4);
+    assert_eq!(settings, [0; 4]);
+    assert_eq!(BucketRow::decode(&[&[1], &old[1..]].concat()).unwrap(), bucket);
+    assert_eq!(BucketRow::decode(&[&[2], &old[1..], &[0; 3]].concat()).unwrap(), bucket);
+    let mut encrypted = bucket.clone();
+    let encryption = BucketEncryption { mode: EncryptionMode::Object, key: Some(crate::types::Id([9; 16])) };
+    Arc::make_mut(&mut encrypted.settings).encryption = Some(encryption);
+    assert_eq!(BucketRow::decode(&encrypted.encode().unwrap()).unwrap(), encrypted);
+}
+
+#[test]
+fn uploads_of_before_have_no_seal() {
+    let mut upload = UploadRow {
+        created: Timestamp { secs: 1, nanos: 2 },
+        initiator: "i".into(),
+        headers: Default::default(),
+        tags: Vec::new(),
+        checksum: None,
+        posix: PosixHints::default(),
+        profile: Profile::V1_2025,
+        lock: Some(Default::default()),
+        seal: None,
+    };
+    let bytes = upload.encode().unwrap();
+    assert_eq!((bytes[0], UploadRow::decode(&bytes).unwrap()), (3, upload.clone()));
+    // Version 2 ended with the lock (three bytes here), version 1 before it.
+    let version_2 = [&[2], &bytes[1..bytes.len() - 1]].concat();
+    assert_eq!(UploadRow::decode(&version_2).unwrap(), upload);
+    upload.lock = None;
+    assert_eq!(UploadRow::decode(&[&[1], &bytes[1..bytes.len() - 4]].concat()).unwrap(), upload);
 }
 
 #[test]

@@ -279,7 +279,8 @@ fn ten_thousand_parts_are_completed(engine: EngineKind) {
     let caller = s3_caller();
     let puts = (2..=10_000).map(|number| {
         let guard = f.ns.chunks().pin(&digest_of(&root).unwrap());
-        let stored = Stored { root, size: 5 << 20, leaves: 5, md5: Some(md5), inline: None, guard };
+        let stored =
+            Stored { root, size: 5 << 20, leaves: 5, md5: Some(md5), inline: None, guard, seal: None, also: None };
         f.ns.put_part(&caller, "pics", b"huge", upload.id, number, stored, None)
     });
     let put = f.run(futures::stream::iter(puts).buffer_unordered(500).collect::<Vec<_>>());
