@@ -330,3 +330,23 @@ def test_secrets_and_tokens_are_in_no_log(node, s3, bucket):
     assert "s3" in log
     for secret in (ROOT_SECRET, keys["SecretAccessKey"], keys["SessionToken"]):
         assert secret not in log
+
+
+def test_secrets_of_accounts_are_nowhere_on_disk(own_node):
+    """Not in the log, the replica or a checkpoint; and they still sign after a restart."""
+    node = own_node
+    secret = f"find-me-{uuid.uuid4().hex}"
+    raw = Raw("127.0.0.1", node.s3_port)
+    made = accounts.make(node, raw, role="userplus", secret=secret)
+    bucket = s3c.fresh_name()
+    made.s3.create_bucket(Bucket=bucket)
+    node.cli("meta", "checkpoint", "--data", node.data)
+    node.cli("key", "rotate", "--data", node.data)
+    assert [b["Name"] for b in made.s3.list_buckets()["Buckets"]] == [bucket]
+    node.stop()
+    files = [path for path in node.data.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for path in files:
+        assert secret.encode() not in path.read_bytes(), path
+    node.start()
+    assert [b["Name"] for b in made.s3.list_buckets()["Buckets"]] == [bucket]

@@ -37,6 +37,7 @@ pub(super) async fn rotate(State(api): State<Api>, Json(request): Json<wire::Rot
             "the master key comes from the environment: put the new one before it there, and start the node anew";
         return Err(ApiError::conflict(what));
     };
+    let (namespace, caller) = (api.namespace.clone(), api.caller());
     let rotated = blocking(move || -> pinfold_store::Result<_> {
         let master = master_key::renew(&path, request.make)?;
         let name = master.name().to_string();
@@ -46,5 +47,8 @@ pub(super) async fn rotate(State(api): State<Api>, Json(request): Json<wire::Rot
         tracing::info!(%name, rewrapped = done.rewrapped, current = done.current, "bucket keys are wrapped by the current master key");
         Ok(wire::RotatedKeys { master: name, rewrapped: done.rewrapped, current: done.current })
     });
-    Ok(Json(rotated.await??))
+    let rotated = rotated.await??;
+    let accounts = namespace.rewrap_accounts(&caller).await?;
+    tracing::info!(accounts, "secret keys of accounts are wrapped by the current master key");
+    Ok(Json(rotated))
 }

@@ -5,9 +5,10 @@ use crate::iam::validate;
 use crate::meta::iam_row::{GrantsRow, GroupRow, IamRow, PolicyRow, RoleRow};
 use crate::meta::record::{Op, SYSTEM_STREAM};
 use crate::meta::schema;
-use crate::namespace::{Account, Namespace};
+use crate::namespace::Namespace;
 use crate::types::Caller;
 
+use super::account::AccountRow;
 use super::engine::Engine;
 use super::txn::{Rows, Txn};
 
@@ -70,7 +71,7 @@ impl Namespace {
             return Err(too_many("too many groups", MAX_GROUPS));
         }
         let set = self.0.commit(caller, SYSTEM_STREAM, Op::Account, |txn| {
-            if T::KIND == GrantsRow::KIND && txn.row::<Account>(&schema::account(name))?.is_none() {
+            if T::KIND == GrantsRow::KIND && txn.row::<AccountRow>(&schema::account(name))?.is_none() {
                 return Err(missing::<T>(name));
             }
             for policy in row.policies().into_iter().flatten() {
