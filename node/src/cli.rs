@@ -27,7 +27,7 @@ pub enum Command {
     /// Run the daemon
     #[command(
         long_about = "Run the daemon: the S3 endpoint and the mounts, until SIGTERM or SIGINT. SIGHUP reads the TLS \
-                            certificate again and applies a changed log level."
+                            certificate again, opens access logs anew and applies a changed log level and changed rates."
     )]
     Serve(Box<ServeArgs>),
     /// Mount the namespace, a bucket or a prefix (asks the running daemon)
@@ -46,7 +46,7 @@ pub enum Command {
     Stat(StatArgs),
     /// Show the running daemon: version, doors, mounts, store
     Status(StatusArgs),
-    /// Make the daemon read its TLS certificate and log level again (as SIGHUP does)
+    /// Make the daemon read its TLS certificate, log level and rates again and open its access logs anew (as SIGHUP does)
     Reload(StatusArgs),
     /// Print the CID that the store would give local files (needs no daemon)
     Cid(CidArgs),

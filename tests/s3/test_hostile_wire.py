@@ -162,7 +162,8 @@ def test_smuggling(raw, form):
 def test_bare_line_feeds(raw):
     """A line may end in a bare LF (RFC 9112 2.2); but it hides no length from a parser that reads it otherwise."""
     text = talk(raw, b"GET /bkt/nothing HTTP/1.1\nhost: x\n\n" + EVIL)
-    assert statuses(text) in ([403, 403], [400], []), text[:400]
+    # A client that has closed its side may miss the answer to what it sent last.
+    assert statuses(text) in ([403, 403], [403], [400], []), text[:400]
     hidden = b"content-length: 0\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
     refused(talk(raw, b"PUT /bkt/k HTTP/1.1\r\nhost: x\r\n" + hidden + EVIL))
 
@@ -291,9 +292,10 @@ def test_a_pipelined_flood_is_answered_in_order(raw):
 
 def test_a_flood_of_connections(node, raw):
     """Many at once that say nothing, while others are served; then all of them go."""
+    before = node.metric("pinfold_s3_connections_total")
     held = [raw.connect() for _ in range(800)]
     assert raw.request("GET", "/bkt").status == 200
-    until(lambda: node.metric("pinfold_s3_connections") >= 800, "they are there", 20)
+    until(lambda: node.metric("pinfold_s3_connections_total") >= before + 801, "all were taken", 40)
     for connection in held:
         connection.close()
 

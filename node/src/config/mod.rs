@@ -397,8 +397,8 @@ impl Build<'_> {
             limits.requests[i] = self.count(&format!("s3_requests_per_{of}"), 0, 1 << 20)? as u64;
             let name = format!("s3_bytes_per_{of}");
             limits.bytes[i] = self.parsed(&name, value::size)?;
-            if (1..64 << 10).contains(&limits.bytes[i]) {
-                self.refuse(&name, "at least 64KiB, or 0");
+            if (1..32 << 10).contains(&limits.bytes[i]) {
+                self.refuse(&name, "at least 32KiB, or 0");
             }
         }
         Some(limits)
@@ -416,8 +416,8 @@ impl Build<'_> {
             self.refuse("log_webhook_url", "there is an access_log already: it is one or the other");
         }
         let audit_file_size = self.parsed("audit_file_size", value::size)?;
-        if audit_file_size < 64 << 10 {
-            self.refuse("audit_file_size", "at least 64KiB");
+        if audit_file_size < 32 << 10 {
+            self.refuse("audit_file_size", "at least 32KiB");
         }
         Some(RecordSettings { access, admin_access, webhook, audit: self.text("audit_log")? == "on", audit_file_size })
     }
