@@ -51,7 +51,7 @@ def main():
         for bucket, mode in BUCKETS.items():
             s3.create_bucket(Bucket=bucket)
             if mode:
-                node.cli("key", "encrypt", bucket, "--mode", mode)
+                node.cli("key", "encrypt", bucket, "--mode", mode, "--data", node.data)
         for n in range(args.rounds + 1):
             for bucket in BUCKETS if n % 2 else reversed(BUCKETS):
                 for method in ("PUT", "GET"):

@@ -1,5 +1,7 @@
 """Encrypted buckets: both doors read and write in clear, and nothing of that lies on the disk."""
 
+import base64
+import contextlib
 import hashlib
 import os
 import random
@@ -26,29 +28,42 @@ def text(size, seed=1):
     return bytes(out[:size])
 
 
+def command(node, *args, **how):
+    """A command to the node of these tests, or on its data."""
+    return node.cli(*args, "--data", node.data, **how)
+
+
 def seen(node):
     """Files of the data directory that show the marker, at the start of a block or anywhere in it."""
     found = []
     for path in node.data.rglob("*"):
         if path.is_file() and not path.is_symlink():
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 if MARKER in path.read_bytes():
                     found.append(str(path.relative_to(node.data)))
-            except FileNotFoundError:
-                pass
     return found
+
+
+def killed_while_open(sealed, name, data):
+    """A file that is written and synced, and open when the node is killed."""
+    file = os.open(sealed.dir / name, os.O_CREAT | os.O_WRONLY)
+    os.write(file, data)
+    os.fsync(file)
+    sealed.node.kill()
+    with contextlib.suppress(OSError):
+        os.close(file)
 
 
 @pytest.fixture
 def sealed(lone):
-    lone.node.cli("key", "encrypt", lone.bucket)
+    command(lone.node, "key", "encrypt", lone.bucket)
     return lone
 
 
 @pytest.mark.parametrize("mode", ["bucket", "object"])
 def test_nothing_plain_lies_on_the_disk(lone, mode):
     """Records, slabs, content files, parts, live files, the checkpoint, the replica."""
-    lone.node.cli("key", "encrypt", lone.bucket, "--mode", mode)
+    command(lone.node, "key", "encrypt", lone.bucket, "--mode", mode)
     bodies = {f"s3-{size}": text(size, size) for size in (40, 4096, 5000, 70_000, 3 * MIB + 99)}
     for key, data in bodies.items():
         lone.s3.put_object(Bucket=lone.bucket, Key=key, Body=data)
@@ -65,7 +80,7 @@ def test_nothing_plain_lies_on_the_disk(lone, mode):
         os.fsync(file.fileno())
         assert seen(lone.node) == [], "while a file is open for writing"
         assert list((lone.node.data / "chunks/live").glob("*.sealed"))
-    lone.node.cli("meta", "checkpoint")
+    command(lone.node, "meta", "checkpoint")
     assert seen(lone.node) == []
     bodies["open"] = text(MIB, "open")
     for key, data in bodies.items():
@@ -76,7 +91,7 @@ def test_nothing_plain_lies_on_the_disk(lone, mode):
         assert s3c.body(lone.s3, lone.bucket, key) == data, key
     assert seen(lone.node) == []
     # That the test would see it.
-    lone.node.cli("key", "encrypt", lone.bucket, "--mode", "none")
+    command(lone.node, "key", "encrypt", lone.bucket, "--mode", "none")
     lone.s3.put_object(Bucket=lone.bucket, Key="plain", Body=text(100))
     assert seen(lone.node) != []
 
@@ -114,11 +129,7 @@ def test_a_file_of_an_encrypted_bucket_is_a_file(sealed, rng):
 def test_s14_a_written_file_survives_a_kill(sealed):
     """What was synced is there after kill -9, published under its key."""
     data = text(MIB + 5)
-    with open(sealed.dir / "f", "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        sealed.node.kill()
+    killed_while_open(sealed, "f", data)
     sealed.node.start()
     assert s3c.body(sealed.s3, sealed.bucket, "f") == data
     assert seen(sealed.node) == []
@@ -138,13 +149,16 @@ def test_a_customers_object_is_shut_on_the_mount(sealed):
 
 
 def test_equal_chunks_are_stored_once_in_a_bucket_and_not_across(sealed):
-    cid = lambda bucket, key: sealed.s3.head_object(Bucket=bucket, Key=key)["ResponseMetadata"]["HTTPHeaders"]["x-pinfold-cid"]
+    def cid(bucket, key):
+        head = sealed.s3.head_object(Bucket=bucket, Key=key)
+        return head["ResponseMetadata"]["HTTPHeaders"]["x-pinfold-cid"]
+
     sealed.s3.create_bucket(Bucket="second")
-    sealed.node.cli("key", "encrypt", "second")
+    command(sealed.node, "key", "encrypt", "second")
     for bucket, key in ((sealed.bucket, "a"), (sealed.bucket, "b"), ("second", "a")):
         sealed.s3.put_object(Bucket=bucket, Key=key, Body=text(2 * MIB))
     assert cid(sealed.bucket, "a") == cid(sealed.bucket, "b") != cid("second", "a")
-    sealed.node.cli("key", "encrypt", sealed.bucket, "--mode", "object")
+    command(sealed.node, "key", "encrypt", sealed.bucket, "--mode", "object")
     sealed.s3.put_object(Bucket=sealed.bucket, Key="own", Body=text(2 * MIB))
     assert cid(sealed.bucket, "own") not in (cid(sealed.bucket, "a"), cid("second", "a"))
     assert s3c.body(sealed.s3, sealed.bucket, "own") == text(2 * MIB)
@@ -169,7 +183,7 @@ def test_rotation_touches_keys_and_no_data(sealed):
     until(lambda: not list((sealed.node.data / "chunks/live").iterdir()), "published", 30)
     content = {p: p.stat().st_mtime_ns for p in (sealed.node.data / "chunks/content").rglob("*") if p.is_file()}
     keys = {p: p.read_bytes() for p in (sealed.node.data / "keys").iterdir()}
-    said = sealed.node.cli("key", "rotate").stdout
+    said = command(sealed.node, "key", "rotate").stdout
     assert re.search(r"wrapped anew\s+1", said), said
     assert {p: p.read_bytes() for p in (sealed.node.data / "keys").iterdir()} != keys
     assert {p: p.stat().st_mtime_ns for p in (sealed.node.data / "chunks/content").rglob("*") if p.is_file()} == content
@@ -189,11 +203,7 @@ def test_without_its_master_key_a_bucket_is_shut_and_says_so(sealed):
     sealed.s3.put_object(Bucket=sealed.bucket, Key="k", Body=text(100))
     sealed.s3.create_bucket(Bucket="open")
     sealed.s3.put_object(Bucket="open", Key="k", Body=b"plain")
-    with open(sealed.dir / "left-open", "wb") as file:
-        file.write(text(500))
-        file.flush()
-        os.fsync(file.fileno())
-        sealed.node.kill()
+    killed_while_open(sealed, "left-open", text(500))
     master = sealed.node.data / "master-key"
     kept = master.read_text()
     master.unlink()
@@ -211,7 +221,9 @@ def test_without_its_master_key_a_bucket_is_shut_and_says_so(sealed):
         read_file(sealed.dir / "k")
     assert s3c.body(sealed.s3, "open", "k") == b"plain"
     sealed.node.stop()
-    master.write_text("f" + kept.splitlines()[1][1:] if kept.splitlines()[1][0] != "f" else "0" + kept.splitlines()[1][1:])
+    digits = kept.splitlines()[1]
+    master.touch(0o600)
+    master.write_text(("0" if digits[0] == "f" else "f") + digits[1:])
     sealed.node.start()
     with s3c.refused("AccessDenied", status=403):
         sealed.s3.get_object(Bucket=sealed.bucket, Key="k")
@@ -225,9 +237,9 @@ def test_without_its_master_key_a_bucket_is_shut_and_says_so(sealed):
 def test_a_destroyed_key_takes_its_objects_with_it(sealed):
     sealed.s3.put_object(Bucket=sealed.bucket, Key="k", Body=text(2 * MIB))
     sealed.s3.put_object(Bucket=sealed.bucket, Key="theirs", Body=b"x", SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
-    assert sealed.node.cli("key", "destroy", sealed.bucket, check=False).returncode != 0, "not without --yes"
+    assert command(sealed.node, "key", "destroy", sealed.bucket, check=False).returncode != 0, "not without --yes"
     assert s3c.body(sealed.s3, sealed.bucket, "k") == text(2 * MIB)
-    sealed.node.cli("key", "destroy", sealed.bucket, "--yes")
+    command(sealed.node, "key", "destroy", sealed.bucket, "--yes")
     for _ in range(2):
         with s3c.refused("AccessDenied", status=403):
             sealed.s3.get_object(Bucket=sealed.bucket, Key="k")
@@ -243,7 +255,7 @@ def test_a_destroyed_key_takes_its_objects_with_it(sealed):
     # What is not the bucket key's is not lost; the bucket goes on with a new one.
     got = sealed.s3.get_object(Bucket=sealed.bucket, Key="theirs", SSECustomerAlgorithm="AES256", SSECustomerKey=b"k" * 32)
     assert got["Body"].read() == b"x"
-    sealed.node.cli("key", "encrypt", sealed.bucket)
+    command(sealed.node, "key", "encrypt", sealed.bucket)
     sealed.s3.put_object(Bucket=sealed.bucket, Key="new", Body=text(5000))
     assert s3c.body(sealed.s3, sealed.bucket, "new") == text(5000)
     sealed.s3.delete_object(Bucket=sealed.bucket, Key="k")
@@ -255,7 +267,7 @@ def test_no_log_shows_a_key():
     with Node("loud", mount=False, env=env) as node:
         s3 = s3c.client(node.endpoint)
         s3.create_bucket(Bucket="loud")
-        node.cli("key", "encrypt", "loud")
+        command(node, "key", "encrypt", "loud")
         secret = b"customers-secret-" + b"x" * 15
         key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": secret}
         s3.put_object(Bucket="loud", Key="c", Body=b"x" * 9000, **key)
@@ -263,12 +275,10 @@ def test_no_log_shows_a_key():
         s3.put_object(Bucket="loud", Key="k", Body=b"y" * 9000)
         with s3c.refused("AccessDenied", status=403):
             s3.get_object(Bucket="loud", Key="c", SSECustomerAlgorithm="AES256", SSECustomerKey=b"z" * 32)
-        node.cli("key", "rotate")
+        command(node, "key", "rotate")
         masters = [line for line in (node.data / "master-key").read_text().split() if re.fullmatch("[0-9a-f]{64}", line)]
         assert len(masters) == 2
         log = node.log_text()
-        import base64
-
         shown = [secret.decode(), base64.b64encode(secret).decode(), secret.hex(), *masters]
         shown += [base64.b64encode(bytes.fromhex(m)).decode() for m in masters]
         assert "loud" in log and not [s for s in shown if s in log]
@@ -286,7 +296,7 @@ def test_damage_of_sealed_content_is_found(sealed):
         byte = file.read(1)
         file.seek(1_500_000)
         file.write(bytes([byte[0] ^ 1]))
-    verified = sealed.node.cli("fsck", "--verify", check=False)
+    verified = command(sealed.node, "fsck", "--verify", check=False)
     assert verified.returncode != 0 and "damaged" in verified.stdout + verified.stderr
     sealed.node.start()
     with s3c.refused("InternalError", status=500):

@@ -19,13 +19,13 @@ def customer(key=KEY, prefix=""):
     return {f"{prefix}SSECustomerAlgorithm": "AES256", f"{prefix}SSECustomerKey": key}
 
 
-def headers(key=KEY, **change):
+def headers(own=KEY, **change):
     """The same as raw headers."""
     name = "x-amz-server-side-encryption-customer-"
     sent = {
         name + "algorithm": "AES256",
-        name + "key": base64.b64encode(key).decode(),
-        name + "key-md5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+        name + "key": base64.b64encode(own).decode(),
+        name + "key-md5": base64.b64encode(hashlib.md5(own).digest()).decode(),
     }
     sent |= {name + part.replace("_", "-"): value for part, value in change.items()}
     return {name: value for name, value in sent.items() if value is not None}

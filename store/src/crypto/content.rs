@@ -191,7 +191,8 @@ mod tests {
         #[test]
         fn object_keys_come_back_from_their_bucket_alone(secret: [u8; 32]) {
             let wrapped = key(1).wrap(&Secret::new(secret)).unwrap();
-            prop_assert_eq!(key(1).unwrap(&wrapped).unwrap().bytes(), &secret);
+            let back = key(1).unwrap(&wrapped).unwrap();
+            prop_assert_eq!(back.bytes(), &secret);
             prop_assert!(key(2).unwrap(&wrapped).is_err());
         }
     }
