@@ -171,7 +171,9 @@ pub async fn wrap_accounts(namespace: &Namespace, root: &RootCredentials) {
     match namespace.rewrap_accounts(&caller).await {
         Ok(0) => {}
         Ok(accounts) => tracing::info!(accounts, "secret keys of accounts were wrapped by the master key"),
-        Err(error) => tracing::error!(%error, "an account's secret key cannot be opened: it signs nothing until it can"),
+        Err(error) => {
+            tracing::error!(%error, "an account's secret key cannot be opened: it signs nothing until it can")
+        }
     }
 }
 

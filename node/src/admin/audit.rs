@@ -50,9 +50,16 @@ fn operation(method: &Method, path: &str) -> Option<String> {
         ("DELETE", ["users", _]) => "DeleteUser".to_owned(),
         ("PUT", ["users", _, "secret"]) => "ChangeSecret".to_owned(),
         ("POST", ["import", "users"]) => "ImportUsers".to_owned(),
+        ("PUT", ["iam", kind]) => format!("PutIam{}", titled(kind)),
+        ("DELETE", ["iam", kind, _]) => format!("DeleteIam{}", titled(kind)),
         // Those that come later are audited from their first day on.
         (method, parts) => format!("{method} {}", parts.join("/")),
     })
+}
+
+fn titled(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
 }
 
 /// What a command is about: from its path, or its body, of which nothing else is looked at.
@@ -69,6 +76,10 @@ fn about(operation: &str, path: &str, body: &[u8]) -> (String, String) {
             let users = value.get("users").and_then(Value::as_array);
             let names = users.into_iter().flatten().filter_map(|user| user.get("access").and_then(Value::as_str));
             (String::new(), names.collect::<Vec<_>>().join(" "))
+        }
+        iam if iam.starts_with("PutIam") => (String::new(), text("name")),
+        iam if iam.starts_with("DeleteIam") => {
+            (String::new(), percent_decode(path.rsplit('/').next().unwrap_or_default()))
         }
         _ => (text("bucket"), if in_path.is_empty() { text("access") } else { in_path }),
     }
@@ -170,6 +181,8 @@ mod tests {
     fn what_changes_something_has_a_name() {
         assert_eq!(operation(&Method::POST, "/v1/users").as_deref(), Some("CreateUser"));
         assert_eq!(operation(&Method::PUT, "/v1/users/a/secret").as_deref(), Some("ChangeSecret"));
+        assert_eq!(operation(&Method::PUT, "/v1/iam/policy").as_deref(), Some("PutIamPolicy"));
+        assert_eq!(operation(&Method::DELETE, "/v1/iam/role/r").as_deref(), Some("DeleteIamRole"));
         assert_eq!(operation(&Method::POST, "/v1/new/thing").as_deref(), Some("POST new/thing"));
         for (method, path) in [(Method::GET, "/v1/users"), (Method::POST, "/v1/reload"), (Method::POST, "/v1/mounts")] {
             assert_eq!(operation(&method, path), None, "{path}");
@@ -181,6 +194,8 @@ mod tests {
         let body = br#"{"access":"ann","secret":"hush","role":"user"}"#;
         assert_eq!(about("CreateUser", "/v1/users", body), (String::new(), "ann".to_owned()));
         assert_eq!(about("ChangeSecret", "/v1/users/a%2Fb/secret", br#"{"secret":"hush"}"#).1, "a/b");
+        assert_eq!(about("PutIamRole", "/v1/iam/role", br#"{"name":"r","trust":"{}"}"#).1, "r");
+        assert_eq!(about("DeleteIamRole", "/v1/iam/role/r", b"").1, "r");
         let many = br#"{"users":[{"access":"a","secret":"x"},{"access":"b","secret":"y"}]}"#;
         assert_eq!(about("ImportUsers", "/v1/import/users", many).1, "a b");
     }

@@ -87,7 +87,8 @@ impl AccountRow {
         let secret = match secret {
             StoredSecret::Plain(secret) => secret,
             StoredSecret::Wrapped(wrapped) => {
-                let bytes = keys.master()?.unwrap(&purpose(&access), &wrapped).map_err(|e| e.with("access", &access))?;
+                let bytes =
+                    keys.master()?.unwrap(&purpose(&access), &wrapped).map_err(|e| e.with("access", &access))?;
                 String::from_utf8(bytes.to_vec()).map_err(|_| Error::corrupt("a secret key is no text"))?
             }
         };
