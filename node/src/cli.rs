@@ -38,6 +38,8 @@ pub enum Command {
     Bucket(BucketArgs),
     /// Create, list and delete accounts, and change their keys
     User(UserArgs),
+    /// Policies, groups and roles, and what accounts have of them
+    Iam(crate::cmd::iam::IamArgs),
     /// Show an object: size, CID, ETag, metadata
     Stat(StatArgs),
     /// Show the running daemon: version, doors, mounts, store

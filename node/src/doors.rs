@@ -192,7 +192,7 @@ impl S3Door {
             gid: owner.gid,
             project: 0,
         };
-        let accounts: Arc<dyn Credentials> = Arc::new(AccountSource::new(root, namespace.clone()));
+        let accounts: Arc<dyn Credentials> = Arc::new(AccountSource::new(root, namespace.clone())?);
         let server = S3Server::bind(s3, namespace, Arc::clone(&accounts)).await?;
         let address = server.addresses().first().copied().ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the S3 address names no host").with("address", address)

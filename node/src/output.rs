@@ -19,7 +19,8 @@ impl Output {
     }
 
     /// One thing: `lines` of label and value for people, `value` for programs.
-    pub fn fields<const N: usize>(self, value: &impl Serialize, lines: [(&str, String); N]) -> Result<(), Failure> {
+    pub fn fields(self, value: &impl Serialize, lines: impl AsRef<[(&'static str, String)]>) -> Result<(), Failure> {
+        let lines = lines.as_ref();
         if self.json {
             return self.print_json(value);
         }

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use pinfold_store::iam::{BucketRules, Context, Decision, Permission, Question, Refusal, Who, decide};
+use pinfold_store::iam::action::LIST_ALL_BUCKETS;
+use pinfold_store::iam::{BucketRules, Context, Decision, Identity, Permission, Question, Refusal, Who, decide};
 use pinfold_store::namespace::s3_types::BucketInfo;
 use pinfold_store::namespace::{Account, Namespace, Role};
 use pinfold_store::types::{Caller, Door};
@@ -13,9 +14,9 @@ use s3s::path::S3Path;
 use s3s::{S3ErrorCode, S3Request, S3Result};
 
 use crate::address::Address;
-use crate::auth::Credentials;
 use crate::error::{OrS3, fail, internal, payload_mismatch, plain};
 use crate::guard::{OF_NOTHING, form_pairs};
+use crate::identity::{Identities, SessionToken};
 use crate::longkey::LongKey;
 use crate::rules::Rules;
 use crate::scope::Scope;
@@ -37,9 +38,32 @@ pub(crate) struct Access {
     anonymous: bool,
     rules: Arc<Rules>,
     context: Context,
+    identity: Identity,
 }
 
 impl Access {
+    /// Nobody asks documents about administrators, but about their sessions that were narrowed.
+    fn is_unlimited(&self) -> bool {
+        self.account.role == Role::Admin && self.identity.limit.is_none()
+    }
+
+    fn who(&self) -> Who<'_> {
+        if self.anonymous { Who::Anonymous } else { Who::Account(&self.account.access) }
+    }
+
+    /// What documents say of something that is asked of no bucket, or of one that is not there yet: Allow, Deny, or Silent, where
+    /// the account's role decides.
+    pub(crate) fn decide(&self, action: &str, resource: &str) -> Decision {
+        let question = Question { who: self.who(), action, resource, context: &self.context };
+        let own = self.identity.decide(&question);
+        match self.identity.limit(&question) {
+            Decision::Allow if self.account.role == Role::Admin => Decision::Allow,
+            Decision::Allow => own,
+            // What a session was not given, no role gives it.
+            _ => Decision::Deny,
+        }
+    }
+
     /// The caller that goes into the commit record.
     pub(crate) fn caller(&self) -> Caller {
         Caller {
@@ -77,7 +101,7 @@ impl Access {
         action: &str,
         permission: Option<Permission>,
     ) -> S3Result<()> {
-        if self.account.role == Role::Admin {
+        if self.is_unlimited() {
             return Ok(());
         }
         // Names with `.` and `..` in them cannot be here, but who means something else by them shall not gain by it.
@@ -88,31 +112,38 @@ impl Access {
             "" => format!("arn:aws:s3:::{}", bucket.name),
             key => format!("arn:aws:s3:::{}/{key}", bucket.name),
         };
-        let who = if self.anonymous { Who::Anonymous } else { Who::Account(&self.account.access) };
-        let question = Question { who, action, resource: &resource, context: &self.context };
-        match self.rules.of(bucket)?.check(&bucket.owner, &question, permission) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Explicit) if !self.anonymous => Err(fail(
-                S3ErrorCode::AccessDenied,
-                format!(
-                    "User: {} is not authorized to perform: {action} on resource: \"{resource}\" with an explicit deny \
-                     in a resource-based policy",
-                    self.account.access
-                ),
-            )),
-            Err(_) => Err(plain(S3ErrorCode::AccessDenied)),
+        let question = Question { who: self.who(), action, resource: &resource, context: &self.context };
+        if self.account.role == Role::Admin {
+            return match self.identity.limit(&question) {
+                Decision::Allow => Ok(()),
+                _ => Err(plain(S3ErrorCode::AccessDenied)),
+            };
         }
+        let kind = match self.rules.of(bucket)?.check(&bucket.owner, &question, permission, &self.identity) {
+            Ok(()) => return Ok(()),
+            Err(Refusal::Explicit) if !self.anonymous => "a resource-based",
+            Err(Refusal::ExplicitOfIdentity) => "an identity-based",
+            Err(_) => return Err(plain(S3ErrorCode::AccessDenied)),
+        };
+        Err(fail(
+            S3ErrorCode::AccessDenied,
+            format!(
+                "User: {} is not authorized to perform: {action} on resource: \"{resource}\" with an explicit deny in \
+                 {kind} policy",
+                self.account.access
+            ),
+        ))
     }
 }
 
 impl Access {
-    /// Whether the bucket's policy allows this account `action` on a key in so many words: neither its role nor that it owns
+    /// Whether a policy, the bucket's or one of the account's own, allows it `action` on a key in so many words: neither its role nor that it owns
     /// the bucket is asked.
     pub(crate) fn is_granted(&self, bucket: &BucketInfo, key: &str, action: &str) -> S3Result<bool> {
         let resource = format!("arn:aws:s3:::{}/{key}", bucket.name);
-        let who = if self.anonymous { Who::Anonymous } else { Who::Account(&self.account.access) };
-        let question = Question { who, action, resource: &resource, context: &self.context };
-        Ok(decide(self.rules.of(bucket)?.policy.as_ref(), &question) == Decision::Allow)
+        let question = Question { who: self.who(), action, resource: &resource, context: &self.context };
+        let said = decide(self.rules.of(bucket)?.policy.as_ref(), &question).max(self.identity.decide(&question));
+        Ok(said == Decision::Allow && self.identity.limit(&question) == Decision::Allow)
     }
 }
 
@@ -135,7 +166,7 @@ pub(crate) struct MadeFor(pub(crate) Account);
 
 /// The check that s3s calls once the signature is verified.
 pub(crate) struct Gate {
-    pub(crate) accounts: Arc<dyn Credentials>,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) namespace: Namespace,
     pub(crate) rules: Arc<Rules>,
 }
@@ -155,35 +186,45 @@ impl S3Access for Gate {
             None => cx.credentials().map(|c| c.access_key.clone()),
         };
         check_empty(cx.headers(), &scope, signer.is_none())?;
-        let account = match &signer {
+        let token = cx.extensions_mut().get::<SessionToken>().map(|SessionToken(token)| token.clone());
+        let (account, identity) = match &signer {
             None => {
                 anonymous::check_operation(operation)?;
-                nobody()
+                (nobody(), Identity::default())
             }
-            Some(signer) => match self.accounts.find(signer).or_s3()? {
-                Some(account) => account,
-                None => return Err(plain(S3ErrorCode::InvalidAccessKeyId)),
-            },
+            Some(signer) => self.identities.of(signer, token.as_deref())?,
         };
-        // Nobody asks policies about administrators.
-        let context = match account.role {
-            Role::Admin => Context::default(),
-            _ => request_context::read(cx, signer.as_deref()),
+        let context = match (account.role, &identity.limit) {
+            (Role::Admin, None) => Context::default(),
+            _ => request_context::read(cx, signer.as_ref().map(|_| account.access.as_str())),
         };
         let owner = cx.extensions_mut().remove::<MadeFor>().map(|MadeFor(account)| account);
         let rules = self.rules.clone();
-        let mut access = Access { account, owner, bucket: None, scope, anonymous: signer.is_none(), rules, context };
+        let anonymous = signer.is_none();
+        let mut access = Access { account, owner, bucket: None, scope, anonymous, rules, context, identity };
         match (operation, cx.s3_path().get_bucket_name()) {
-            ("ListBuckets", _) => {}
-            ("CreateBucket", _) if access.account.role == Role::User => return Err(plain(S3ErrorCode::AccessDenied)),
-            ("CreateBucket", _) => {}
+            ("ListBuckets", _) => match access.decide(LIST_ALL_BUCKETS, "arn:aws:s3:::*") {
+                Decision::Deny => return Err(plain(S3ErrorCode::AccessDenied)),
+                Decision::Allow | Decision::Silent => {}
+            },
+            ("CreateBucket", name) => {
+                let resource = format!("arn:aws:s3:::{}", name.unwrap_or_default());
+                let may = match access.decide("s3:CreateBucket", &resource) {
+                    Decision::Allow => true,
+                    Decision::Silent => access.account.role != Role::User,
+                    Decision::Deny => false,
+                };
+                if !may {
+                    return Err(plain(S3ErrorCode::AccessDenied));
+                }
+            }
             (_, Some(name)) => {
                 let bucket = self.namespace.bucket(name).or_s3()?;
                 check_bucket(cx, &access, &bucket, operation)?;
                 check_expected_owner(cx, &bucket)?;
                 access.bucket = Some(bucket);
             }
-            (_, None) if access.account.role != Role::Admin => return Err(plain(S3ErrorCode::AccessDenied)),
+            (_, None) if !access.is_unlimited() => return Err(plain(S3ErrorCode::AccessDenied)),
             (_, None) => {}
         }
         cx.extensions_mut().insert(Arc::new(access));
@@ -208,6 +249,7 @@ impl Gate {
             anonymous: true,
             rules: self.rules.clone(),
             context: Context::default(),
+            identity: Identity::default(),
         };
         access.may(&bucket, &address.key, action, None)
     }
@@ -245,7 +287,7 @@ fn check_empty(headers: &http::HeaderMap, scope: &Scope, anonymous: bool) -> S3R
 
 fn check_bucket(cx: &mut S3AccessContext<'_>, access: &Access, bucket: &BucketInfo, operation: &str) -> S3Result<()> {
     // Each of its keys is asked for by itself.
-    if operation != "DeleteObjects" && access.account.role != Role::Admin {
+    if operation != "DeleteObjects" && !access.is_unlimited() {
         let long = cx.extensions_mut().get::<LongKey>().map(|LongKey(key)| key.clone());
         let key = match (long, cx.s3_path()) {
             (Some(key), _) => key,

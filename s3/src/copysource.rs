@@ -1,8 +1,8 @@
 //! `x-amz-copy-source`, looked at before s3s does: AWS says what is wrong with one, and s3s takes it for nothing on a
 //! request that is no copy.
 
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use hyper::Method;
 use pinfold_store::types::BucketName;
 use s3s::S3Result;
@@ -11,7 +11,7 @@ use crate::convert::key::percent_decode;
 use crate::error::bad_argument;
 use crate::guard::form_pairs;
 
-const HEADER: &str = "x-amz-copy-source";
+pub(crate) const HEADER: &str = "x-amz-copy-source";
 
 /// Refuses a source that names no object, and one on a request that copies nothing.
 pub(crate) fn check(head: &Parts) -> S3Result<()> {
@@ -46,6 +46,19 @@ fn check_source(text: &str, headers: &HeaderMap) -> S3Result<()> {
         return Err(bad_argument(HEADER, key, "Invalid copy source object key"));
     }
     Ok(())
+}
+
+/// Spells a space `%20` where the header has `+`; whether it had one. AWS and VersityGW decode the header as a form's
+/// value, and clients encode it so (s5cmd); a plus itself comes as `%2B`.
+pub(crate) fn spell_spaces(headers: &mut HeaderMap) -> bool {
+    let Some(value) = headers.get(HEADER).filter(|value| value.as_bytes().contains(&b'+')) else { return false };
+    if headers.get_all(HEADER).iter().count() > 1 {
+        return false;
+    }
+    let spelled: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b'+').collect();
+    let Ok(value) = HeaderValue::from_bytes(&spelled.join(&b"%20"[..])) else { return false };
+    headers.insert(HEADER, value);
+    true
 }
 
 /// Whether a key's `..` ever lead above its beginning: AWS takes relative elements that do not.

@@ -32,6 +32,7 @@ use crate::error::{OrS3, from_failure, invalid_request, plain};
 use crate::form::{self, Forms};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
+use crate::identity::Identities;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
 use crate::respond::{self, About};
@@ -39,6 +40,7 @@ use crate::route::{Lenient, Suspect};
 use crate::rules::Rules;
 use crate::scope::{BodyFailure, Scope};
 use crate::service::Service;
+use crate::sts::{self, Sts};
 use crate::website::{Site, Sites, Visit};
 use crate::{copysource, keepalive, ops, subresource};
 
@@ -58,11 +60,14 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(config: Arc<S3Config>, namespace: Namespace, accounts: Arc<dyn Credentials>) -> Self {
         let rules = Arc::new(Rules::default());
-        let inner = Arc::new(builder(&config, &namespace, &accounts, &rules).build());
-        let mut outer = builder(&config, &namespace, &accounts, &rules);
+        let identities = Arc::new(Identities::new(accounts.clone(), namespace.clone()));
+        let gate = || Gate { identities: identities.clone(), namespace: namespace.clone(), rules: rules.clone() };
+        let inner = Arc::new(builder(&config, &namespace, &accounts, gate()).build());
+        let mut outer = builder(&config, &namespace, &accounts, gate());
         let admin = Admin::new(accounts.clone(), namespace.clone(), inner.clone());
-        outer.set_route(Routes::new(admin, Lenient::new(inner.clone(), config.max_xml_bytes)));
-        let gate = Gate { accounts: accounts.clone(), namespace: namespace.clone(), rules };
+        let sessions = Sts::new(accounts.clone(), identities.clone(), namespace.clone());
+        outer.set_route(Routes::new(admin, sessions, Lenient::new(inner.clone(), config.max_xml_bytes)));
+        let gate = gate();
         let forms = Forms { accounts: accounts.clone(), region: config.region.clone(), https: config.tls.is_some() };
         let long = LongKeys::new(inner, accounts);
         let domains = Domains::new(&config.domains);
@@ -91,7 +96,11 @@ impl Door {
         let payload = request.headers().get("x-amz-content-sha256").cloned();
         let expects = request.headers().contains_key(EXPECT);
         let http1 = request.version() < Version::HTTP_2;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let of_sessions = sts::is_request(&head);
+        if let Some(token) = guard::token(&head) {
+            head.extensions.insert(token);
+        }
         let site = self.sites.as_ref().and_then(|sites| sites.find(&head));
         let of_site = site.is_some();
         let asker = match &site {
@@ -125,6 +134,9 @@ impl Door {
             true => respond::finish_page(answer, &about),
             false => respond::finish(answer, &about),
         };
+        if of_sessions {
+            answer = sts::finish(answer);
+        }
         if let Some((asker, bucket)) = asker.filter(|_| method != Method::OPTIONS) {
             asker.apply(&self.namespace, &bucket, &mut answer);
         }
@@ -189,7 +201,10 @@ impl Door {
             return self.post(head, body, address, scope).await;
         }
         let slow = may_be_slow(&head);
-        let suspect = Suspect::of(&head, address.as_ref(), body.is_end_stream());
+        let suspect = match sts::is_request(&head) {
+            true => Some(Suspect::Sessions),
+            false => Suspect::of(&head, address.as_ref(), body.is_end_stream()),
+        };
         let body = match self.receive(&head, body, &scope) {
             Ok(body) => body,
             Err(refused) => return respond::error(refused),
@@ -240,7 +255,7 @@ impl Door {
             chunked(head)?;
         }
         let query = head.uri.query().unwrap_or_default();
-        let Some(address) = address else { return Ok(()) };
+        let Some(address) = address.filter(|_| !sts::is_request(head)) else { return Ok(()) };
         form::check(head, address)?;
         match subresource::check(&head.method, address, query) {
             Err(refused) if anonymous::is_anonymous(head) && *refused.code() == S3ErrorCode::NotImplemented => {
@@ -310,12 +325,7 @@ enum Way {
     LongKey(Address),
 }
 
-fn builder(
-    config: &S3Config,
-    namespace: &Namespace,
-    accounts: &Arc<dyn Credentials>,
-    rules: &Arc<Rules>,
-) -> S3ServiceBuilder {
+fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>, gate: Gate) -> S3ServiceBuilder {
     let service = Service {
         namespace: namespace.clone(),
         region: config.region.clone(),
@@ -327,7 +337,7 @@ fn builder(
     s3s_config.xml_max_body_size = config.max_xml_bytes;
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(s3s_config))));
     builder.set_auth(Secrets(accounts.clone()));
-    builder.set_access(Gate { accounts: accounts.clone(), namespace: namespace.clone(), rules: rules.clone() });
+    builder.set_access(gate);
     if let Some(domains) = Domains::new(&config.domains) {
         builder.set_host(domains);
     }

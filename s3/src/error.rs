@@ -36,7 +36,9 @@ fn code(kind: ErrorKind) -> S3ErrorCode {
         ErrorKind::InvalidPart => S3ErrorCode::InvalidPart,
         ErrorKind::InvalidPartOrder => S3ErrorCode::InvalidPartOrder,
         ErrorKind::PartTooSmall => S3ErrorCode::EntityTooSmall,
-        ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::ObjectLocked => S3ErrorCode::AccessDenied,
+        ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::ObjectLocked | ErrorKind::KeyUnavailable => {
+            S3ErrorCode::AccessDenied
+        }
         ErrorKind::TooLarge => S3ErrorCode::EntityTooLarge,
         ErrorKind::BadDigest => S3ErrorCode::BadDigest,
         ErrorKind::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
@@ -75,6 +77,7 @@ pub(crate) fn message(code: &str) -> Option<&'static str> {
         "BucketNotEmpty" => "The bucket you tried to delete is not empty.",
         "EntityTooLarge" => "Your proposed upload exceeds the maximum allowed object size.",
         "EntityTooSmall" => "Your proposed upload is smaller than the minimum allowed size",
+        "ExpiredToken" => "The provided token has expired.",
         "IncompleteBody" => "You did not provide the number of bytes specified by the Content-Length HTTP header",
         "InsufficientStorage" => "No space left on device.",
         "InternalError" => "We encountered an internal error, please try again.",
@@ -185,6 +188,13 @@ pub(crate) fn custom(code: &'static str, status: hyper::StatusCode) -> S3Error {
     error
 }
 
+/// The same with words of its own.
+pub(crate) fn custom_message(code: &'static str, status: hyper::StatusCode, text: String) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), text);
+    error.set_status_code(status);
+    error
+}
+
 /// The S3 error of a store error. Logs what the operator must know: a failure of the node at `error`, its being busy,
 /// full or stopping at `warn`. What the client did wrong is not logged.
 pub(crate) fn from_store(e: Error) -> S3Error {
@@ -202,6 +212,11 @@ pub(crate) fn from_store(e: Error) -> S3Error {
         S3ErrorCode::InvalidArgument | S3ErrorCode::NotImplemented => answer.set_message(e.message().to_owned()),
         S3ErrorCode::AccessDenied if e.kind() == ErrorKind::ObjectLocked => {
             answer.set_message("Access Denied because object protected by object lock.");
+        }
+        S3ErrorCode::AccessDenied if e.kind() == ErrorKind::KeyUnavailable => {
+            // The operator has to know: clients are refused what they may have.
+            warn!(error = %e, "a key is not available");
+            answer.set_message("The key that encrypts this content is not available.");
         }
         S3ErrorCode::BucketNotEmpty if e.message().contains("versions") => {
             answer.set_message(
@@ -342,7 +357,7 @@ mod tests {
     use super::*;
 
     /// Every kind the store has today, so that a new one is looked at here.
-    const KINDS: [(ErrorKind, &str, u16); 34] = [
+    const KINDS: [(ErrorKind, &str, u16); 35] = [
         (ErrorKind::NotFound, "NoSuchKey", 404),
         (ErrorKind::Stale, "ServiceUnavailable", 503),
         (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),
@@ -364,6 +379,7 @@ mod tests {
         (ErrorKind::InvalidPartOrder, "InvalidPartOrder", 400),
         (ErrorKind::PartTooSmall, "EntityTooSmall", 400),
         (ErrorKind::PermissionDenied, "AccessDenied", 403),
+        (ErrorKind::KeyUnavailable, "AccessDenied", 403),
         (ErrorKind::NotPermitted, "AccessDenied", 403),
         (ErrorKind::TooLarge, "EntityTooLarge", 400),
         (ErrorKind::BadDigest, "BadDigest", 400),

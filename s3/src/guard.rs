@@ -12,6 +12,12 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
 use crate::error::{bad_argument, fail, invalid_argument, invalid_request, plain, with_detail};
+use crate::identity::SessionToken;
+use crate::sts;
+
+/// Services that signatures are for.
+const S3: &str = "s3";
+const STS: &str = "sts";
 
 /// Bytes of all headers' names and values: S3's limit.
 const MAX_FIELDS: usize = 8 * 1024;
@@ -25,7 +31,6 @@ const MAY_BE_UNSIGNED: [&str; 2] = ["x-amz-content-sha256", "x-amz-user-agent"];
 pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     let region = config.region.as_str();
     check_head(head, config)?;
-    refuse_tokens(head)?;
     let query = head.uri.query().unwrap_or_default();
     let authorization = single(&head.headers)?;
     let presigned = Presigned::read(query);
@@ -34,7 +39,7 @@ pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
              parameter or the Authorization header should be specified",
         )),
-        (Some(value), false) => check_header(value, &head.headers, region),
+        (Some(value), false) => check_header(value, head, region),
         (None, _) => {
             refuse_v2_query(query)?;
             presigned.map_or(Ok(()), |p| p.check(&head.headers, region))
@@ -93,7 +98,8 @@ fn refuse_v2_query(query: &str) -> S3Result<()> {
     Ok(())
 }
 
-fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> {
+fn check_header(value: &str, head: &Parts, region: &str) -> S3Result<()> {
+    let (headers, service) = (&head.headers, if sts::is_request(head) { STS } else { S3 });
     let Some((scheme, rest)) = value.split_once(' ') else {
         return Err(bad_argument(
             "Authorization",
@@ -129,7 +135,7 @@ fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> 
             return Err(malformed(&format!("missing {name}.")));
         }
     }
-    let date = check_credential(credential, region).map_err(|what| malformed_scope(&what, region))?;
+    let date = check_credential(credential, region, service).map_err(|what| malformed_scope(&what, region))?;
     let said = headers.get("x-amz-date").and_then(|d| d.to_str().ok()).filter(|d| is_long_date(d));
     match said {
         None => {
@@ -146,10 +152,12 @@ fn check_header(value: &str, headers: &HeaderMap, region: &str) -> S3Result<()> 
         }
         Some(_) => {}
     }
-    let Some(payload) = headers.get("x-amz-content-sha256") else {
-        return Err(invalid_request("Missing required header for this request: x-amz-content-sha256"));
-    };
-    check_payload(payload.as_bytes())?;
+    match headers.get("x-amz-content-sha256") {
+        Some(payload) => check_payload(payload.as_bytes())?,
+        // s3s reads the body for it.
+        None if service == STS => {}
+        None => return Err(invalid_request("Missing required header for this request: x-amz-content-sha256")),
+    }
     check_signed(signed, headers)
 }
 
@@ -159,15 +167,12 @@ fn is_long_date(text: &str) -> bool {
     b.len() == 16 && b[8] == b'T' && b[15] == b'Z' && b[..8].iter().chain(&b[9..15]).all(u8::is_ascii_digit)
 }
 
-/// There are no sessions here, so that no token is one of ours. (s3s would take it for nothing.)
-fn refuse_tokens(head: &Parts) -> S3Result<()> {
-    let header = head.headers.get("x-amz-security-token").is_some_and(|v| !v.is_empty());
-    let query =
-        form_pairs(head.uri.query().unwrap_or_default()).any(|(k, v)| k == "X-Amz-Security-Token" && !v.is_empty());
-    if header || query {
-        return Err(plain(S3ErrorCode::InvalidToken));
-    }
-    Ok(())
+/// The token of a session, in a header or a presigned URL.
+pub(crate) fn token(head: &Parts) -> Option<SessionToken> {
+    let header = head.headers.get("x-amz-security-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let in_query = || form_pairs(head.uri.query().unwrap_or_default()).find(|(k, _)| k == "X-Amz-Security-Token");
+    let token = header.or_else(|| in_query().map(|(_, token)| token));
+    token.filter(|token| !token.is_empty()).map(SessionToken)
 }
 
 /// s3s calls a bad value a wrong signature; AWS says what is wrong with it.
@@ -202,7 +207,7 @@ fn malformed_scope(error: &ScopeError, region: &str) -> S3Error {
 }
 
 /// `ACCESS/YYYYMMDD/REGION/SERVICE/aws4_request`: its date.
-fn check_credential<'a>(credential: &'a str, region: &str) -> Result<&'a str, ScopeError> {
+fn check_credential<'a>(credential: &'a str, region: &str, wanted: &str) -> Result<&'a str, ScopeError> {
     let wrong = |what: String| Err(ScopeError { what, region: false });
     let parts: Vec<&str> = credential.split('/').collect();
     let [_, date, scope_region, service, terminal] = parts[..] else {
@@ -210,8 +215,9 @@ fn check_credential<'a>(credential: &'a str, region: &str) -> Result<&'a str, Sc
             "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".to_owned(),
         );
     };
-    if service != "s3" {
-        return wrong(format!("incorrect service \"{service}\". This endpoint belongs to \"s3\"."));
+    // MinIO's clients sign a request for a session as one to S3.
+    if service != wanted && service != S3 {
+        return wrong(format!("incorrect service \"{service}\". This endpoint belongs to \"{wanted}\"."));
     }
     if terminal != "aws4_request" {
         return wrong(format!("incorrect terminal \"{terminal}\". This endpoint uses \"aws4_request\"."));
@@ -293,7 +299,7 @@ impl Presigned {
         if algorithm != "AWS4-HMAC-SHA256" {
             return Err(wrong("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\""));
         }
-        let date = check_credential(&credential, region)
+        let date = check_credential(&credential, region, S3)
             .map_err(|e| wrong(&format!("Error parsing the X-Amz-Credential parameter; {}", e.what)))?;
         if !is_long_date(&said) {
             return Err(wrong("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""));

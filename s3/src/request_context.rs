@@ -1,7 +1,9 @@
 //! What policies may ask about a request.
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use pinfold_store::iam::Context;
+use pinfold_store::iam::identity::{ACCOUNT_NUMBER, role_of};
+use s3s::S3Request;
 use s3s::access::S3AccessContext;
 use time::OffsetDateTime;
 
@@ -9,9 +11,6 @@ use crate::convert::time::iso_now;
 use crate::guard::form_pairs;
 use crate::peer::Peer;
 use crate::wants::GRANTS;
-
-/// The account number in our accounts' ARNs: there is but one.
-const ACCOUNT: &str = "000000000000";
 
 /// Parameters that are keys of the same name.
 const PARAMETERS: [&str; 4] = ["prefix", "delimiter", "max-keys", "versionId"];
@@ -26,22 +25,37 @@ const HEADERS: [&str; 7] = [
     "if-none-match",
 ];
 
-/// Reads a request. `signer` is the access key that signed it.
+/// Reads a request. `signer` is the access key of the account that signed it, or the ARN of the role.
 pub(crate) fn read(cx: &mut S3AccessContext<'_>, signer: Option<&str>) -> Context {
+    let peer = cx.extensions_mut().get::<Peer>().copied();
+    of_parts(peer, cx.uri(), cx.headers(), signer)
+}
+
+/// The same of a request that is for no bucket.
+pub(crate) fn of<T>(request: &S3Request<T>, signer: &str) -> Context {
+    of_parts(request.extensions.get::<Peer>().copied(), &request.uri, &request.headers, Some(signer))
+}
+
+fn of_parts(peer: Option<Peer>, uri: &Uri, headers: &HeaderMap, signer: Option<&str>) -> Context {
     let mut context = Context::default();
     let now = OffsetDateTime::now_utc();
     context.add("aws:CurrentTime", iso_now());
     context.add("aws:EpochTime", now.unix_timestamp().to_string());
-    if let Some(Peer { address, tls }) = cx.extensions_mut().get::<Peer>().copied() {
+    if let Some(Peer { address, tls }) = peer {
         context.add("aws:SourceIp", address.to_canonical().to_string());
         context.add("aws:SecureTransport", tls.to_string());
     }
     match signer {
         Some(name) => {
-            context.add("aws:username", name);
             context.add("aws:userid", name);
-            context.add("aws:PrincipalArn", format!("arn:aws:iam::{ACCOUNT}:user/{name}"));
-            context.add("aws:PrincipalType", "User");
+            if role_of(name).is_some() {
+                context.add("aws:PrincipalArn", name);
+                context.add("aws:PrincipalType", "AssumedRole");
+            } else {
+                context.add("aws:username", name);
+                context.add("aws:PrincipalArn", format!("arn:aws:iam::{ACCOUNT_NUMBER}:user/{name}"));
+                context.add("aws:PrincipalType", "User");
+            }
             context.add("s3:signatureversion", "AWS4-HMAC-SHA256");
         }
         None => {
@@ -49,7 +63,7 @@ pub(crate) fn read(cx: &mut S3AccessContext<'_>, signer: Option<&str>) -> Contex
             context.add("aws:PrincipalType", "Anonymous");
         }
     }
-    let query = cx.uri().query().unwrap_or_default();
+    let query = uri.query().unwrap_or_default();
     let mut presigned = false;
     for (name, value) in form_pairs(query) {
         presigned |= name == "X-Amz-Signature";
@@ -60,7 +74,7 @@ pub(crate) fn read(cx: &mut S3AccessContext<'_>, signer: Option<&str>) -> Contex
     if signer.is_some() {
         context.add("s3:authType", if presigned { "REST-QUERY-STRING" } else { "REST-HEADER" });
     }
-    read_headers(cx.headers(), &mut context);
+    read_headers(headers, &mut context);
     context
 }
 

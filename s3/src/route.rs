@@ -1,7 +1,7 @@
 //! Requests that S3 serves and s3s refuses because of a header: several byte ranges or a `Range` that is none (S3
 //! answers with the whole object), dates of conditions that are none (HTTP says to ignore them), tags in a list
-//! without quotes, metadata in several headers, copies from long keys, checksums in a CompleteMultipartUpload of
-//! algorithms it does not know. s3s verifies the signature, then hands such a
+//! without quotes, metadata in several headers, copies from long keys or with `+` for a space, checksums in a
+//! CompleteMultipartUpload of algorithms it does not know. s3s verifies the signature, then hands such a
 //! request here; it goes on without the header, or with it put right, to a second s3s service that takes our word for
 //! who signed.
 
@@ -26,7 +26,7 @@ use crate::convert::tags::NewBucketTags;
 use crate::convert::{condition, time};
 use crate::error::{internal, payload_mismatch};
 use crate::guard::{OF_NOTHING, form_pairs};
-use crate::{longkey, subresource};
+use crate::{copysource, longkey, subresource};
 
 const DATES: [&str; 4] = [
     "if-modified-since",
@@ -65,6 +65,8 @@ pub(crate) enum Suspect {
     /// The signature covers a body of this digest, and there is none. (s3s notices when it reads the body, which is after
     /// it has looked for the bucket.)
     NoBody(String),
+    /// A request for a session, or about one: see `sts`.
+    Sessions,
 }
 
 impl Suspect {
@@ -114,7 +116,7 @@ pub(crate) fn mend(headers: &mut HeaderMap) -> bool {
             mended = true;
         }
     }
-    mended | join_metadata(headers)
+    mended | copysource::spell_spaces(headers) | join_metadata(headers)
 }
 
 /// User metadata that comes in several headers of one name is one value with commas, as HTTP has it.
@@ -139,7 +141,7 @@ impl S3Route for Lenient {
         }
         let suspect = headers.len() != headers.keys_len()
             || headers.contains_key(RANGE)
-            || longkey::source(headers).is_some()
+            || headers.contains_key(copysource::HEADER)
             || DATES.iter().chain(&TAGS).any(|name| headers.contains_key(*name));
         suspect && (longkey::source(headers).is_some() || mend(&mut headers.clone()))
     }
@@ -155,6 +157,7 @@ impl S3Route for Lenient {
         let signed = request.credentials.is_some();
         let body = match request.extensions.get().filter(|s| signed || matches!(s, Suspect::NoBody(_))) {
             None => request.input,
+            Some(Suspect::Sessions) => request.input,
             Some(Suspect::NoBody(digest)) => return Err(payload_mismatch(digest, Some(OF_NOTHING))),
             Some(Suspect::Parts) => {
                 let bytes = self.collect(request.input).await?;
@@ -244,6 +247,8 @@ mod tests {
         assert_eq!(mended("if-match", "a, b"), Some(Some("\"a\", \"b\"".to_owned())));
         assert_eq!(mended("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"), None);
         assert_eq!(mended("if-modified-since", "yesterday"), Some(None));
+        assert_eq!(mended("x-amz-copy-source", "b/a%20b%2Bc"), None);
+        assert_eq!(mended("x-amz-copy-source", "b/a+b%2Bc"), Some(Some("b/a%20b%2Bc".to_owned())));
     }
 
     #[test]

@@ -84,10 +84,10 @@ pub(crate) fn verify(head: &Parts, path: &str, accounts: &dyn Credentials, now: 
     let Some(claim) = Claim::read(head) else { return Err(plain(S3ErrorCode::AccessDenied)) };
     claim.check_time(now)?;
     let (access, scope) = claim.credential.split_once('/').unwrap_or_default();
-    let Some(account) = accounts.find(access).or_s3()? else {
+    let Some(secret) = accounts.secret(access).or_s3()? else {
         return Err(with_detail(plain(S3ErrorCode::InvalidAccessKeyId), "AWSAccessKeyId", access));
     };
-    let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{}", account.secret).as_bytes());
+    let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{secret}").as_bytes());
     for part in scope.split('/') {
         key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
     }

@@ -45,7 +45,8 @@ const SIMPLE: [(&str, &str, Option<Permission>); 52] = [
     ("GetBucketTagging", "s3:GetBucketTagging", NONE),
     ("PutBucketTagging", "s3:PutBucketTagging", NONE),
     ("DeleteBucketTagging", "s3:PutBucketTagging", NONE),
-    ("GetBucketVersioning", "s3:GetBucketVersioning", NONE),
+    // Who may list may know whether there are versions: VersityGW's rule.
+    ("GetBucketVersioning", "s3:GetBucketVersioning", READ),
     ("PutBucketVersioning", "s3:PutBucketVersioning", NONE),
     ("GetBucketCors", "s3:GetBucketCORS", NONE),
     ("PutBucketCors", "s3:PutBucketCORS", NONE),

@@ -51,6 +51,8 @@ pub enum ErrorKind {
     PartTooSmall,
     /// The caller may not do this.
     PermissionDenied,
+    /// The key that sealed it is destroyed, or not one that the node was given.
+    KeyUnavailable,
     /// The operation is not allowed on this object for anybody (the mount's root, a read-only mount …).
     NotPermitted,
     /// Larger than the limits of the namespace (5 TiB).

@@ -75,6 +75,16 @@ def test_source_as_a_header(raw, s3, bucket):
         s3.delete_object(Bucket=bucket, Key="to")
 
 
+def test_a_plus_in_the_source_is_a_space(raw, s3, bucket):
+    """As in a form: s5cmd encodes spaces so. A plus comes as `%2B`."""
+    for key in ("a b", "a+b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    for source, key in (("a+b", "a b"), ("a%20b", "a b"), ("a%2Bb", "a+b")):
+        answer = raw.request("PUT", f"/{bucket}/copied", headers={"x-amz-copy-source": f"{bucket}/{source}"})
+        assert answer.status == 200, answer.body
+        assert s3c.body(s3, bucket, "copied") == key.encode()
+
+
 def test_a_source_that_is_not_there(s3, bucket):
     with refused("NoSuchKey", status=404):
         s3.copy_object(Bucket=bucket, Key="to", CopySource={"Bucket": bucket, "Key": "none"})

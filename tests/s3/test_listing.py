@@ -174,6 +174,9 @@ def test_start_after_is_of_keys(s3, bucket):
     assert [p["Prefix"] for p in page["CommonPrefixes"]] == ["a/", "c/"] and page["StartAfter"] == "a/1"
     page = s3.list_objects_v2(Bucket=bucket, StartAfter="a/2", Delimiter="/")
     assert [p["Prefix"] for p in page["CommonPrefixes"]] == ["c/"]
+    page = s3.list_objects_v2(Bucket=bucket, StartAfter="a/", Delimiter="/")
+    assert [p["Prefix"] for p in page["CommonPrefixes"]] == ["c/"], "a prefix of an earlier answer"
+    assert s3c.keys(s3, bucket, StartAfter="a/") == ["a/1", "a/2", "b", "c/1"]
     assert s3c.keys(s3, bucket, StartAfter="zz") == []
     first = s3.list_objects_v2(Bucket=bucket, StartAfter="a/1", MaxKeys=1)
     more = s3.list_objects_v2(

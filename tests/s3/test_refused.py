@@ -171,9 +171,11 @@ def test_acls_are_off(raw, s3, bucket):
     for call in (
         lambda: s3.put_bucket_acl(Bucket=bucket, ACL="public-read"),
         lambda: s3.put_object_acl(Bucket=bucket, Key="k", ACL="public-read"),
-        lambda: s3.put_object(Bucket=bucket, Key="l", Body=b"", ACL="public-read"),
     ):
         with refused("AccessControlListNotSupported", status=400):
             call()
-    assert s3c.keys(s3, bucket) == ["k"]
     assert raw.request("PUT", f"/{bucket}/l", headers={"x-amz-acl": "nobody-knows"}).code == "InvalidArgument"
+    assert s3c.keys(s3, bucket) == ["k"]
+    s3.put_object(Bucket=bucket, Key="l", Body=b"", ACL="public-read")
+    assert [g["Permission"] for g in s3.get_object_acl(Bucket=bucket, Key="l")["Grants"]] == ["FULL_CONTROL"]
+    assert raw.send("GET", f"/{bucket}/l", {"host": raw.authority}).status == 403, "the header gives nobody anything"

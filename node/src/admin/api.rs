@@ -26,7 +26,7 @@ use crate::doors::{self, RootOwner};
 use crate::mounts::{Mounted, Mounts};
 use crate::signals::Signal;
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
 /// What never changes while the node runs, for `status`.
 #[derive(Clone, Debug)]
@@ -87,11 +87,12 @@ pub fn router(api: Api) -> Router {
         .route("/v1/mounts", get(mounts).post(mount))
         .route("/v1/mounts/remove", post(unmount))
         .route("/v1/meta/checkpoint", post(checkpoint))
+        .merge(super::iam::router())
         .with_state(api)
 }
 
 /// Runs what may read the disk on a thread that may wait.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::failed(format!("a worker ended early: {e}")))
 }
 

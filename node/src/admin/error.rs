@@ -47,7 +47,7 @@ impl From<Error> for ApiError {
             ErrorKind::NotFound | ErrorKind::NoSuchBucket => StatusCode::NOT_FOUND,
             ErrorKind::AlreadyExists | ErrorKind::NotEmpty | ErrorKind::Busy => StatusCode::CONFLICT,
             ErrorKind::InvalidArgument | ErrorKind::NameTooLong | ErrorKind::NotUtf8 => StatusCode::BAD_REQUEST,
-            ErrorKind::PermissionDenied | ErrorKind::NotPermitted => StatusCode::FORBIDDEN,
+            ErrorKind::PermissionDenied | ErrorKind::NotPermitted | ErrorKind::KeyUnavailable => StatusCode::FORBIDDEN,
             ErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
             ErrorKind::Unavailable | ErrorKind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,

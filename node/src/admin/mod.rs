@@ -6,6 +6,7 @@ pub mod client;
 pub mod error;
 pub mod health;
 pub mod http;
+pub mod iam;
 mod import;
 pub mod socket;
 pub mod wire;

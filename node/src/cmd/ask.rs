@@ -16,7 +16,7 @@ use crate::progress::WorkProgress;
 use crate::{credentials, doors};
 
 /// Finds the daemon of the configuration and runs one conversation with it.
-fn ask<F: Future<Output = Result<(), Failure>>>(
+pub(super) fn ask<F: Future<Output = Result<(), Failure>>>(
     client: &Client,
     talk: impl FnOnce(AdminClient, Output) -> F,
 ) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ mod ask;
 mod cid;
 mod cid_tree;
 mod documents;
+pub mod iam;
 mod offline;
 mod report;
 mod serve;
@@ -22,6 +23,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Umount(args) => ask::umount(&args),
         Command::Bucket(args) => ask::bucket(args.action),
         Command::User(args) => ask::user(args.action),
+        Command::Iam(args) => iam::iam(args.what),
         Command::Stat(args) => ask::stat(&args),
         Command::Status(args) => ask::status(&args.client),
         Command::Reload(args) => ask::reload(&args.client),

@@ -30,18 +30,20 @@ use s3s::{Body, S3ErrorCode, S3Request, S3Response, S3Result};
 use crate::auth::Credentials;
 use crate::error::{OrS3, plain};
 use crate::guard::form_pairs;
-use crate::route::Lenient;
+use crate::route::{Lenient, Suspect};
 use crate::scope::Scope;
+use crate::sts::Sts;
 
 /// The routes there are, first match wins.
 pub(crate) struct Routes {
     admin: Admin,
+    sessions: Sts,
     lenient: Lenient,
 }
 
 impl Routes {
-    pub(crate) fn new(admin: Admin, lenient: Lenient) -> Self {
-        Self { admin, lenient }
+    pub(crate) fn new(admin: Admin, sessions: Sts, lenient: Lenient) -> Self {
+        Self { admin, sessions, lenient }
     }
 }
 
@@ -57,6 +59,9 @@ impl S3Route for Routes {
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        if matches!(request.extensions.get(), Some(Suspect::Sessions)) {
+            return self.sessions.call(request).await;
+        }
         match request.method {
             Method::PATCH => self.admin.call(request).await,
             _ => self.lenient.call(request).await,
@@ -96,6 +101,7 @@ impl Admin {
     fn caller(&self, request: &S3Request<Body>) -> S3Result<Caller> {
         let signer = request.credentials.as_ref().map(|c| c.access_key.clone());
         let Some(signer) = signer else { return Err(plain(S3ErrorCode::AccessDenied)) };
+        // Sessions do not manage accounts.
         let Some(account) = self.accounts.find(&signer).or_s3()? else {
             return Err(plain(S3ErrorCode::InvalidAccessKeyId));
         };

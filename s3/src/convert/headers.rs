@@ -34,15 +34,11 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> S3Result<()> {
         if encryption || matches!(name, "x-amz-write-offset-bytes" | "x-amz-rename-source") {
             return Err(plain(S3ErrorCode::NotImplemented));
         }
-        if name.starts_with("x-amz-grant-") {
-            return Err(plain(S3ErrorCode::AccessControlListNotSupported));
-        }
     }
+    // Objects have no lists: as with VersityGW, what one would grant more is not granted (S3-COMPATIBILITY.md).
     match headers.get("x-amz-acl").map(|v| v.as_bytes()) {
         None | Some(b"" | b"private" | b"bucket-owner-full-control" | b"bucket-owner-read") => Ok(()),
-        Some(b"public-read" | b"public-read-write" | b"authenticated-read" | b"aws-exec-read") => {
-            Err(plain(S3ErrorCode::AccessControlListNotSupported))
-        }
+        Some(b"public-read" | b"public-read-write" | b"authenticated-read" | b"aws-exec-read") => Ok(()),
         Some(_) => Err(invalid_argument("The canned ACL you provided is not valid")),
     }
 }
@@ -156,8 +152,8 @@ mod tests {
         assert_eq!(code("x-amz-server-side-encryption", "AES256"), "NotImplemented");
         assert_eq!(code("x-amz-server-side-encryption-customer-key", "k"), "NotImplemented");
         assert_eq!(code("x-amz-acl", "private"), "ok");
-        assert_eq!(code("x-amz-acl", "public-read"), "AccessControlListNotSupported");
+        assert_eq!(code("x-amz-acl", "public-read"), "ok");
         assert_eq!(code("x-amz-acl", "everyone"), "InvalidArgument");
-        assert_eq!(code("x-amz-grant-read", "id=x"), "AccessControlListNotSupported");
+        assert_eq!(code("x-amz-grant-read", "id=x"), "ok");
     }
 }

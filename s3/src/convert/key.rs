@@ -124,12 +124,15 @@ pub(crate) fn parse_token(text: &str) -> S3Result<Vec<u8>> {
     decoded.ok_or_else(|| bad_argument("continuation-token", text, "The continuation token provided is incorrect"))
 }
 
+/// The most entries of a page.
+pub(crate) const MOST: usize = 1000;
+
 /// `max-keys`, `max-parts`, `max-uploads`: 0 to 1,000, the latter when absent or larger.
 pub(crate) fn limit(name: &'static str, value: Option<i32>) -> S3Result<usize> {
     match value {
-        None => Ok(1000),
+        None => Ok(MOST),
         Some(n) => match usize::try_from(n) {
-            Ok(n) => Ok(n.min(1000)),
+            Ok(n) => Ok(n.min(MOST)),
             Err(_) => {
                 let what = format!("Argument {n} must be an integer between 0 and 2147483647");
                 Err(bad_argument(name, &n.to_string(), what))

@@ -29,6 +29,7 @@ use crate::body::upload::MAX_BODY;
 use crate::convert::key::url_encode;
 use crate::convert::tags;
 use crate::error::{bad_argument, fail, internal, invalid_argument, plain, with_detail};
+use crate::identity::SessionToken;
 use crate::scope::Scope;
 use crate::subresource;
 use fields::Fields;
@@ -122,6 +123,9 @@ impl Forms {
         put.extensions_mut().insert(FormFile);
         if let Some(signer) = signer {
             put.extensions_mut().insert(Verified(Some(signer)));
+        }
+        if let Some(token) = fields.get("x-amz-security-token").filter(|token| !token.is_empty()) {
+            put.extensions_mut().insert(SessionToken(token.to_owned()));
         }
         Ok((put, reply))
     }

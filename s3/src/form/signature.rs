@@ -30,9 +30,6 @@ pub(super) fn verify(
     region: &str,
     now: OffsetDateTime,
 ) -> S3Result<Option<String>> {
-    if fields.get("x-amz-security-token").is_some_and(|token| !token.is_empty()) {
-        return Err(plain(S3ErrorCode::InvalidToken));
-    }
     if SIGNED.iter().all(|name| fields.get(name).is_none()) {
         return Ok(None);
     }
@@ -51,10 +48,10 @@ pub(super) fn verify(
         return Err(policy::expired());
     }
     let (access, scope) = read_credential(credential, region)?;
-    let Some(account) = accounts.find(access).or_s3()? else {
+    let Some(secret) = accounts.secret(access).or_s3()? else {
         return Err(with_detail(plain(S3ErrorCode::InvalidAccessKeyId), "AWSAccessKeyId", access));
     };
-    let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{}", account.secret).as_bytes());
+    let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{secret}").as_bytes());
     for part in scope.split('/') {
         key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use hyper::{HeaderMap, StatusCode};
 use pinfold_store::ErrorKind;
+use pinfold_store::iam::action::LIST_ALL_BUCKETS;
 use pinfold_store::iam::bucket::document;
-use pinfold_store::iam::{Ownership, Permission};
+use pinfold_store::iam::{Decision, Ownership, Permission};
 use pinfold_store::meta::rows::{BucketSettings, ObjectLock, Versioning};
+use pinfold_store::namespace::Account;
 use pinfold_store::namespace::s3_types::BucketInfo;
-use pinfold_store::namespace::{Account, Role};
 use pinfold_store::types::{BucketName, Caller};
 use pinfold_store::unixfs::Profile;
 use s3s::dto::{
@@ -35,7 +36,7 @@ fn region(service: &Service, bucket: &BucketInfo) -> String {
     bucket.region.clone().unwrap_or_else(|| service.region.clone())
 }
 
-/// ListBuckets: an account's own buckets; all for administrators.
+/// ListBuckets: an account's own buckets; all for administrators and for those whose policies allow it.
 pub(crate) async fn list(
     service: &Service,
     request: S3Request<ListBucketsInput>,
@@ -51,7 +52,8 @@ pub(crate) async fn list(
     };
     let after = input.continuation_token.as_deref().map(key::parse_token).transpose()?.unwrap_or_default();
     let prefix = input.prefix.clone().unwrap_or_default();
-    let mine = |b: &BucketInfo| access.account.role == Role::Admin || b.owner == access.account.access;
+    let all = access.decide(LIST_ALL_BUCKETS, "arn:aws:s3:::*") == Decision::Allow;
+    let mine = |b: &BucketInfo| all || b.owner == access.account.access;
     let here = |b: &BucketInfo| input.bucket_region.as_ref().is_none_or(|r| *r == region(service, b));
     let mut found: Vec<BucketInfo> = service.namespace.buckets().or_s3()?;
     found.retain(|b| b.name.as_bytes() > after.as_slice() && b.name.starts_with(&prefix) && mine(b) && here(b));

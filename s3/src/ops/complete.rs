@@ -68,8 +68,9 @@ pub(crate) async fn complete(
             })?),
         };
     if let Some(expected) = expected_size.filter(|e| *e != size) {
+        // VersityGW's clients know the two in this order.
         return Err(invalid_request(format!(
-            "The provided 'x-amz-mp-object-size' header value {expected} does not match what was computed: {size}"
+            "The provided 'x-amz-mp-object-size' header value {size} does not match what was computed: {expected}"
         )));
     }
     check_whole(whole.as_ref(), &sums, object.as_ref())?;

@@ -80,7 +80,8 @@ pub(crate) async fn many(
         return Err(invalid_request("Missing required header for this request: Content-MD5 OR x-amz-checksum-*"));
     }
     let (objects, quiet) = (request.input.delete.objects, request.input.delete.quiet.unwrap_or(false));
-    if objects.is_empty() || objects.len() > MAX_KEYS {
+    // None at all is no error for VersityGW's clients.
+    if objects.len() > MAX_KEYS {
         return Err(plain(S3ErrorCode::MalformedXML));
     }
     let allowed = |object: &ObjectIdentifier| -> S3Result<()> {

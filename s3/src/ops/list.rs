@@ -24,7 +24,8 @@ pub(crate) async fn v2(
     let encoding = Encoding::parse(input.encoding_type.as_ref().map(|e| e.as_str()))?;
     let max = key::limit("max-keys", input.max_keys)?;
     let token = input.continuation_token.as_deref().filter(|t| !t.is_empty()).map(key::parse_token).transpose()?;
-    let after = token.unwrap_or_default().max(start_after(input.start_after.as_deref()));
+    // Start-after may be a prefix of an earlier answer, as V1's marker may: what rolls up to it has been shown.
+    let after = token.unwrap_or_default().max(input.start_after.clone().unwrap_or_default().into_bytes());
     let page = page(service, &access, &input.bucket, &input.prefix, &input.delimiter, after, max).await?;
     let with_owner = match input.fetch_owner {
         Some(true) => Some(owner(&access.bucket()?.owner)),
@@ -52,16 +53,6 @@ pub(crate) async fn v2(
 /// A parameter of the request as the answer repeats it, if there was one.
 fn shown_text(text: Option<String>, encoding: Encoding) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(|text| encoding.show(text.as_bytes()))
-}
-
-/// Start-after compares whole keys: what rolls up to a prefix that happens to be this very string is still to come,
-/// other than with a token. No key holds a NUL, so that nothing lies between the two.
-fn start_after(text: Option<&str>) -> Vec<u8> {
-    let mut after = text.unwrap_or_default().as_bytes().to_vec();
-    if !after.is_empty() {
-        after.push(0);
-    }
-    after
 }
 
 /// ListObjects.

@@ -248,10 +248,10 @@ pub(crate) async fn list(
             Some(text.parse::<Id>().map_err(|_| bad_argument("upload-id-marker", text, "Invalid uploadId marker"))?)
         }
     };
-    if let Some(id) = id_marker {
-        check_marker(&service.namespace, &input.bucket, key_marker.as_bytes(), id)?;
-    }
-    let after = (!key_marker.is_empty()).then(|| (key_marker.clone().into_bytes(), id_marker));
+    let after = match id_marker {
+        Some(id) => Some((key_of_marker(&service.namespace, &input.bucket, key_marker.as_bytes(), id)?, Some(id))),
+        None => (!key_marker.is_empty()).then(|| (key_marker.clone().into_bytes(), None)),
+    };
     let prefix = input.prefix.clone().unwrap_or_default();
     let delimiter = input.delimiter.clone().unwrap_or_default();
     let page = match max {
@@ -279,18 +279,20 @@ pub(crate) async fn list(
     }))
 }
 
-/// An upload id marker names an upload of the key marker, if that has any.
-fn check_marker(namespace: &Namespace, bucket: &str, key: &[u8], id: Id) -> S3Result<()> {
+/// The key of the upload that a page begins after. The id is that of an upload of the key marker, if that has any;
+/// otherwise, as with VersityGW, of one of the next.
+fn key_of_marker(namespace: &Namespace, bucket: &str, key: &[u8], id: Id) -> S3Result<Vec<u8>> {
     let missing = match namespace.upload(bucket, key, id) {
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(key.to_owned()),
         Err(e) if e.kind() == ErrorKind::NoSuchUpload => id.to_string(),
         Err(e) => return Err(from_store(e)),
     };
     let page = namespace.uploads(bucket, key, b"", None, 1).or_s3()?;
-    match page.uploads.first() {
-        Some(first) if first.key == key => Err(bad_argument("upload-id-marker", &missing, "Invalid uploadId marker")),
-        _ => Ok(()),
+    if page.uploads.first().is_some_and(|first| first.key == key) {
+        return Err(bad_argument("upload-id-marker", &missing, "Invalid uploadId marker"));
     }
+    let next = namespace.uploads(bucket, b"", b"", Some((key.to_owned(), None)), key::MOST).or_s3()?;
+    Ok(next.uploads.into_iter().find(|upload| upload.id == id).map_or_else(|| key.to_owned(), |upload| upload.key))
 }
 
 fn show_upload(upload: &UploadInfo, encoding: Encoding, access: &Access) -> S3Result<MultipartUpload> {

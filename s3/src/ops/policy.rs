@@ -1,7 +1,9 @@
 //! A bucket's policy: put, get, delete, and whether it is public.
 
 use pinfold_store::iam::bucket::document;
+use pinfold_store::iam::identity::role_of;
 use pinfold_store::iam::validate;
+use pinfold_store::meta::iam_row::RoleRow;
 use s3s::dto::{
     DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
     GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, PolicyStatus, PutBucketPolicyInput, PutBucketPolicyOutput,
@@ -39,7 +41,10 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutBucketPolicyOutput>> {
     let access = access::of(&request)?;
     let text = request.input.policy;
-    let exists = |name: &str| service.accounts.find(name).map(|account| account.is_some());
+    let exists = |name: &str| match role_of(name) {
+        Some(role) => service.namespace.iam::<RoleRow>(role).map(|role| role.is_some()),
+        None => service.accounts.find(name).map(|account| account.is_some()),
+    };
     let policy = validate::bucket_policy(&text, &access.bucket()?.name, exists)
         .or_s3()?
         .map_err(|wrong| fail(S3ErrorCode::MalformedPolicy, wrong.0))?;

@@ -244,10 +244,7 @@ fn as_site(answer: HttpResponse) -> HttpResponse {
 }
 
 fn problem(error: S3Error) -> Problem {
-    let mut found = of_answer(&respond::error(error));
-    // The page of a refused preflight request says of what.
-    found.details.retain(|(name, _)| matches!(name.as_str(), "Method" | "ResourceType" | "BucketName"));
-    found
+    of_answer(&respond::error(error))
 }
 
 /// What S3's answer says.
@@ -256,7 +253,10 @@ fn of_answer(answer: &HttpResponse) -> Problem {
     let code = element(&xml, "Code").unwrap_or_else(|| "InternalError".to_owned());
     let said = element(&xml, "Message").filter(|_| code != "AccessDenied");
     let text = said.or_else(|| message(&code).map(str::to_owned)).unwrap_or_else(|| code.clone());
-    Problem { status: answer.status(), message: text, details: respond::details(answer.headers()), code }
+    let mut details = respond::details(answer.headers());
+    // VersityGW's pages name no key. That of a refused preflight request says of what it is.
+    details.retain(|(name, _)| matches!(name.as_str(), "Method" | "ResourceType" | "BucketName"));
+    Problem { status: answer.status(), message: text, details, code }
 }
 
 fn element(xml: &str, name: &str) -> Option<String> {
@@ -312,5 +312,6 @@ mod tests {
         let found = of_answer(&respond::error(crate::error::with_detail(error, "Key", "k")));
         assert_eq!((found.status.as_u16(), found.code.as_str()), (404, "NoSuchKey"));
         assert_eq!(found.message, "The specified key does not exist.");
+        assert_eq!(found.details, []);
     }
 }

@@ -105,7 +105,7 @@ async fn what_is_not_offered_says_so() {
     let put = |name: &str, value: &str| server.call(Req::new("PUT", "/bkt/k").body("x").header(name, value));
     put("x-amz-server-side-encryption", "AES256").await.refused(501, "NotImplemented");
     put("x-amz-object-lock-legal-hold", "ON").await.refused(400, "InvalidRequest");
-    put("x-amz-acl", "public-read").await.refused(400, "AccessControlListNotSupported");
+    put("x-amz-acl", "for-nobody").await.refused(400, "InvalidArgument");
     server.get("/bkt/k").await.refused(404, "NoSuchKey");
     server.close().await;
 }

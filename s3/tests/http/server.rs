@@ -19,7 +19,7 @@ use super::support::{MIB, ROOT, Req, Server, account, noise};
 async fn a_taken_address_says_so() {
     let server = Server::start().await;
     let config = S3Config { listen: vec![server.address], ..S3Config::default() };
-    let accounts = AccountSource::new(account(ROOT, Role::Admin), server.namespace.clone());
+    let accounts = AccountSource::new(account(ROOT, Role::Admin), server.namespace.clone()).unwrap();
     let Err(error) = S3Server::bind(config, server.namespace.clone(), Arc::new(accounts)).await else {
         panic!("bound twice");
     };

@@ -145,7 +145,13 @@ struct Open {
     kept: HashMap<u64, (u64, Arc<Handle>)>,
     /// Open because somebody reads.
     all: HashMap<u64, Weak<Handle>>,
+    /// How often a handle got another file.
+    swaps: u64,
 }
+
+/// When files were opened: a handle made of them may be stale by the time it is taken in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opened(u64);
 
 impl Content {
     pub(super) fn new(layout: Layout, index: Index, zeros: Zeros, most: usize) -> Self {
@@ -170,14 +176,43 @@ impl Content {
 
     /// The handle of an object; `None` if its files are gone.
     pub(super) fn open(&self, row: &ObjectRow) -> Result<Option<Arc<Handle>>> {
-        if let Some(handle) = self.open.lock().get(row.id) {
-            return Ok(Some(handle));
+        loop {
+            let opened = {
+                let mut open = self.open.lock();
+                if let Some(handle) = open.get(row.id) {
+                    return Ok(Some(handle));
+                }
+                Opened(open.swaps)
+            };
+            let handle = match self.open_files(row) {
+                Ok(handle) => handle,
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(e) => return Err(e.with("root", hex::encode(row.root)).with("file", row.id)),
+            };
+            if let Some(handle) = self.keep(handle, opened) {
+                return Ok(Some(handle));
+            }
         }
-        match self.open_files(row) {
-            Ok(handle) => Ok(Some(self.open.lock().insert(handle))),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e.with("root", hex::encode(row.root)).with("file", row.id)),
+    }
+
+    /// To be asked before [`Self::open_files`] for a handle that is to be kept.
+    pub(super) fn opened(&self) -> Opened {
+        Opened(self.open.lock().swaps)
+    }
+
+    /// Takes in a handle that was just made, unless there is one. `None` if a file became a live file since it was
+    /// opened: it may have been this one, and what reads it now would read what is written there.
+    pub(super) fn keep(&self, handle: Handle, opened: Opened) -> Option<Arc<Handle>> {
+        let mut open = self.open.lock();
+        match open.get(handle.row.id) {
+            Some(handle) => Some(handle),
+            None => (opened == Opened(open.swaps)).then(|| open.insert(handle)),
         }
+    }
+
+    /// A handle that the caller holds has got another file: those made of files that were opened before are not taken in.
+    pub(super) fn swapped(&self) {
+        self.open.lock().swaps += 1;
     }
 
     /// Opens an object's files, beside those that are open already.
@@ -213,11 +248,6 @@ impl Content {
             sidecar,
             verified: (0..words).map(|_| AtomicU64::new(0)).collect(),
         })
-    }
-
-    /// Takes in a handle that was just made, unless there is one.
-    pub(super) fn keep(&self, handle: Handle) -> Arc<Handle> {
-        self.open.lock().insert(handle)
     }
 
     /// The file that the object's bytes lie in; of a scattered one, the sidecar.
@@ -259,9 +289,6 @@ impl Open {
     }
 
     fn insert(&mut self, handle: Handle) -> Arc<Handle> {
-        if let Some(handle) = self.get(handle.row.id) {
-            return handle;
-        }
         let handle = Arc::new(handle);
         self.all.insert(handle.row.id, Arc::downgrade(&handle));
         self.keep(handle.clone());

@@ -174,6 +174,7 @@ impl Inner {
             slice,
         };
         self.measure(&mut row, has_sidecar)?;
+        let opened = self.content.opened();
         let handle = self.content.open_files(&row)?;
         self.index_blocks(&row, handle.sidecar())?;
         self.health.step("object: blocks indexed, object not")?;
@@ -181,7 +182,8 @@ impl Inner {
             if checked {
                 handle.set_all_verified();
             }
-            self.content.keep(handle);
+            // Whether it is kept or not.
+            let _ = self.content.keep(handle, opened);
         }
         Ok(())
     }

@@ -35,6 +35,18 @@ pub(super) struct Slabs {
     verified: Mutex<Verified>,
     /// Bytes on disk of slabs that are not appended to.
     disk: Mutex<HashMap<u64, u64>>,
+    /// Twice the number of batches that moved blocks, and one more while one is applied.
+    moves: AtomicU64,
+}
+
+/// How often blocks had moved.
+pub(super) struct Moves(u64);
+
+impl Moves {
+    /// Whether nothing moved since, nor was moving then.
+    pub(super) fn is_still(&self, slabs: &Slabs) -> bool {
+        self.0.is_multiple_of(2) && slabs.moves.load(Ordering::SeqCst) == self.0
+    }
 }
 
 /// Positions of frames whose payload was checked since the start. The older half is forgotten when it grows too large.
@@ -71,6 +83,7 @@ impl Slabs {
             active: AtomicU64::new(0),
             verified: Mutex::default(),
             disk: Mutex::default(),
+            moves: AtomicU64::new(0),
         }))
     }
 
@@ -141,10 +154,18 @@ impl Slabs {
             for (id, row) in &changed {
                 batch.push((slab_key(*id), Some(encode(row)?)));
             }
-            self.index.apply(&batch)?;
+            self.moves.fetch_add(1, Ordering::SeqCst);
+            let applied = self.index.apply(&batch);
+            self.moves.fetch_add(1, Ordering::SeqCst);
+            applied?;
             rows.append(&mut changed);
         }
         Ok(())
+    }
+
+    /// For a look at rows that moves are not to come between.
+    pub(super) fn moves(&self) -> Moves {
+        Moves(self.moves.load(Ordering::SeqCst))
     }
 
     /// Forgets one block. Its bytes stay until the space is given back.

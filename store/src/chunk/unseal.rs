@@ -160,6 +160,7 @@ impl Inner {
             copy.rename(&path)?;
             let sealed = File::open(&path).at("opening a content file")?;
             handle.swap_file(Arc::new(sealed));
+            self.content.swapped();
             self.dirs.sync(&self.layout.fan(row.id))?;
             self.health.step("unseal: replaced, not recorded")?;
             self.record_copy(&row)?;

@@ -88,14 +88,37 @@ const OF_BUCKETS: [&str; 49] = [
 /// What is asked of IPFS, which AWS does not have.
 const OF_IPFS: [&str; 4] = ["pinfold:Pin", "pinfold:ReadCid", "pinfold:SetReplication", "pinfold:Unpin"];
 
+/// What is asked of no bucket: policies of accounts say something about it, those of buckets cannot.
+const OF_NO_BUCKET: [&str; 2] = [ASSUME_ROLE, LIST_ALL_BUCKETS];
+
+/// Taking a role.
+pub const ASSUME_ROLE: &str = "sts:AssumeRole";
+/// Seeing what buckets there are.
+pub const LIST_ALL_BUCKETS: &str = "s3:ListAllMyBuckets";
+
 /// Whether a pattern of a policy names an action that there is.
 pub(super) fn is_known(text: &str) -> bool {
-    // A wildcard does not stand for the service.
-    let service = text.split_once(':').map(|(service, _)| service.to_ascii_lowercase());
-    if text != "*" && !matches!(service.as_deref(), Some("s3" | "pinfold")) {
-        return false;
-    }
-    OF_OBJECTS.iter().chain(&OF_BUCKETS).chain(&OF_IPFS).any(|a| pattern::matches_ignoring_case(text, a))
+    is_of_buckets(text) || has_service(text, &["s3", "sts"]) && is_any(text, &OF_NO_BUCKET)
+}
+
+/// Whether it names one that bucket policies know.
+pub(super) fn is_of_buckets(text: &str) -> bool {
+    (text == "*" || has_service(text, &["s3", "pinfold"]))
+        && (is_any(text, &OF_OBJECTS) || is_any(text, &OF_BUCKETS) || is_any(text, &OF_IPFS))
+}
+
+/// Whether it names nothing but the taking of roles.
+pub(super) fn is_of_roles(text: &str) -> bool {
+    has_service(text, &["sts"]) && is_any(text, &[ASSUME_ROLE])
+}
+
+fn is_any(text: &str, actions: &[&str]) -> bool {
+    actions.iter().any(|a| pattern::matches_ignoring_case(text, a))
+}
+
+/// A wildcard does not stand for the service.
+fn has_service(text: &str, services: &[&str]) -> bool {
+    text.split_once(':').is_some_and(|(service, _)| services.iter().any(|s| service.eq_ignore_ascii_case(s)))
 }
 
 /// What a pattern of a policy is about.
@@ -152,7 +175,12 @@ mod tests {
             assert!(!is_known(bad), "{bad}");
         }
         for good in ["*", "s3:*", "s3:Get*", "s3:getobject", "pinfold:*", "s3:???Object"] {
-            assert!(is_known(good), "{good}");
+            assert!(is_known(good) && is_of_buckets(good), "{good}");
         }
+        for good in ["s3:ListAllMyBuckets", "sts:*", "STS:AssumeRole"] {
+            assert!(is_known(good) && !is_of_buckets(good), "{good}");
+        }
+        assert!(is_of_roles("sts:Assume*") && !is_of_roles("*") && !is_of_roles("s3:*"));
+        assert!(!is_known("sts:GetSessionToken"), "nobody needs leave for it");
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acl::{Acl, Permission};
 use super::evaluate::{Decision, Question, Who, decide};
+use super::identity::Identity;
 use super::policy::Policy;
 use crate::error::{Error, Result};
 
@@ -97,8 +98,10 @@ pub struct BucketRules {
 pub enum Refusal {
     /// Nothing allows it.
     Implicit,
-    /// The policy denies it.
+    /// The bucket's policy denies it.
     Explicit,
+    /// A policy of the one who asks does.
+    ExplicitOfIdentity,
 }
 
 impl BucketRules {
@@ -129,13 +132,15 @@ impl BucketRules {
         self.policy.as_ref().is_some_and(Policy::is_public)
     }
 
-    /// Whether the one who asks may. What the policy denies, it denies to the owner as well; what nobody denies, the
-    /// owner may; others where the policy or, as far as lists count, the list allows it.
+    /// Whether the one who asks may. What any document denies is denied, to the owner as well; what none denies, the owner
+    /// may; others where the bucket's policy, a policy of their own or, as far as lists count, the list allows it. A
+    /// session that was narrowed may nothing else.
     pub fn check(
         &self,
         owner: &str,
         question: &Question<'_>,
         permission: Option<Permission>,
+        identity: &Identity,
     ) -> std::result::Result<(), Refusal> {
         let block = self.block.unwrap_or_default();
         let is_owner = question.who == Who::Account(owner);
@@ -145,9 +150,15 @@ impl BucketRules {
             self.ownership.has_lists()
                 && permission.is_some_and(|p| self.acl.allows(question.who, p, block.ignore_public_acls))
         };
-        match decision {
-            Decision::Deny => Err(Refusal::Explicit),
-            _ if is_owner || allowed || listed() => Ok(()),
+        let (own, limit) = (identity.decide(question), identity.limit(question));
+        if decision == Decision::Deny {
+            return Err(Refusal::Explicit);
+        }
+        if own == Decision::Deny || limit == Decision::Deny {
+            return Err(Refusal::ExplicitOfIdentity);
+        }
+        match is_owner || allowed || own == Decision::Allow || listed() {
+            true if limit == Decision::Allow => Ok(()),
             _ => Err(Refusal::Implicit),
         }
     }

@@ -9,6 +9,9 @@ use super::policy::{Effect, Malformed, Policy, Principal, Selection, Statement, 
 /// The ARN of everything in S3.
 pub(super) const ARN: &str = "arn:aws:s3:::";
 
+/// The ARN of accounts and roles.
+const IAM_ARN: &str = "arn:aws:iam::";
+
 pub(super) const INVALID_PRINCIPAL: &str = "Invalid principal in policy";
 pub(super) const INVALID_ACTION: &str = "Policy has invalid action";
 pub(super) const INVALID_RESOURCE: &str = "Policy has invalid resource";
@@ -61,18 +64,21 @@ fn statement(value: &Value) -> Result<Statement, Malformed> {
     let resource =
         either(fields, "Resource", "NotResource", |v| texts(v, INVALID_RESOURCE)?.into_iter().map(resource).collect())?;
     let condition = fields.get("Condition").map(Conditions::parse).transpose()?.unwrap_or_default();
-    Ok(Statement {
-        effect,
-        principal,
-        action: action.ok_or_else(|| missing("Action"))?,
-        resource: resource.ok_or_else(|| missing("Resource"))?,
-        condition,
-    })
+    let action = action.ok_or_else(|| missing("Action"))?;
+    let resource = match (resource, &action) {
+        (Some(resource), _) => resource,
+        // Who may take a role is said by the role's own document.
+        (None, Selection::Any(list)) if list.iter().all(|a| action::is_of_roles(a)) => {
+            Selection::Any(vec!["*".to_owned()])
+        }
+        (None, _) => return Err(missing("Resource")),
+    };
+    Ok(Statement { effect, principal, action, resource, condition })
 }
 
-/// `*` is every resource; else an ARN of S3 that begins with a bucket.
+/// `*` is every resource; else an ARN of S3 that begins with a bucket, or one of a role.
 fn resource(text: String) -> Result<String, Malformed> {
-    let path = if text == "*" { Some("*") } else { text.strip_prefix(ARN) };
+    let path = if text == "*" { Some("*") } else { text.strip_prefix(ARN).or_else(|| text.strip_prefix(IAM_ARN)) };
     match path {
         Some(path) if !path.is_empty() && !path.starts_with('/') => Ok(text),
         _ => Err(Malformed::new(INVALID_RESOURCE)),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::condition::Conditions;
-use super::parse;
+use super::{identity, parse};
 
 /// A document.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ impl<T> Selection<T> {
 pub enum Principal {
     /// `*`: everybody, also who did not sign.
     Everybody,
-    /// An account by its access key. (`arn:aws:iam::…:user/NAME` is its name, too.)
+    /// An account by its access key. (`arn:aws:iam::…:user/NAME` is its name, too.) A role by its ARN.
     Account(String),
 }
 
@@ -91,6 +91,9 @@ impl Principal {
     pub fn new(text: &str) -> Self {
         if text == "*" {
             return Self::Everybody;
+        }
+        if let Some(role) = identity::role_of(text) {
+            return Self::Account(identity::role_arn(role));
         }
         let user = text.strip_prefix("arn:aws:iam::").and_then(|rest| rest.split_once(":user/"));
         Self::Account(user.map_or(text, |(_, path)| path.rsplit('/').next().unwrap_or(path)).to_owned())

@@ -8,7 +8,7 @@ use proptest::prelude::{Just, Strategy, prop, prop_assert, prop_assert_eq, prop_
 use super::bucket::document;
 use super::evaluate::{Decision, Question, Who, decide};
 use super::policy::{Effect, Policy, Principal, Selection, Statement, Version};
-use super::{AccessBlock, Acl, BucketRules, Context, Ownership, Permission, Refusal, validate};
+use super::{AccessBlock, Acl, BucketRules, Context, Identity, Ownership, Permission, Refusal, validate};
 
 const ACTIONS: [&str; 4] = ["s3:GetObject", "s3:PutObject", "s3:Get*", "s3:*"];
 const RESOURCES: [&str; 4] =
@@ -240,7 +240,7 @@ fn a_policy_is_public_where_it_gives_everybody_something() {
 fn may(rules: &BucketRules, who: Who<'_>, action: &str, permission: Permission) -> Result<(), Refusal> {
     let context = Context::default();
     let question = Question { who, action, resource: "arn:aws:s3:::b/k", context: &context };
-    rules.check("ann", &question, Some(permission))
+    rules.check("ann", &question, Some(permission), &Identity::default())
 }
 
 #[test]

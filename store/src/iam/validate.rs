@@ -1,9 +1,9 @@
-//! What a bucket's policy must be to be accepted, in S3's words.
+//! What a policy must be to be accepted: a bucket's, in S3's words, an account's, and a role's trust policy.
 
 use super::action::{self, About};
 use super::condition::Condition;
 use super::operator::Network;
-use super::parse::{ARN, INVALID_PRINCIPAL, INVALID_RESOURCE, missing};
+use super::parse::{ARN, INVALID_ACTION, INVALID_PRINCIPAL, INVALID_RESOURCE, missing};
 use super::policy::{Effect, Malformed, Policy, Principal, Selection, Statement, Version};
 
 /// Largest document, in bytes.
@@ -39,6 +39,36 @@ pub fn bucket_policy<E>(
     Ok(Ok(policy))
 }
 
+/// Reads a policy that accounts, groups and roles are given, or that narrows a session.
+pub fn identity_policy(text: &str) -> Result<Policy, Malformed> {
+    let policy = read(text)?;
+    for statement in &policy.statements {
+        check_effect(statement)?;
+        if statement.principal.is_some() {
+            return Err(Malformed::new("Policy document should not specify a principal."));
+        }
+        check_conditions(statement)?;
+    }
+    Ok(policy)
+}
+
+/// Reads the policy that says who may take a role.
+pub fn trust_policy(text: &str) -> Result<Policy, Malformed> {
+    let policy = read(text)?;
+    for statement in &policy.statements {
+        check_effect(statement)?;
+        if statement.principal.is_none() {
+            return Err(missing("Principal"));
+        }
+        match &statement.action {
+            Selection::Any(list) if list.iter().all(|a| action::is_of_roles(a)) => {}
+            _ => return Err(Malformed::new("AssumeRole policy may only specify STS AssumeRole actions.")),
+        }
+        check_conditions(statement)?;
+    }
+    Ok(policy)
+}
+
 fn read(text: &str) -> Result<Policy, Malformed> {
     if text.len() > MAX_POLICY {
         return Err(Malformed::new("Policy exceeds the maximum allowed document size."));
@@ -62,16 +92,13 @@ fn check_effect(statement: &Statement) -> Result<(), Malformed> {
 }
 
 fn check(statement: &Statement, bucket: &str) -> Result<(), Malformed> {
+    if !statement.action.list().iter().all(|a| action::is_of_buckets(a)) {
+        return Err(Malformed::new(INVALID_ACTION));
+    }
     if !statement.resource.list().iter().all(|r| is_of(r, bucket)) {
         return Err(Malformed::new(INVALID_RESOURCE));
     }
-    let concrete: Vec<&str> = match &statement.action {
-        Selection::Any(list) => list.iter().map(String::as_str).filter(|a| !a.contains(['*', '?'])).collect(),
-        Selection::Not(_) => Vec::new(),
-    };
-    for condition in statement.condition.iter() {
-        check_condition(condition, &concrete)?;
-    }
+    check_conditions(statement)?;
     let (Selection::Any(actions), Selection::Any(resources)) = (&statement.action, &statement.resource) else {
         return Ok(());
     };
@@ -102,6 +129,14 @@ fn path_of<'a>(resource: &'a str, bucket: &str) -> Option<&'a str> {
 
 fn is_of(resource: &str, bucket: &str) -> bool {
     path_of(resource, bucket).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '*', '?']))
+}
+
+fn check_conditions(statement: &Statement) -> Result<(), Malformed> {
+    let concrete: Vec<&str> = match &statement.action {
+        Selection::Any(list) => list.iter().map(String::as_str).filter(|a| !a.contains(['*', '?'])).collect(),
+        Selection::Not(_) => Vec::new(),
+    };
+    statement.condition.iter().try_for_each(|condition| check_condition(condition, &concrete))
 }
 
 fn check_condition(condition: &Condition, concrete: &[&str]) -> Result<(), Malformed> {

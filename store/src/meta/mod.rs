@@ -19,6 +19,7 @@ mod convert;
 mod cursors;
 pub mod engine;
 mod fsck;
+pub mod iam_row;
 pub mod kept;
 mod layout;
 pub mod log;

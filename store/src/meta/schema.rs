@@ -15,6 +15,7 @@
 //! | `W` | bucket id (16), key, NUL, order (8) | [`crate::meta::kept::VersionRow`]: what was replaced or deleted |
 //! | `O` | bucket id (16), key, NUL, version id (16) | [`crate::meta::kept::LockRow`]: retention and legal hold |
 //! | `K` | access key | account (JSON of the IAM module) |
+//! | `J` | kind (1), name | [`crate::meta::iam_row`]: policies, groups, roles, and which of them an account has |
 //! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list |
 //! | `a` | | applied position |
 //! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
@@ -162,6 +163,11 @@ pub fn lock(bucket: Id, key: &[u8], version: Id) -> Vec<u8> {
 /// Key of an account.
 pub fn account(access_key: &str) -> Vec<u8> {
     [b"K", access_key.as_bytes()].concat()
+}
+
+/// Key of a policy, group or role, or of what an account has, by its kind's byte.
+pub fn iam(kind: u8, name: &str) -> Vec<u8> {
+    [&[b'J', kind], name.as_bytes()].concat()
 }
 
 /// Key of a setting of the namespace.

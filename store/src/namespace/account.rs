@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Namespace;
 use super::txn::Rows;
 use crate::error::{Error, ErrorKind, Result};
+use crate::meta::iam_row::{GrantsRow, IamRow};
 use crate::meta::record::{Op, SYSTEM_STREAM};
 use crate::meta::rows::RowValue;
 use crate::meta::schema;
@@ -135,6 +136,10 @@ impl Namespace {
                 return Err(Error::new(ErrorKind::NotFound, "the account does not exist").with("access", access));
             }
             txn.delete(key);
+            let grants = schema::iam(GrantsRow::KIND, access);
+            if txn.row::<GrantsRow>(&grants)?.is_some() {
+                txn.delete(grants);
+            }
             Ok(())
         })?;
         self.0.acknowledged(caller, deleted).await

@@ -13,6 +13,7 @@ mod copy;
 pub mod dag;
 mod ended;
 mod engine;
+mod grants;
 mod handle;
 mod inode;
 mod keeping;

@@ -47,7 +47,7 @@ impl Server {
         let mut settings = NamespaceConfig::new(dir.path());
         settings.reserve_bytes = 0;
         let namespace = Namespace::open(settings, &Quiet).unwrap();
-        let accounts = AccountSource::new(account(ROOT, Role::Admin), namespace.clone());
+        let accounts = AccountSource::new(account(ROOT, Role::Admin), namespace.clone()).unwrap();
         let config = S3Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..config };
         let server = S3Server::bind(config, namespace.clone(), Arc::new(accounts)).await.unwrap();
         let address = server.addresses()[0];

@@ -205,12 +205,20 @@ fn storm(seed: u64, operations: usize) -> (Rig, Vec<(Cid, Recipe)>, tempfile::Te
                 })
             })
             .collect();
-        let failed = workers.into_iter().map(|w| w.join()).filter(Result::is_err).count();
+        let failed: Vec<String> = workers.into_iter().filter_map(|w| w.join().err()).map(said).collect();
         done.store(true, Ordering::Release);
         collector.join().unwrap();
-        assert_eq!(failed, 0);
+        assert!(failed.is_empty(), "{failed:?}");
     });
     (rig, names.into_inner(), dir)
+}
+
+/// What a thread panicked with: the run's own message is often all that is kept of it.
+fn said(panic: Box<dyn std::any::Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => other.downcast_ref::<&str>().map_or_else(|| "?".to_owned(), |text| (*text).to_owned()),
+    }
 }
 
 /// Everything that is stored is needed, by the index's own word.

@@ -4,6 +4,7 @@ mod basics;
 mod concurrent;
 mod crash;
 pub(super) mod index_double;
+mod moves;
 mod rulings;
 mod uploads;
 

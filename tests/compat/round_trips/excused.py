@@ -1,0 +1,3 @@
+"""Steps that fail for a reason that is not Pinfold's: {(client, title of the step): reason}."""
+
+EXCUSED = {}
