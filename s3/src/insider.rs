@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 
 use crate::access::Verified;
@@ -44,7 +44,7 @@ impl Insider {
         request: Request<Incoming>,
     ) -> Response<impl Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Send + use<>> {
         let (mut head, body) = request.into_parts();
-        for name in [AUTHORIZATION, COOKIE, ORIGIN] {
+        for name in [AUTHORIZATION, COOKIE, ORIGIN, HeaderName::from_static("x-amz-security-token")] {
             head.headers.remove(name);
         }
         // A name would be looked up among the domains of buckets and websites.

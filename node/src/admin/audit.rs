@@ -118,10 +118,11 @@ pub(super) async fn layer(State(api): State<Api>, request: Request, next: Next) 
     };
     let id = Id::random();
     head.extensions.insert(id);
-    let from = match head.extensions.get::<ConnectInfo<Peer>>() {
-        Some(ConnectInfo(Peer { uid, pid: Some(pid) })) => format!("uid {uid} pid {pid}"),
-        Some(ConnectInfo(Peer { uid, pid: None })) => format!("uid {uid}"),
-        None => String::new(),
+    let from = match (&api.asker, head.extensions.get::<ConnectInfo<Peer>>()) {
+        (Some(asker), _) => asker.from.to_string(),
+        (None, Some(ConnectInfo(Peer { uid, pid: Some(pid) }))) => format!("uid {uid} pid {pid}"),
+        (None, Some(ConnectInfo(Peer { uid, pid: None }))) => format!("uid {uid}"),
+        (None, None) => String::new(),
     };
     let (bucket, target) = about(&operation, &path, &body);
     let answer = next.run(Request::from_parts(head, Body::from(body))).await;
@@ -129,8 +130,8 @@ pub(super) async fn layer(State(api): State<Api>, request: Request, next: Next) 
     let event = Event {
         time: String::new(),
         operation,
-        door: "admin-socket",
-        who: api.root.to_string(),
+        door: if api.asker.is_some() { "console" } else { "admin-socket" },
+        who: api.caller().principal,
         verified: true,
         from,
         bucket,
