@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proptest::prelude::{Just, ProptestConfig, Strategy as _, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::index_double::IndexDouble;
 use crate::chunk::conformance::{config, noise};
