@@ -384,7 +384,7 @@ mod tests {
     use super::*;
 
     /// Every kind the store has today, so that a new one is looked at here.
-    const KINDS: [(ErrorKind, &str, u16); 37] = [
+    const KINDS: [(ErrorKind, &str, u16); 38] = [
         (ErrorKind::NotFound, "NoSuchKey", 404),
         (ErrorKind::Stale, "ServiceUnavailable", 503),
         (ErrorKind::NoSuchBucket, "NoSuchBucket", 404),

@@ -3,9 +3,11 @@
 import json
 import urllib.request
 import uuid
+from types import SimpleNamespace
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from harness import accounts
 from harness import s3 as s3c
@@ -82,9 +84,9 @@ def iam(node, tmp_path):
 
 
 @pytest.fixture
-def ann(node, raw):
+def ann(node, server, raw):
     """An account that may do nothing by itself: its access key, its secret key, and a client."""
-    made = accounts.make(node, raw)
+    made = accounts.make(server, raw)
     yield made.name, made.secret, made.s3
     remove(node, made.name, check=False)
 
@@ -106,7 +108,7 @@ def session(node, credentials):
     return boto3.client(
         "s3", endpoint_url=node.endpoint, aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"], aws_session_token=credentials["SessionToken"],
-        region_name="us-east-1",
+        region_name="us-east-1", config=Config(signature_version="s3v4"),
     )
 
 
@@ -337,7 +339,8 @@ def test_secrets_of_accounts_are_nowhere_on_disk(own_node):
     node = own_node
     secret = f"find-me-{uuid.uuid4().hex}"
     raw = Raw("127.0.0.1", node.s3_port)
-    made = accounts.make(node, raw, role="userplus", secret=secret)
+    at = SimpleNamespace(endpoint=node.endpoint, host="127.0.0.1", port=node.s3_port)
+    made = accounts.make(at, raw, role="userplus", secret=secret)
     bucket = s3c.fresh_name()
     made.s3.create_bucket(Bucket=bucket)
     node.cli("meta", "checkpoint", "--data", node.data)

@@ -7,7 +7,7 @@ mod cid;
 mod cid_tree;
 mod documents;
 pub mod iam;
-mod keys;
+pub mod keys;
 mod offline;
 mod report;
 mod serve;

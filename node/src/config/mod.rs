@@ -6,6 +6,7 @@ pub mod flags;
 pub mod settings;
 pub mod source;
 pub mod value;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -380,46 +381,6 @@ impl Build<'_> {
             idle_timeout,
             limits,
         })
-    }
-
-    fn timeout(&mut self, name: &str) -> Option<Duration> {
-        let time = self.parsed(name, value::duration)?;
-        if time < Duration::from_secs(1) {
-            self.refuse(name, "at least 1s");
-        }
-        Some(time)
-    }
-
-    fn limits(&mut self) -> Option<LimitSettings> {
-        const OF: [&str; 3] = ["ip", "account", "bucket"];
-        let mut limits = LimitSettings { requests: [0; 3], bytes: [0; 3] };
-        for (i, of) in OF.into_iter().enumerate() {
-            limits.requests[i] = self.count(&format!("s3_requests_per_{of}"), 0, 1 << 20)? as u64;
-            let name = format!("s3_bytes_per_{of}");
-            limits.bytes[i] = self.parsed(&name, value::size)?;
-            if (1..32 << 10).contains(&limits.bytes[i]) {
-                self.refuse(&name, "at least 32KiB, or 0");
-            }
-        }
-        Some(limits)
-    }
-
-    fn records(&mut self) -> Option<RecordSettings> {
-        // Names of the process's own streams are no paths.
-        let file = |name: &str| match self.text(name).map(str::to_ascii_lowercase) {
-            Some(word) if ["stdout", "stderr", "-"].contains(&word.as_str()) => Some(word),
-            _ => self.path(name).map(|path| path.display().to_string()),
-        };
-        let (access, admin_access) = (file("access_log"), file("admin_access_log"));
-        let webhook = self.text("log_webhook_url").map(str::to_owned);
-        if access.is_some() && webhook.is_some() {
-            self.refuse("log_webhook_url", "there is an access_log already: it is one or the other");
-        }
-        let audit_file_size = self.parsed("audit_file_size", value::size)?;
-        if audit_file_size < 32 << 10 {
-            self.refuse("audit_file_size", "at least 32KiB");
-        }
-        Some(RecordSettings { access, admin_access, webhook, audit: self.text("audit_log")? == "on", audit_file_size })
     }
 
     fn mounting(&mut self) -> Option<MountSettings> {
