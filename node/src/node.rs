@@ -64,9 +64,10 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 
     // Hold the data before anything looks at it. The admin listener answers from here on: a long start shows.
     let data = DataDir::take(&config.data, IfMissing::Create)?;
+    // The root account's keys come first: they are made in a fresh directory only, and any other file makes it stale.
+    let (root, source) = credentials::load(&var, &config.root_credentials_file, data.is_fresh())?;
     let master_key_file = master_key::file(&var, config);
     let master = master_key::load(&var, config).map_err(Failure::of_setting)?;
-    let (root, source) = credentials::load(var, &config.root_credentials_file, data.is_fresh())?;
     let health = Health::starting();
     let opened: Arc<OnceLock<Namespace>> = Arc::default();
     let (admin_address, _admin) = steps::serve_admin(config, &health, &opened, &telemetry).await?;

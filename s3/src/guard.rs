@@ -454,10 +454,19 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_sessions() {
-        assert_eq!(code("/b/k", &[("x-amz-security-token", "t")]), "InvalidToken");
-        assert_eq!(code("/b/k?X-Amz-Security-Token=t", &[]), "InvalidToken");
-        assert_eq!(code("/b/k", &[("x-amz-security-token", "")]), "ok");
+    fn tokens_come_in_headers_and_presigned_urls() {
+        let found = |uri: &str, header: Option<&str>| {
+            let mut request = http::Request::builder().uri(uri);
+            if let Some(value) = header {
+                request = request.header("x-amz-security-token", value);
+            }
+            token(&request.body(()).unwrap().into_parts().0).map(|SessionToken(token)| token)
+        };
+        assert_eq!(found("/b/k", Some("t")).as_deref(), Some("t"));
+        assert_eq!(found("/b/k?a=b&X-Amz-Security-Token=t%2Fu", None).as_deref(), Some("t/u"));
+        assert_eq!(found("/b/k?X-Amz-Security-Token=other", Some("t")).as_deref(), Some("t"));
+        assert_eq!(found("/b/k", Some("")), None);
+        assert_eq!(found("/b/k?X-Amz-Security-Token=", None), None);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
     cd tests; PINFOLD_BIN=… python3 -m bench.encryption [--rounds N] [--size MIB]
 
-Presigned requests from one connection, so that the client costs little; a body of its own for each PUT, so that nothing is shared; rounds of
-both kinds interleaved, so that what else the machine does meets both. Elapsed time is the client's, processor time the daemon's.
+Presigned requests from one connection, so that the client costs little; a body of its own for each PUT, so that nothing is
+shared; rounds of both kinds interleaved, so that what else the machine does meets both. Elapsed time is the client's,
+processor time the daemon's.
 """
 
 import argparse
@@ -64,7 +65,8 @@ def main():
         for what, name in enumerate(("MiB/s", "processor ms")):
             median = {bucket: statistics.median(once[what] for once in took[method, bucket]) for bucket in BUCKETS}
             shown = {b: args.size / t if what == 0 else 1000 * t for b, t in median.items()}
-            print(f"| {method}, {name} | {shown['plain']:.0f} | {shown['encrypted']:.0f} | {shown['encrypted'] / shown['plain']:.2f} |")
+            ratio = shown["encrypted"] / shown["plain"]
+            print(f"| {method}, {name} | {shown['plain']:.0f} | {shown['encrypted']:.0f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

@@ -153,8 +153,7 @@ mod tests {
         let code = |n: &'static str, v: &str| {
             refuse_unsupported(&map(&[(n, v)])).map_or_else(|e| e.code().as_str().to_owned(), |()| "ok".to_owned())
         };
-        assert_eq!(code("x-amz-server-side-encryption", "AES256"), "NotImplemented");
-        assert_eq!(code("x-amz-server-side-encryption-customer-key", "k"), "NotImplemented");
+        assert_eq!(code("x-amz-write-offset-bytes", "1"), "NotImplemented");
         assert_eq!(code("x-amz-acl", "private"), "ok");
         assert_eq!(code("x-amz-acl", "public-read"), "ok");
         assert_eq!(code("x-amz-acl", "everyone"), "InvalidArgument");

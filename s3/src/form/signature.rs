@@ -132,7 +132,6 @@ mod tests {
         for name in SIGNED {
             assert_eq!(check((name, ""), now), "InvalidArgument", "without {name}");
         }
-        assert_eq!(check(("x-amz-security-token", "t"), now), "InvalidToken");
         assert_eq!(verify(&Fields::of(&[("key", "k")]), &One, "us-east-1", OffsetDateTime::now_utc()).unwrap(), None);
     }
 }

@@ -103,7 +103,9 @@ async fn what_is_not_offered_says_so() {
     server.put("/bkt?replication", "<ReplicationConfiguration/>").await.refused(501, "NotImplemented");
     server.get("/bkt?replication").await.refused(501, "NotImplemented");
     let put = |name: &str, value: &str| server.call(Req::new("PUT", "/bkt/k").body("x").header(name, value));
-    put("x-amz-server-side-encryption", "AES256").await.refused(501, "NotImplemented");
+    put("x-amz-server-side-encryption", "aws:kms").await.refused(501, "NotImplemented");
+    // This server has no master key.
+    put("x-amz-server-side-encryption", "AES256").await.refused(403, "AccessDenied");
     put("x-amz-object-lock-legal-hold", "ON").await.refused(400, "InvalidRequest");
     put("x-amz-acl", "for-nobody").await.refused(400, "InvalidArgument");
     server.get("/bkt/k").await.refused(404, "NoSuchKey");
