@@ -114,7 +114,7 @@ pub(super) async fn layer(State(api): State<Api>, request: Request, next: Next) 
     }
     let (mut head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return ApiError::bad_request("the request is too large").into_response();
+        return ApiError::too_large("the request is too large").into_response();
     };
     let id = Id::random();
     head.extensions.insert(id);

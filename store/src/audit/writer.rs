@@ -58,7 +58,8 @@ struct State {
 }
 
 impl AuditLog {
-    /// Opens or makes it; a line that a crash tore is set aside. Blocks. The log says so in its first line of this run.
+    /// Opens or makes it; a line that a crash tore is set aside. Blocks. The log says so in its first line of this run, if the
+    /// disk has room for it.
     pub fn open(config: AuditConfig) -> Result<(Self, Recovered)> {
         let AuditConfig { dir, file_bytes } = config;
         let mut builder = std::fs::DirBuilder::new();
@@ -79,7 +80,11 @@ impl AuditLog {
             0 => String::new(),
             torn => format!("{torn} bytes that a crash left of a line were set aside"),
         };
-        writer.append(vec![Event::of_log("log_open", note)])?;
+        match writer.append(vec![Event::of_log("log_open", note)]) {
+            // The node must start, so that room can be made through it; what is audited is refused meanwhile.
+            Err(e) if e.kind() == ErrorKind::NoSpace => {}
+            opened => opened?,
+        }
         let (orders, queue) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
