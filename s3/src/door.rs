@@ -37,7 +37,7 @@ use crate::error::{OrS3, from_failure, invalid_request, plain};
 use crate::form::{self, Forms};
 use crate::guard::{self, form_pairs};
 use crate::host::Domains;
-use crate::identity::Identities;
+use crate::identity::{self, Identities};
 use crate::limits::Limits;
 use crate::longkey::{self, LongKeys};
 use crate::metrics::{self, Counted};
@@ -116,7 +116,7 @@ impl Door {
         let http1 = request.version() < Version::HTTP_2;
         let (mut head, body) = request.into_parts();
         let of_sessions = sts::is_request(&head);
-        if let Some(token) = guard::token(&head) {
+        if let Some(token) = identity::token(&head) {
             head.extensions.insert(token);
         }
         let slow = self.slow_down(&head, &scope);

@@ -14,7 +14,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::config::S3Config;
 use crate::error::{bad_argument, fail, invalid_argument, invalid_request, plain, slow_down, with_detail};
-use crate::identity::SessionToken;
+use crate::identity::token;
+use crate::session::is_temporary;
 use crate::sts;
 
 /// Services that signatures are for.
@@ -34,6 +35,9 @@ pub(crate) fn check(head: &Parts, config: &S3Config) -> S3Result<()> {
     let region = config.region.as_str();
     check_head(head, config)?;
     let query = head.uri.query().unwrap_or_default();
+    if token(head).is_some() && !is_temporary(&claimed(head, query)) {
+        return Err(plain(S3ErrorCode::InvalidToken));
+    }
     let authorization = single(&head.headers)?;
     let presigned = Presigned::read(query);
     match (authorization, presigned.is_some()) {
@@ -169,12 +173,13 @@ fn is_long_date(text: &str) -> bool {
     b.len() == 16 && b[8] == b'T' && b[15] == b'Z' && b[..8].iter().chain(&b[9..15]).all(u8::is_ascii_digit)
 }
 
-/// The token of a session, in a header or a presigned URL.
-pub(crate) fn token(head: &Parts) -> Option<SessionToken> {
-    let header = head.headers.get("x-amz-security-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let in_query = || form_pairs(head.uri.query().unwrap_or_default()).find(|(k, _)| k == "X-Amz-Security-Token");
-    let token = header.or_else(|| in_query().map(|(_, token)| token));
-    token.filter(|token| !token.is_empty()).map(SessionToken)
+/// The access key that a request says is its signer's; empty if it says none.
+fn claimed(head: &Parts, query: &str) -> String {
+    let header = head.headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let in_header = header.and_then(|text| text.split_once("Credential=")).map(|(_, rest)| rest.to_owned());
+    let in_query = || form_pairs(query).find(|(name, _)| name == "X-Amz-Credential").map(|(_, value)| value);
+    let credential = in_header.or_else(in_query).unwrap_or_default();
+    credential.split('/').next().unwrap_or_default().to_owned()
 }
 
 /// s3s calls a bad value a wrong signature; AWS says what is wrong with it.
@@ -454,19 +459,12 @@ mod tests {
     }
 
     #[test]
-    fn tokens_come_in_headers_and_presigned_urls() {
-        let found = |uri: &str, header: Option<&str>| {
-            let mut request = http::Request::builder().uri(uri);
-            if let Some(value) = header {
-                request = request.header("x-amz-security-token", value);
-            }
-            token(&request.body(()).unwrap().into_parts().0).map(|SessionToken(token)| token)
-        };
-        assert_eq!(found("/b/k", Some("t")).as_deref(), Some("t"));
-        assert_eq!(found("/b/k?a=b&X-Amz-Security-Token=t%2Fu", None).as_deref(), Some("t/u"));
-        assert_eq!(found("/b/k?X-Amz-Security-Token=other", Some("t")).as_deref(), Some("t"));
-        assert_eq!(found("/b/k", Some("")), None);
-        assert_eq!(found("/b/k?X-Amz-Security-Token=", None), None);
+    fn tokens_are_of_temporary_keys() {
+        assert_eq!(code("/b/k", &[("x-amz-security-token", "t")]), "InvalidToken");
+        assert_eq!(code("/b/k?X-Amz-Security-Token=t", &[]), "InvalidToken");
+        assert_eq!(code("/b/k", &[("x-amz-security-token", "")]), "ok");
+        let uri = format!("{}&X-Amz-Security-Token=t", presigned("60", "us-east-1"));
+        assert_eq!(code(&uri, &[]), "InvalidToken");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::request::Parts;
 use parking_lot::RwLock;
 use pinfold_store::Error;
 use pinfold_store::iam::identity::role_arn;
@@ -14,6 +15,7 @@ use time::OffsetDateTime;
 
 use crate::auth::Credentials;
 use crate::error::{OrS3, from_store, plain};
+use crate::guard::form_pairs;
 use crate::session::{Claims, Principal, Refused, is_temporary};
 
 /// Policies remembered; then all are forgotten.
@@ -22,6 +24,14 @@ const MOST: usize = 4096;
 /// The token of a request, from its head or its form.
 #[derive(Clone)]
 pub(crate) struct SessionToken(pub(crate) String);
+
+/// The token of a session, in a header or a presigned URL.
+pub(crate) fn token(head: &Parts) -> Option<SessionToken> {
+    let header = head.headers.get("x-amz-security-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let in_query = || form_pairs(head.uri.query().unwrap_or_default()).find(|(k, _)| k == "X-Amz-Security-Token");
+    let token = header.or_else(|| in_query().map(|(_, token)| token));
+    token.filter(|token| !token.is_empty()).map(SessionToken)
+}
 
 /// Finds out who signed.
 pub(crate) struct Identities {
@@ -116,4 +126,25 @@ fn parse(name: &str, text: &str) -> S3Result<Policy> {
     Policy::parse(text).map_err(|wrong| {
         from_store(Error::corrupt("a policy cannot be read").with("policy", name).with("reason", wrong.0))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_in_headers_and_presigned_urls() {
+        let found = |uri: &str, header: Option<&str>| {
+            let mut request = http::Request::builder().uri(uri);
+            if let Some(value) = header {
+                request = request.header("x-amz-security-token", value);
+            }
+            token(&request.body(()).unwrap().into_parts().0).map(|SessionToken(token)| token)
+        };
+        assert_eq!(found("/b/k", Some("t")).as_deref(), Some("t"));
+        assert_eq!(found("/b/k?a=b&X-Amz-Security-Token=t%2Fu", None).as_deref(), Some("t/u"));
+        assert_eq!(found("/b/k?X-Amz-Security-Token=other", Some("t")).as_deref(), Some("t"));
+        assert_eq!(found("/b/k", Some("")), None);
+        assert_eq!(found("/b/k?X-Amz-Security-Token=", None), None);
+    }
 }
