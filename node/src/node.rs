@@ -79,7 +79,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     };
     let namespace = opened.get_or_init(|| namespace).clone();
 
-    steps::wrap_accounts(&namespace, &root).await;
+    steps::wrap_accounts(&namespace).await;
     let audit = steps::open_audit(config).await?;
 
     // The doors: S3, the operator's socket, the mounts. From here on every end, a failed start too, goes by the drain.

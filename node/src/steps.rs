@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::crypto::MasterKey;
 use pinfold_store::namespace::Namespace;
-use pinfold_store::types::{Caller, Door, Id};
+use pinfold_store::types::Caller;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -157,18 +157,8 @@ pub async fn serve_s3(
 
 /// Wraps secret keys of accounts that an older release stored as they are, or an older master key wrapped. Those that cannot be
 /// opened are said: the others work.
-pub async fn wrap_accounts(namespace: &Namespace, root: &RootCredentials) {
-    let caller = Caller {
-        principal: root.access.clone(),
-        door: Door::Admin,
-        request: Id::random(),
-        uid: 0,
-        gid: 0,
-        admin: true,
-        bypass_governance: false,
-        mount: 0,
-    };
-    match namespace.rewrap_accounts(&caller).await {
+pub async fn wrap_accounts(namespace: &Namespace) {
+    match namespace.rewrap_accounts(&Caller::worker("accounts")).await {
         Ok(0) => {}
         Ok(accounts) => tracing::info!(accounts, "secret keys of accounts were wrapped by the master key"),
         Err(error) => {

@@ -86,21 +86,7 @@ fn about(operation: &str, path: &str, body: &[u8]) -> (String, String) {
 }
 
 fn percent_decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match (first, tail.get(..2).and_then(|hex| hex::decode(hex).ok())) {
-            (b'%', Some(byte)) => {
-                out.extend(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Around every request on the socket.

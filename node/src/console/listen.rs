@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use pinfold_s3::server::progress::{Progress, Watched};
+use pinfold_s3::server::progress::{Progress, Watched, drive};
 use pinfold_s3::tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,9 +24,8 @@ use super::Console;
 const CONNECTIONS: usize = 256;
 /// How long a TLS handshake, and how long a request's head, may take; also how long a connection may rest.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A connection on which nothing moves for so long is closed, and how often that is looked at.
+/// A connection on which nothing moves for so long is closed.
 const STALLED: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_secs(5);
 /// How long the listener rests when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// HTTP/2: what a client may send ahead on one stream, and on all of a connection's; streams of one connection.
@@ -120,28 +118,5 @@ where
         .max_concurrent_streams(STREAMS)
         .keep_alive_interval(PATIENCE)
         .keep_alive_timeout(PATIENCE);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut look = tokio::time::interval(LOOK);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection of the console ended early");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            // A client that takes none of an answer would keep its place at the S3 door for ever.
-            _ = look.tick() => {
-                if progress.stalled(STALLED) {
-                    tracing::debug!("a connection of the console that does not move is closed");
-                    return;
-                }
-            }
-        }
-    }
+    drive(builder.serve_connection(TokioIo::new(stream), service), &progress, STALLED, &stop).await;
 }

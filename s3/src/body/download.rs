@@ -1,4 +1,4 @@
-//! An object's bytes to the connection: read on blocking threads in pieces, one piece ahead of the client.
+//! An object's bytes to the connection: read on blocking threads in pieces, a piece or two ahead of the client.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
+use parking_lot::Mutex;
 use pinfold_store::chunk::ObjectReader;
 use pinfold_store::{Error, ErrorKind, Result};
 use s3s::dto::StreamingBlob;
@@ -24,6 +25,8 @@ const PIECE: u64 = 512 * 1024;
 const SEALED_PIECE: u64 = 1024 * 1024;
 /// Pieces in memory at once: the one that goes out and the one that is being read.
 const AHEAD: usize = 2;
+/// The same of a sealed object: opening one takes longer than sending it, so that two are opened at once.
+const SEALED_AHEAD: usize = 3;
 /// Up to this many bytes are read on the calling thread: a hop to another costs more than the read.
 const INLINE: u64 = 64 * 1024;
 
@@ -41,6 +44,7 @@ pub(crate) async fn body(reader: ObjectReader, start: u64, end: u64) -> S3Result
         left: end - start,
         first: None,
         reading: VecDeque::new(),
+        spare: Spare::default(),
     };
     stream.read_ahead();
     if let Some(piece) = stream.reading.pop_front() {
@@ -61,7 +65,7 @@ fn read_exact(reader: &ObjectReader, start: u64, end: u64) -> Result<Bytes> {
     let mut piece = first;
     loop {
         if piece.is_empty() {
-            return Err(Error::new(ErrorKind::Corrupt, "an object is shorter than its size says").with("offset", start));
+            return Err(shorter(start));
         }
         all.extend_from_slice(&piece);
         if all.len() >= len {
@@ -79,15 +83,69 @@ struct Download {
     left: u64,
     first: Option<Bytes>,
     reading: VecDeque<JoinHandle<Result<Bytes>>>,
+    spare: Spare,
+}
+
+/// Buffers of one download that the connection has sent: the next piece is read into one of them, so that its pages need
+/// not be had, and zeroed, anew.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// A piece on its way out.
+struct Piece {
+    bytes: Vec<u8>,
+    home: Spare,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.home.lock().push(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// As [`read_exact`], into a spare buffer.
+fn read_piece(reader: &ObjectReader, start: u64, end: u64, home: Spare) -> Result<Bytes> {
+    let len = (end - start) as usize;
+    let bytes = home.lock().pop();
+    let bytes = match bytes {
+        Some(mut bytes) => {
+            bytes.resize(len, 0);
+            bytes
+        }
+        None => vec![0; len],
+    };
+    let mut piece = Piece { bytes, home };
+    let mut done = 0;
+    while done < len {
+        let read = reader.read_into(start + done as u64, &mut piece.bytes[done..])?;
+        if read == 0 {
+            return Err(shorter(start));
+        }
+        done += read;
+    }
+    Ok(Bytes::from_owner(piece))
+}
+
+fn shorter(start: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, "an object is shorter than its size says").with("offset", start)
 }
 
 impl Download {
     fn read_ahead(&mut self) {
-        while self.next < self.end && self.reading.len() + usize::from(self.first.is_some()) < AHEAD {
-            let piece = if self.reader.is_sealed() { SEALED_PIECE } else { PIECE };
+        let (piece, ahead) = if self.reader.is_sealed() { (SEALED_PIECE, SEALED_AHEAD) } else { (PIECE, AHEAD) };
+        while self.next < self.end && self.reading.len() + usize::from(self.first.is_some()) < ahead {
             let (start, end) = (self.next, self.end.min((self.next / piece + 1) * piece));
-            let reader = self.reader.clone();
-            self.reading.push_back(tokio::task::spawn_blocking(move || read_exact(&reader, start, end)));
+            let (reader, spare) = (self.reader.clone(), self.spare.clone());
+            // What one piece holds may be had without a copy.
+            let whole = end - start == self.left;
+            self.reading.push_back(tokio::task::spawn_blocking(move || {
+                if whole { read_exact(&reader, start, end) } else { read_piece(&reader, start, end, spare) }
+            }));
             self.next = end;
         }
     }

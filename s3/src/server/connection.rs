@@ -1,7 +1,6 @@
 //! One connection: TLS if there is any, HTTP/1 or HTTP/2, limits, and its graceful end.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::time::Duration;
 
 use hyper::Request;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Shared;
-use super::progress::{Progress, Watched};
+use super::progress::{Progress, Watched, drive};
 use crate::config::S3Config;
 use crate::metrics::{self, Counted};
 use crate::peer::{Peer, Session};
@@ -92,30 +91,8 @@ where
         }
     });
     let builder = builder(&shared.config);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let limit = shared.config.idle_timeout.max(shared.config.header_timeout);
-    let mut look = tokio::time::interval(Duration::from_secs(5).min(limit));
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(e) = ended {
-                    debug!(error = %e, "a connection ended early");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            _ = look.tick() => {
-                if progress.stalled(limit) {
-                    debug!("a connection that does not move is closed");
-                    return;
-                }
-            }
-        }
-    }
+    drive(builder.serve_connection(TokioIo::new(stream), service), &progress, limit, &stop).await;
 }
 
 fn builder(config: &S3Config) -> Builder<TokioExecutor> {

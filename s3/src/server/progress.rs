@@ -1,13 +1,20 @@
-//! Whether a connection still moves: a wrapper that notes the time of every byte, and what to make of it.
+//! Whether a connection still moves: a wrapper that notes the time of every byte, and what is made of it.
 
+use std::fmt::Display;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// How often a connection is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The state of one connection.
 pub struct Progress {
@@ -37,6 +44,37 @@ impl Progress {
     pub fn stalled(&self, limit: Duration) -> bool {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.working.load(Ordering::Relaxed) == 0 && self.began.elapsed().saturating_sub(last) > limit
+    }
+}
+
+/// Drives a connection to its end. Once `stop` is told it takes no new requests; when nothing moves for `limit` and it is the
+/// client's turn, it is closed: a client that takes none of an answer would keep its place for ever.
+pub async fn drive<C>(connection: C, progress: &Progress, limit: Duration, stop: &CancellationToken)
+where
+    C: GracefulConnection<Error: Display>,
+{
+    let mut connection = pin!(connection);
+    let mut look = tokio::time::interval(LOOK.min(limit));
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(e) = ended {
+                    debug!(error = %e, "a connection ended early");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = look.tick() => {
+                if progress.stalled(limit) {
+                    debug!("a connection that does not move is closed");
+                    return;
+                }
+            }
+        }
     }
 }
 

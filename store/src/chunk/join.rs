@@ -65,16 +65,7 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored = |guard| Stored {
-            root: root.cid,
-            size,
-            leaves: root.leaves,
-            md5: None,
-            inline: None,
-            guard,
-            seal: None,
-            also: None,
-        };
+        let stored = |guard| Stored::of(&root, guard);
         if self.has_object(&object, &[Kind::Whole, Kind::Scattered])? {
             return Ok(stored(guard));
         }

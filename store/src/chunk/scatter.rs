@@ -137,16 +137,7 @@ impl Inner {
             }
             None => self.link_scattered(id, object, guard)?,
         };
-        Ok(Some(Stored {
-            root: root.cid,
-            size: root.size,
-            leaves: root.leaves,
-            md5: None,
-            inline: None,
-            guard,
-            seal: None,
-            also: None,
-        }))
+        Ok(Some(Stored::of(&root, guard)))
     }
 
     /// Takes back that an object which will not be needs its chunks.

@@ -73,16 +73,7 @@ impl Inner {
         let object = leaves.finish(self)?;
         let root = object.root;
         let guard = self.pins.pin(&object.digest);
-        let stored = |guard| Stored {
-            root: root.cid,
-            size: root.size,
-            leaves: root.leaves,
-            md5: None,
-            inline: None,
-            guard,
-            seal: None,
-            also: None,
-        };
+        let stored = |guard| Stored::of(&root, guard);
         // A scattered object, as publishing made it, is replaced: a whole file costs nothing here and serves better.
         if self.has_object(&object, &[Kind::Whole])? {
             return Ok(stored(guard));

@@ -61,6 +61,12 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// A stored DAG, not sealed, nothing of it in a record.
+    pub(super) fn of(root: &unixfs::Root, guard: TempPin) -> Self {
+        let (md5, inline, seal, also) = (None, None, None, None);
+        Self { root: root.cid, size: root.size, leaves: root.leaves, md5, inline, guard, seal, also }
+    }
+
     /// Lets go, after a commit that names it has become visible to [`crate::chunk::Roots`].
     pub fn committed(self) {
         self.guard.committed();
@@ -395,6 +401,6 @@ impl Streaming {
             Data::File(tmp) => inner.adopt_file(tmp, object)?,
             Data::Slot(slot) => inner.adopt_slice(slot, object)?,
         };
-        Ok(Stored { root: root.cid, size: root.size, leaves: root.leaves, md5, inline: None, guard, seal, also })
+        Ok(Stored { md5, seal, also, ..Stored::of(&root, guard) })
     }
 }
