@@ -12,7 +12,7 @@ use crate::config::flags::SettingFlags;
 #[command(name = "pinfold", version = build_info::VERSION, long_version = build_info::LONG, propagate_version = false)]
 #[command(disable_help_subcommand = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 69 the daemon does not answer, 70 a stop took \
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 32 not mounted (mount(8)), 69 the daemon does not answer, 70 a stop took \
                         too long, 75 the data directory is in use, 78 the configuration is refused."
 )]
 pub struct Cli {
@@ -66,6 +66,12 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// What mount(8) runs for `mount -t fuse.pinfold`
+    #[command(hide = true)]
+    MountHelper(crate::mount_helper::MountHelperArgs),
+    /// What umount(8) runs for it
+    #[command(hide = true)]
+    UmountHelper(crate::mount_helper::UmountHelperArgs),
     /// Write the manual pages into a directory
     Man {
         /// Where to write them

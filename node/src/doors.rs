@@ -286,6 +286,7 @@ impl MountDoor {
         let mut config = MountConfig::new(&spec.dir);
         config.path = spec.components().into_iter().map(<[u8]>::to_vec).collect();
         config.read_only = spec.read_only;
+        config.fs_name = spec.source();
         config.probe_dir = Some(namespace.config().data_dir.clone());
         config.threads = settings.threads;
         config.passthrough = match settings.passthrough {
@@ -308,6 +309,11 @@ impl MountDoor {
     /// Whether the kernel reads and writes whole local files by itself.
     pub fn has_passthrough(&self) -> bool {
         self.0.has_passthrough()
+    }
+
+    /// Whether it is there: false once somebody unmounted it.
+    pub fn is_alive(&self) -> bool {
+        self.0.is_alive()
     }
 
     /// Takes it out of the tree at once; programs that have it open get errors.

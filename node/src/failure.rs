@@ -12,6 +12,8 @@ use crate::data_dir::DataDirError;
 pub enum ExitCode {
     /// It did not work.
     Failed = 1,
+    /// mount(8): it was not mounted, or not unmounted.
+    MountFailed = 32,
     /// The daemon does not answer on its socket (EX_UNAVAILABLE).
     NoDaemon = 69,
     /// A stop took longer than `shutdown_timeout` (EX_SOFTWARE).

@@ -246,7 +246,7 @@ pub fn serve_commands(api: Api, stop: &CancellationToken) -> Result<JoinHandle<(
     }))
 }
 
-/// Mounts what the configuration lists.
+/// Mounts what the configuration lists, then what commands had mounted before the daemon ended.
 pub async fn mount_all(config: &NodeConfig, mounts: &Arc<Mounts>) -> Result<(), Failure> {
     for spec in config.mounts.iter().cloned() {
         let mounts = Arc::clone(mounts);
@@ -254,7 +254,12 @@ pub async fn mount_all(config: &NodeConfig, mounts: &Arc<Mounts>) -> Result<(), 
         let mounted = blocking(move || mounts.add(spec)).await;
         mounted.map_err(|e| Failure::message(ExitCode::Failed, format!("cannot mount {what}: {e}")))?;
     }
-    Ok(())
+    let mounts = Arc::clone(mounts);
+    blocking(move || {
+        mounts.restore();
+        Ok(())
+    })
+    .await
 }
 
 /// Publishes what was written and ends all mounts.

@@ -166,6 +166,7 @@ boot_unit() {
     check "… and runs as its user with one capability" unit_rights
     check "PUT to the unit" put_object unit.txt "hello from the unit"
     check "the mount is seen outside the unit" says "hello from the unit" in_container cat /srv/pinfold/pkg/unit.txt
+    check "fstab's mount is a unit, and waited for the daemon" says "hello from the unit" in_container cat /srv/one/unit.txt
     check "systemctl reload" in_container systemctl reload pinfold
     check "kill -9, and the unit starts again by itself and mounts again" unit_restarts
     check "systemctl stop unmounts" unit_stops

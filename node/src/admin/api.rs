@@ -23,7 +23,6 @@ use super::error::ApiError;
 use super::health::Health;
 use super::wire;
 use crate::build_info;
-use crate::config::value::MountSpec;
 use crate::credentials;
 use crate::doors::{self, RootOwner};
 use crate::mounts::{Mounted, Mounts};
@@ -289,15 +288,9 @@ async fn mounts(State(api): State<Api>) -> Answer<Vec<wire::Mount>> {
 }
 
 async fn mount(State(api): State<Api>, Json(request): Json<wire::Mount>) -> Answer<wire::Mount> {
-    let spec = MountSpec {
-        dir: PathBuf::from(request.dir),
-        bucket: request.bucket,
-        prefix: request.prefix.trim_matches('/').to_owned(),
-        read_only: request.read_only,
-    };
-    let spec = crate::config::check_mount(spec, &api.about.data).map_err(ApiError::bad_request)?;
+    let spec = crate::config::check_mount(request.into(), &api.about.data).map_err(ApiError::bad_request)?;
     let what = spec.to_string();
-    let mounted = blocking(move || api.mounts.add(spec)).await?;
+    let mounted = blocking(move || api.mounts.ask(spec)).await?;
     let mounted = mounted.map_err(|e| ApiError::from(e).about(&format!("cannot mount {what}")))?;
     Ok(Json(mount_view(&mounted)))
 }
@@ -319,14 +312,7 @@ fn rfc3339(time: Timestamp) -> String {
 }
 
 fn mount_view(mounted: &Mounted) -> wire::Mount {
-    let spec = &mounted.spec;
-    wire::Mount {
-        dir: spec.dir.display().to_string(),
-        bucket: spec.bucket.clone(),
-        prefix: spec.prefix.clone(),
-        read_only: spec.read_only,
-        passthrough: mounted.passthrough,
-    }
+    wire::Mount { passthrough: mounted.passthrough, ..wire::Mount::from(&mounted.spec) }
 }
 
 fn bucket_view(bucket: &BucketInfo) -> wire::Bucket {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::value::MountSpec;
 use crate::credentials::Secret;
 
 /// `GET /v1/status`.
@@ -50,6 +51,29 @@ pub struct Mount {
     /// The kernel reads and writes whole local files by itself. In a request it means nothing.
     #[serde(default)]
     pub passthrough: bool,
+}
+
+impl From<&MountSpec> for Mount {
+    fn from(spec: &MountSpec) -> Self {
+        Self {
+            dir: spec.dir.display().to_string(),
+            bucket: spec.bucket.clone(),
+            prefix: spec.prefix.clone(),
+            read_only: spec.read_only,
+            passthrough: false,
+        }
+    }
+}
+
+impl From<Mount> for MountSpec {
+    fn from(mount: Mount) -> Self {
+        Self {
+            dir: mount.dir.into(),
+            bucket: mount.bucket,
+            prefix: mount.prefix.trim_matches('/').to_owned(),
+            read_only: mount.read_only,
+        }
+    }
 }
 
 /// `POST /v1/mounts/remove`.

@@ -16,6 +16,7 @@ mod verify;
 
 use crate::cli::Command;
 use crate::failure::Failure;
+use crate::mount_helper;
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -41,6 +42,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::CheckConfig(source) => documents::check_config(&source.settings),
         Command::Config(args) => documents::config(args.action),
         Command::Completions { shell } => documents::completions(shell),
+        Command::MountHelper(args) => mount_helper::mount(&args),
+        Command::UmountHelper(args) => mount_helper::umount(&args),
         Command::Man { dir } => documents::man(&dir),
     }
 }

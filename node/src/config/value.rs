@@ -25,6 +25,9 @@ impl fmt::Display for Listen {
     }
 }
 
+/// The source of a mount of all buckets.
+const SOURCE: &str = "pinfold";
+
 /// One mount: where, and which part of the namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountSpec {
@@ -43,6 +46,31 @@ impl MountSpec {
     pub fn components(&self) -> Vec<&[u8]> {
         let bucket = self.bucket.iter().map(|b| b.as_bytes());
         bucket.chain(self.prefix.split('/').filter(|c| !c.is_empty()).map(str::as_bytes)).collect()
+    }
+
+    /// What the mount table calls it, and fstab(5): `pinfold`, or `pinfold:BUCKET[/PREFIX]`.
+    pub fn source(&self) -> String {
+        match (&self.bucket, self.prefix.as_str()) {
+            (None, _) => SOURCE.to_owned(),
+            (Some(bucket), "") => format!("{SOURCE}:{bucket}"),
+            (Some(bucket), prefix) => format!("{SOURCE}:{bucket}/{prefix}"),
+        }
+    }
+
+    /// The bucket and prefix of a source, the counterpart.
+    pub fn parse_source(text: &str) -> Parsed<(Option<String>, String)> {
+        let wanted =
+            || format!("`{text}` is no source: write `{SOURCE}` for all buckets, or `{SOURCE}:BUCKET[/PREFIX]`");
+        let rest = text.strip_prefix(SOURCE).ok_or_else(wanted)?;
+        if rest.is_empty() {
+            return Ok((None, String::new()));
+        }
+        let (bucket, prefix) =
+            rest.strip_prefix(':').map(|r| r.split_once('/').unwrap_or((r, ""))).ok_or_else(wanted)?;
+        if bucket.is_empty() {
+            return Err(wanted());
+        }
+        Ok((Some(bucket.to_owned()), prefix.trim_matches('/').to_owned()))
     }
 }
 
