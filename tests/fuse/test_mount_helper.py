@@ -1,4 +1,7 @@
-"""What mount(8) and umount(8) run for `fuse.pinfold`, and mounts that outlast the daemon (the package's test has mount(8) itself)."""
+"""What mount(8) and umount(8) run for `fuse.pinfold`, and mounts that outlast the daemon.
+
+mount(8) itself is in the package's test, since its helpers have their place in the system.
+"""
 
 import os
 import subprocess
@@ -29,8 +32,14 @@ def environment(node):
 
 def helper(node, command, *args):
     """Runs it as mount(8) would: (exit code, what it complained of)."""
-    done = subprocess.run([settings.BIN, command, *map(str, args)], env=environment(node), capture_output=True, text=True, timeout=60)
+    command = [settings.BIN, command, *map(str, args)]
+    done = subprocess.run(command, env=environment(node), capture_output=True, text=True, timeout=60)
     return done.returncode, done.stderr
+
+
+def listed(node):
+    """What the daemon says it has mounted."""
+    return node.cli("mount", "--list", "--data", node.data).stdout
 
 
 def table():
@@ -58,7 +67,7 @@ def test_a_prefix_is_mounted_by_its_source_and_unmounted(node):
         assert (place / "a").read_text() == "a", "what is refused changes nothing"
     assert helper(node, "umount-helper", place) == (0, "")
     assert str(place) not in table()
-    assert str(place) not in node.cli("mount", "--list", "--data", node.data).stdout
+    assert str(place) not in listed(node)
     assert helper(node, "mount-helper", source, place) == (0, ""), "and again"
 
 
@@ -104,7 +113,7 @@ def test_a_daemon_that_starts_again_has_them_again(node, end):
         assert helper(node, "mount-helper", "pinfold:pics", place) == (0, "")
     assert helper(node, "umount-helper", gone) == (0, "")
     subprocess.run(["umount", "-i", outside], check=True)
-    until(lambda: str(outside) not in node.cli("mount", "--list", "--data", node.data).stdout, "the daemon sees that it is gone")
+    until(lambda: str(outside) not in listed(node), "the daemon sees that it is gone")
     getattr(node, end)()
     node.start()
     assert os.listdir(kept) == ["2026"]
