@@ -13,13 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub struct Progress {
     began: Instant,
     last: AtomicU64,
+    written: AtomicU64,
     working: AtomicUsize,
 }
 
 impl Progress {
     /// Nothing moved yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0), working: AtomicUsize::new(0) })
+        let (last, written) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { began: Instant::now(), last, written, working: AtomicUsize::new(0) })
     }
 
     /// Something moved, or is held back by this side.
@@ -33,10 +35,20 @@ impl Progress {
         Working(self.clone())
     }
 
+    /// Bytes that went out.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// This side works on a request.
+    pub fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
+    }
+
     /// Nothing moved for `limit`, and it is the other side's turn.
     pub fn stalled(&self, limit: Duration) -> bool {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        self.working.load(Ordering::Relaxed) == 0 && self.began.elapsed().saturating_sub(last) > limit
+        !self.is_working() && self.began.elapsed().saturating_sub(last) > limit
     }
 }
 
@@ -71,7 +83,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> Watched<S> {
     fn note(&self, result: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(1..)) = result {
+        if let Poll::Ready(Ok(bytes @ 1..)) = result {
+            self.progress.written.fetch_add(*bytes as u64, Ordering::Relaxed);
             self.progress.moved();
         }
     }
