@@ -99,7 +99,8 @@ class Kubo:
         pairs = [(k.replace("_", "-"), v) for k, v in query.items() if v is not None]
         connection = http.client.HTTPConnection("127.0.0.1", self.rpc_port, timeout=timeout)
         try:
-            connection.request("POST", f"/api/v0/{what}?{urllib.parse.urlencode(pairs, doseq=True)}", body=body, headers=headers or {})
+            path = f"/api/v0/{what}?{urllib.parse.urlencode(pairs, doseq=True)}"
+            connection.request("POST", path, body=body, headers=headers or {})
             answer = connection.getresponse()
             data = answer.read()
         finally:

@@ -33,6 +33,7 @@ mod object;
 mod open;
 mod orphan;
 mod path;
+mod pictures;
 pub mod provide;
 mod publish;
 pub mod quota;

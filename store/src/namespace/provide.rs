@@ -2,7 +2,7 @@
 //!
 //! A block may be part of many objects: one of an open bucket is enough, since its bytes are out already. What no row holds
 //! (a deleted object that still waits for the collector, the parts of an upload) stays in. Blocks of sealed content are
-//! sealed: they go out as they are stored.
+//! sealed: they go out as they are stored. Nodes of directories go out of what [`super::pictures`] keeps.
 
 use std::sync::Arc;
 
@@ -107,6 +107,17 @@ impl Engine {
         Ok(all_open)
     }
 
+    /// A directory's node that was made for an open bucket's CID.
+    fn of_picture(&self, digest: &[u8; 32]) -> Result<Option<Bytes>> {
+        let Some((bytes, buckets)) = self.pictures.find(digest) else { return Ok(None) };
+        for bucket in buckets {
+            if self.is_open_bucket(bucket)? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether a block may go out, if it is here.
     fn may_go_out(&self, digest: &[u8; 32]) -> Result<bool> {
         // Everybody has zeros.
@@ -122,7 +133,7 @@ impl BlockSource for Provided {
     fn block(&self, cid: &Cid) -> Result<Bytes> {
         let Ok(digest) = unixfs::digest_of(cid) else { return Err(not_here(cid)) };
         if !self.0.may_go_out(&digest)? {
-            return Err(not_here(cid));
+            return self.0.of_picture(&digest)?.ok_or_else(|| not_here(cid));
         }
         let bytes = self.0.chunks.block(cid)?.ok_or_else(|| not_here(cid))?;
         // The store checks a chunk once a start; what goes out under a CID is checked each time.
@@ -136,7 +147,8 @@ impl BlockSource for Provided {
 impl Source for Provided {
     fn has(&self, cid: &Cid) -> Result<bool> {
         let Ok(digest) = unixfs::digest_of(cid) else { return Ok(false) };
-        Ok(self.0.chunks.contains(cid)? && self.0.may_go_out(&digest)?)
+        let stored = self.0.chunks.contains(cid)? && self.0.may_go_out(&digest)?;
+        Ok(stored || self.0.of_picture(&digest)?.is_some())
     }
 }
 
