@@ -2,8 +2,8 @@
 
     tests/run build; cd tests; unshare --net sh -c 'ip link set lo up; python3 -m bench.provider [--mib 256] [--rounds 5]'
 
-Paired: each round stores new bytes, pins them in one fresh Kubo by pulling, and imports the same CAR into another; which goes first
-changes each round. Both write the same blocks to the same disk with the same settings. Nothing passes or fails here.
+Paired: each round stores new bytes, pins them in one fresh Kubo by pulling, and imports the same CAR into another; which
+goes first changes each round. Both write the same blocks to the same disk with the same settings. Nothing passes or fails here.
 """
 
 import argparse
@@ -36,12 +36,12 @@ def pull(kubo, root):
 def push(kubo, car, root):
     """Seconds that an import with a pin takes. The CAR is in memory before."""
     boundary = "pinfold-bench"
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.car"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    about = 'Content-Disposition: form-data; name="file"; filename="a.car"\r\nContent-Type: application/octet-stream'
+    head = f"--{boundary}\r\n{about}\r\n\r\n"
     body = head.encode() + car + f"\r\n--{boundary}--\r\n".encode()
     began = time.monotonic()
-    kubo.call(
-        "dag/import", pin_roots="true", timeout=600, body=body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    )
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    kubo.call("dag/import", pin_roots="true", timeout=600, body=body, headers=headers)
     took = time.monotonic() - began
     assert root in kubo.call("pin/ls", arg=root, type="recursive").decode()
     return took
@@ -65,9 +65,10 @@ def main():
             car = urllib.request.urlopen(f"http://127.0.0.1:{node.provider}/ipfs/{root}?format=car", timeout=600).read()
             with rig.Kubo("pulls", [f"http://127.0.0.1:{node.provider}"]) as one, rig.Kubo("imports", []) as two:
                 used = cpu_seconds(node.process.pid)
-                steps = [lambda: pull(one, root), lambda: push(two, car, root)]
-                times = [step() for step in (steps if turn % 2 == 0 else reversed(steps))]
-                pulled, pushed = times if turn % 2 == 0 else reversed(times)
+                if turn % 2 == 0:
+                    pulled, pushed = pull(one, root), push(two, car, root)
+                else:
+                    pushed, pulled = push(two, car, root), pull(one, root)
                 used = cpu_seconds(node.process.pid) - used
             pulls.append(options.mib / pulled)
             pushes.append(options.mib / pushed)

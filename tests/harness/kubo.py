@@ -55,7 +55,8 @@ class Kubo:
         self._run("init", "--empty-repo")
         path = self.repo / "config"
         config = json.loads(path.read_text())
-        methods = {name: {"RouterName": "parallel"} for name in ("find-providers", "find-peers", "get-ipns", "put-ipns", "provide")}
+        calls = ("find-providers", "find-peers", "get-ipns", "put-ipns", "provide")
+        methods = {name: {"RouterName": "parallel"} for name in calls}
         routers = {f"r{i}": {"Type": "http", "Parameters": {"Endpoint": url}} for i, url in enumerate(self.routers)}
         members = [{"RouterName": name, "IgnoreErrors": True, "Timeout": "30s"} for name in routers]
         routers["parallel"] = {"Type": "parallel", "Parameters": {"Routers": members, "Timeout": "60s"}}
@@ -80,8 +81,9 @@ class Kubo:
         if not self.repo.exists():
             self._configure()
         with self.log.open("ab") as log:
+            line = [program(), "daemon", "--migrate=false"]
             self.process = subprocess.Popen(
-                [program(), "daemon", "--migrate=false"], env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                line, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         until(self._answers, lambda: f"Kubo answers\n{self.log_tail()}", 120)
         return self
