@@ -13,7 +13,8 @@ pub fn serving(config: &NodeConfig, addresses: Addresses, root: &RootCredentials
     let s3 = addresses.s3.map(|at| at.to_string());
     let admin = addresses.admin.map(|at| at.to_string());
     let console = addresses.console.map(|at| at.to_string());
-    tracing::info!(s3, admin, console, mounts = config.mounts.len(), data = %config.data.display(), "serving");
+    let provider = addresses.provider.map(|at| at.to_string());
+    tracing::info!(s3, admin, console, provider, mounts = config.mounts.len(), data = %config.data.display(), "serving");
     if let Source::Made(path) = source {
         tracing::info!(file = %path.display(), "root keys made; they are in this file only");
     }

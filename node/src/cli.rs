@@ -197,6 +197,17 @@ pub enum BucketAction {
         #[command(flatten)]
         client: Client,
     },
+    /// Show or set whether a bucket's blocks go out to IPFS peers that ask the provider
+    Provide {
+        /// Name
+        name: String,
+        /// `on` (from the start) or `off`
+        #[arg(value_enum)]
+        set: Option<OnOff>,
+        /// The daemon.
+        #[command(flatten)]
+        client: Client,
+    },
     /// Print the CID of a bucket or a directory in it, as `ipfs add -r --hidden` gives it for the mounted directory
     Cid {
         /// BUCKET or BUCKET/DIRECTORY
@@ -206,6 +217,15 @@ pub enum BucketAction {
         #[command(flatten)]
         client: Client,
     },
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// On.
+    On,
+    /// Off.
+    Off,
 }
 
 /// `user`.

@@ -144,6 +144,7 @@ impl RootOwner {
 
 /// Whether the certificate and its key can be used, before anything is opened.
 pub fn check_tls(config: &NodeConfig) -> Result<()> {
+    provider_tls(config)?;
     tls_files(config).map_or(Ok(()), |files| Tls::load(files).map(drop))
 }
 
@@ -155,6 +156,13 @@ fn tls_files(config: &NodeConfig) -> Option<TlsFiles> {
 fn limits(settings: LimitSettings) -> LimitConfig {
     let rates = |[ip, account, bucket]: [u64; 3]| Rates { ip, account, bucket };
     LimitConfig { requests: rates(settings.requests), bytes: rates(settings.bytes) }
+}
+
+/// The provider's TLS side, if it has a certificate.
+pub fn provider_tls(config: &NodeConfig) -> Result<Option<Arc<Tls>>> {
+    let Some(files) = &config.provider.tls else { return Ok(None) };
+    let files = TlsFiles { certificate: files.cert.clone(), key: files.key.clone() };
+    Tls::load_with(files, config.provider.client_ca.clone()).map(Arc::new).map(Some)
 }
 
 /// The S3 endpoint.

@@ -3,7 +3,7 @@
 //! - [`node`]: config → build → run → drain; [`steps`] are its steps, [`doors`] calls the other crates.
 //! - [`config`]: the one table of settings and its three forms.
 //! - [`admin`]: health, metrics, and the socket behind the operator's commands.
-//! - [`console`]: the web console.
+//! - [`console`]: the web console. [`provider`]: what IPFS peers ask. Both are served by [`listener`].
 //! - [`cli`], [`cmd`]: the command line.
 
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod data_dir;
 pub mod doors;
 pub mod failure;
 pub mod gauges;
+pub mod listener;
 pub mod master_key;
 pub mod mount_helper;
 pub mod mounts;
@@ -25,6 +26,7 @@ pub mod node;
 pub mod notify;
 pub mod output;
 pub mod progress;
+pub mod provider;
 pub mod remembered;
 pub mod service_manager;
 pub mod signals;

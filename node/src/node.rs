@@ -52,6 +52,8 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
     /// The web console.
     pub console: Option<SocketAddr>,
+    /// What IPFS peers ask.
+    pub provider: Option<SocketAddr>,
 }
 
 /// Runs a node until it is told to stop and has drained. `on_serving` is called once, when all doors are open.
@@ -87,8 +89,13 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     let served = async {
         doors.s3 = steps::serve_s3(config, &namespace, &root, &audit, &doors.stop).await?;
         let console = steps::bind_console(config).await?;
-        let addresses =
-            Addresses { s3: doors.s3.address(), admin: admin_address, console: console.as_ref().map(|(at, _)| *at) };
+        doors.provider = steps::serve_provider(config, &namespace, &doors.stop).await?;
+        let addresses = Addresses {
+            s3: doors.s3.address(),
+            admin: admin_address,
+            console: console.as_ref().map(|(at, _)| *at),
+            provider: doors.provider.as_ref().map(|provider| provider.address),
+        };
         let about = steps::about(config, addresses, master_key_file);
         let api = steps::api(about, &namespace, &root, &doors.mounts, &health, &audit, orders_in);
         doors.console = steps::serve_console(config, console, &doors.s3, api.clone(), &telemetry, &doors.stop)?;
@@ -103,7 +110,10 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(Signal::Reload) => steps::reload(&loaded, &reread, &telemetry, &doors.s3),
+                    Some(Signal::Reload) => {
+                        steps::reload(&loaded, &reread, &telemetry, &doors.s3);
+                        doors.provider.as_ref().inspect(|provider| provider.reload());
+                    }
                     Some(Signal::Stop) | None => return Ok(()),
                 },
                 failure = doors.s3.ended_early() => return Err(failure),
@@ -135,6 +145,7 @@ struct Doors {
     s3: steps::RunningS3,
     commands: Option<JoinHandle<()>>,
     console: Option<JoinHandle<()>>,
+    provider: Option<steps::RunningProvider>,
     /// Of notifications.
     deliveries: Vec<JoinHandle<()>>,
     mounts: Arc<Mounts>,
@@ -146,14 +157,14 @@ impl Doors {
         let stop = CancellationToken::new();
         let s3 = steps::RunningS3::default();
         let mounts = Arc::new(mounts);
-        Self { s3, commands: None, console: None, deliveries: Vec::new(), mounts, stop }
+        Self { s3, commands: None, console: None, provider: None, deliveries: Vec::new(), mounts, stop }
     }
 
     /// No new requests, answer those in flight, publish written files, unmount, close the store.
     async fn drain(mut self, namespace: Namespace, audit: Option<AuditLog>) -> Result<(), Failure> {
         self.stop.cancel();
         self.s3.drained().await?;
-        for task in [self.console, self.commands].into_iter().flatten() {
+        for task in [self.console, self.provider.map(|provider| provider.task), self.commands].into_iter().flatten() {
             task.await.map_err(|e| Failure::message(ExitCode::Failed, e))?;
         }
         for delivery in self.deliveries {

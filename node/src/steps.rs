@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use pinfold_s3::tls::Tls;
 use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::crypto::MasterKey;
 use pinfold_store::namespace::Namespace;
@@ -25,10 +26,13 @@ use crate::credentials::RootCredentials;
 use crate::doors::{self, RootOwner, S3Door};
 use crate::failure::{ExitCode, Failure};
 use crate::gauges;
+use crate::listener;
 use crate::mounts::Mounts;
 use crate::node::Addresses;
 use crate::notify::{self, Target};
 use crate::progress::StartProgress;
+use crate::provider::access::{self, Access};
+use crate::provider::{self, Provider, identity};
 use crate::signals::Signal;
 use crate::telemetry::Telemetry;
 
@@ -170,7 +174,7 @@ pub async fn wrap_accounts(namespace: &Namespace) {
 /// Binds the web console, if there is to be one.
 pub async fn bind_console(config: &NodeConfig) -> Result<Option<(SocketAddr, TcpListener)>, Failure> {
     let Listen::At(address) = &config.console else { return Ok(None) };
-    let bound = console::listen::bind(address).await.map_err(|e| {
+    let bound = listener::bind(address).await.map_err(|e| {
         let message = format!("cannot listen on {address} for the web console (setting `console`): {e}");
         Failure::message(ExitCode::Failed, message)
     })?;
@@ -206,7 +210,62 @@ pub fn serve_console(
     // The other half is for publishing and unmounting.
     let drain = config.shutdown_timeout / 2;
     let stop = stop.child_token();
-    Ok(Some(tokio::spawn(console::listen::serve(listener, tls, console, drain, stop))))
+    Ok(Some(tokio::spawn(listener::serve(listener, tls, console, drain, stop))))
+}
+
+/// The provider while it runs.
+pub struct RunningProvider {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Ends when it was told to stop and has drained.
+    pub task: JoinHandle<()>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl RunningProvider {
+    /// Reads the certificate again.
+    pub fn reload(&self) {
+        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload()) {
+            tracing::error!(%error, "the provider's TLS certificate could not be read again; the old one stays");
+        }
+    }
+}
+
+/// Binds and serves what IPFS peers ask until `stop`.
+pub async fn serve_provider(
+    config: &NodeConfig,
+    namespace: &Namespace,
+    stop: &CancellationToken,
+) -> Result<Option<RunningProvider>, Failure> {
+    let settings = &config.provider;
+    let Listen::At(address) = &settings.listen else { return Ok(None) };
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::message(ExitCode::Failed, format!("cannot serve IPFS peers on {address} (setting `provider`): {e}"))
+    };
+    let tls = doors::provider_tls(config).map_err(Failure::of_setting)?;
+    let tokens = settings.tokens.as_ref().map(|path| access::read_tokens(path)).transpose();
+    let tokens = tokens.map_err(|e| failed(&e))?.unwrap_or_default();
+    let peer = identity::load(&config.data.join(identity::FILE))?;
+    let (bound, listener) = listener::bind(address).await.map_err(|e| failed(&e))?;
+    let addresses = match settings.announce.is_empty() {
+        true => vec![provider::multiaddr(bound, tls.is_some())],
+        false => settings.announce.clone(),
+    };
+    let by_address = bound.ip().is_loopback() && tls.is_none();
+    let access = Access { networks: settings.allow.clone(), tokens, by_address };
+    tracing::info!(%peer, ?addresses, "IPFS peers are served");
+    let needs = provider::Needs {
+        source: Arc::new(namespace.provided()),
+        access,
+        peer,
+        addresses,
+        answers: settings.max_requests,
+        cars: settings.max_requests / 4,
+    };
+    // The other half is for publishing and unmounting.
+    let drain = config.shutdown_timeout / 2;
+    let serve = listener::serve(listener, tls.clone(), Arc::new(Provider::new(needs)), drain, stop.child_token());
+    Ok(Some(RunningProvider { address: bound, task: tokio::spawn(serve), tls }))
 }
 
 /// Begins to deliver bucket notifications until `stop`.

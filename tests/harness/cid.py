@@ -73,6 +73,12 @@ def text(node):
     return "b" + base64.b32encode(node.cid).decode().lower().rstrip("=")
 
 
+def parse(name):
+    """The binary CID of `bafy…`."""
+    letters = name[1:].upper()
+    return base64.b32decode(letters + "=" * (-len(letters) % 8))
+
+
 def leaves_of(pieces, chunk=CHUNK):
     """Raw leaves of a stream of byte strings cut anywhere."""
     leaves, rest = [], bytearray()

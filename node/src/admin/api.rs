@@ -85,6 +85,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/buckets", get(buckets).post(create_bucket))
         .route("/v1/buckets/{name}", get(bucket).delete(delete_bucket))
         .route("/v1/buckets/{name}/quota", get(quota).put(set_quota))
+        .route("/v1/buckets/{name}/provide", get(provide).put(set_provide))
         .route("/v1/buckets/{name}/encryption", put(super::keys::set_mode))
         .route("/v1/buckets/{name}/destroy-key", post(super::keys::destroy))
         .route("/v1/keys/rotate", post(super::keys::rotate))
@@ -219,6 +220,20 @@ async fn set_quota(
     let wanted = Quota { bytes: request.bytes, objects: request.objects };
     api.namespace.set_bucket_quota(&api.caller(), &name, Some(wanted)).await?;
     quota(State(api), Path(name)).await
+}
+
+async fn provide(State(api): State<Api>, Path(name): Path<String>) -> Answer<wire::Provide> {
+    let open = blocking(move || api.namespace.is_bucket_provided(&name)).await??;
+    Ok(Json(wire::Provide { open }))
+}
+
+async fn set_provide(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Json(request): Json<wire::Provide>,
+) -> Answer<wire::Provide> {
+    api.namespace.set_bucket_provided(&api.caller(), &name, request.open).await?;
+    provide(State(api), Path(name)).await
 }
 
 async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {

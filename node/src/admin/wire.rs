@@ -161,6 +161,14 @@ pub struct Quota {
     pub used_objects: Option<u64>,
 }
 
+/// `GET` and `PUT /v1/buckets/NAME/provide`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provide {
+    /// Its blocks go out to IPFS.
+    pub open: bool,
+}
+
 /// `PUT /v1/buckets/NAME/quota`. Neither is no quota.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use indicatif::BinaryBytes;
 
 use crate::admin::client::{AdminClient, escape};
 use crate::admin::wire;
-use crate::cli::{BucketAction, Client, MountArgs, RoleArg, StatArgs, UmountArgs, UserAction};
+use crate::cli::{BucketAction, Client, MountArgs, OnOff, RoleArg, StatArgs, UmountArgs, UserAction};
 use crate::config::flags::SettingFlags;
 use crate::config::value;
 use crate::failure::{ExitCode, Failure};
@@ -114,6 +114,15 @@ pub fn bucket(action: BucketAction) -> Result<(), Failure> {
             ask(&client, async |daemon, out| show(out, &daemon.get(&path(&name)).await?))
         }
         BucketAction::Quota { name, bytes, objects, client } => quota(&client, &name, bytes, objects),
+        BucketAction::Provide { name, set, client } => ask(&client, async |daemon, out| {
+            let path = format!("{}/provide", path(&name));
+            let now: wire::Provide = match set {
+                None => daemon.get(&path).await?,
+                Some(set) => daemon.put(&path, &wire::Provide { open: set == OnOff::On }).await?,
+            };
+            let shown = if now.open { "on" } else { "off" };
+            out.fields(&now, [("bucket", name.clone()), ("provide", shown.to_owned())])
+        }),
         BucketAction::Cid { directory, client } => ask(&client, async |daemon, out| {
             let (bucket, below) = directory.split_once('/').unwrap_or((&directory, ""));
             let path = format!("/v1/cid?bucket={}&directory={}", escape(bucket), escape(below));

@@ -3,10 +3,13 @@
 
 pub mod dump;
 pub mod flags;
+mod provider;
 pub mod settings;
 pub mod source;
 pub mod value;
 mod watch;
+
+pub use provider::ProviderSettings;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -35,6 +38,8 @@ pub struct NodeConfig {
     pub admin: Listen,
     /// The web console.
     pub console: Listen,
+    /// What IPFS peers may ask.
+    pub provider: ProviderSettings,
     /// How long a stop may take.
     pub shutdown_timeout: Duration,
     /// File of the root account's keys.
@@ -297,6 +302,7 @@ impl Build<'_> {
         let config = NodeConfig {
             admin: self.parsed("admin", value::listen)?,
             console: self.parsed("console", value::listen)?,
+            provider: provider::build(&mut self)?,
             shutdown_timeout: self.parsed("shutdown_timeout", value::duration)?,
             root_credentials_file,
             master_key_file,
@@ -323,6 +329,12 @@ impl Build<'_> {
                 self.refuse("console", "it shows what the S3 endpoint serves, which is off");
             }
         }
+        if let Listen::At(provider) = &config.provider.listen {
+            let taken = [&config.s3.listen, &config.admin, &config.console].into_iter();
+            if taken.into_iter().any(|at| *at == config.provider.listen) && !provider.ends_with(":0") {
+                self.refuse("provider", "another listener of this node listens there already");
+            }
+        }
         if config.shutdown_timeout < Duration::from_secs(1) {
             self.refuse("shutdown_timeout", "a stop needs at least 1s");
         }
@@ -330,18 +342,7 @@ impl Build<'_> {
     }
 
     fn s3(&mut self) -> Option<S3Settings> {
-        let tls = match (self.path("s3_tls_cert"), self.path("s3_tls_key")) {
-            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
-            (None, None) => None,
-            (Some(_), None) => {
-                self.refuse("s3_tls_cert", "s3_tls_key is missing beside it");
-                None
-            }
-            (None, Some(_)) => {
-                self.refuse("s3_tls_key", "s3_tls_cert is missing beside it");
-                None
-            }
-        };
+        let tls = self.tls("s3_tls_cert", "s3_tls_key");
         let texts = |name: &str| self.values.get(name).map(|raw| raw.texts.clone()).unwrap_or_default();
         let (domains, website_domains) = (texts("s3_domain"), texts("website_domain"));
         let targets = texts("notification_target");

@@ -1,6 +1,6 @@
 //! The web console: pages in the binary, a small JSON API, and S3 itself for whoever has signed in.
 //!
-//! The way of one request: [`listen`] accepts (with the S3 endpoint's certificate, if there is one) → [`Console::answer`]
+//! The way of one request: [`crate::listener`] accepts (with the S3 endpoint's certificate, if there is one) → [`Console::answer`]
 //! refuses what another site's page sent ([`guard`]), finds the account behind the cookie ([`session`]) and hands over: a
 //! file of the pages ([`files`]), `/api/…` ([`api`]), or `/s3/…` ([`s3`]), which goes through the S3 door as that account,
 //! so that nobody sees or does here what S3 would refuse.
@@ -8,7 +8,6 @@
 pub mod api;
 pub mod files;
 pub mod guard;
-pub mod listen;
 pub mod s3;
 pub mod session;
 pub mod throttle;
@@ -35,6 +34,7 @@ use crate::admin;
 use crate::admin::api::Api;
 use crate::admin::error::ApiError;
 use crate::admin::http::Watch;
+use crate::listener::Answers;
 use session::Sessions;
 use throttle::Throttle;
 
@@ -81,6 +81,16 @@ struct Asker {
     token: String,
 }
 
+impl Answers for Console {
+    const NAME: &'static str = "the web console";
+    /// A browser opens about six.
+    const CONNECTIONS: usize = 256;
+
+    fn answer(&self, from: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
+        self.reply(from, request)
+    }
+}
+
 impl Console {
     /// A console with no session; an error if the system has no random numbers.
     pub fn new(parts: Needs) -> std::io::Result<Arc<Self>> {
@@ -95,7 +105,7 @@ impl Console {
     }
 
     /// Answers one request of a client at `from`.
-    pub async fn answer(&self, from: IpAddr, request: Request<Incoming>) -> Response<Body> {
+    async fn reply(&self, from: IpAddr, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let data = head.uri.path().starts_with("/s3/");
         let mut answer = match self.serve(from, head, body).await {

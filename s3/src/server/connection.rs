@@ -21,6 +21,8 @@ use crate::peer::{Peer, Session};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often a connection is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// Bytes hyper reads at once from an HTTP/1 connection.
 const READ_BUFFER: usize = 256 * 1024;
 /// HTTP/1: headers of one request. User metadata is bounded in bytes, and a header of it may be short.
@@ -92,7 +94,8 @@ where
     });
     let builder = builder(&shared.config);
     let limit = shared.config.idle_timeout.max(shared.config.header_timeout);
-    drive(builder.serve_connection(TokioIo::new(stream), service), &progress, limit, &stop).await;
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    drive(connection, LOOK.min(limit), &stop, || progress.stalled(limit)).await;
 }
 
 fn builder(config: &S3Config) -> Builder<TokioExecutor> {

@@ -13,20 +13,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// How often a connection is looked at.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// The state of one connection.
 pub struct Progress {
     began: Instant,
     last: AtomicU64,
+    written: AtomicU64,
     working: AtomicUsize,
 }
 
 impl Progress {
     /// Nothing moved yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), last: AtomicU64::new(0), working: AtomicUsize::new(0) })
+        let (last, written) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { began: Instant::now(), last, written, working: AtomicUsize::new(0) })
     }
 
     /// Something moved, or is held back by this side.
@@ -40,21 +39,31 @@ impl Progress {
         Working(self.clone())
     }
 
+    /// Bytes that went out.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// This side works on a request.
+    pub fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
+    }
+
     /// Nothing moved for `limit`, and it is the other side's turn.
     pub fn stalled(&self, limit: Duration) -> bool {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        self.working.load(Ordering::Relaxed) == 0 && self.began.elapsed().saturating_sub(last) > limit
+        !self.is_working() && self.began.elapsed().saturating_sub(last) > limit
     }
 }
 
-/// Drives a connection to its end. Once `stop` is told it takes no new requests; when nothing moves for `limit` and it is the
-/// client's turn, it is closed: a client that takes none of an answer would keep its place for ever.
-pub async fn drive<C>(connection: C, progress: &Progress, limit: Duration, stop: &CancellationToken)
+/// Drives a connection to its end. Once `stop` is told it takes no new requests; when `is_stuck` says so, as it is asked each
+/// `look`, it is closed: a client that takes none of an answer would keep its place for ever.
+pub async fn drive<C>(connection: C, look: Duration, stop: &CancellationToken, mut is_stuck: impl FnMut() -> bool)
 where
     C: GracefulConnection<Error: Display>,
 {
     let mut connection = pin!(connection);
-    let mut look = tokio::time::interval(LOOK.min(limit));
+    let mut look = tokio::time::interval(look);
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -69,7 +78,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             _ = look.tick() => {
-                if progress.stalled(limit) {
+                if is_stuck() {
                     debug!("a connection that does not move is closed");
                     return;
                 }
@@ -109,7 +118,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> Watched<S> {
     fn note(&self, result: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(1..)) = result {
+        if let Poll::Ready(Ok(bytes @ 1..)) = result {
+            self.progress.written.fetch_add(*bytes as u64, Ordering::Relaxed);
             self.progress.moved();
         }
     }

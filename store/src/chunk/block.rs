@@ -145,6 +145,28 @@ impl Inner {
         self.find_block(&digest, None).map_err(|e| e.with("cid", cid))
     }
 
+    /// Offers `take` the digests of what a block is part of on this host, its own first, until it takes one: the answer
+    /// is whether it did. At most `PAGE` places, and as many scattered objects, are looked at.
+    pub(super) fn any_object_with(
+        &self,
+        digest: &Digest32,
+        take: &mut dyn FnMut(&Digest32) -> Result<bool>,
+    ) -> Result<bool> {
+        if take(digest)? {
+            return Ok(true);
+        }
+        let places = self.index.places(digest)?;
+        let files = places.iter().filter(|(_, place)| !matches!(place, Place::Slab { .. })).map(|(id, _)| *id);
+        for id in files.chain(self.index.needed_by(digest)?) {
+            if let Some(root) = self.index.owner(id)?.filter(|root| root != digest)
+                && take(&root)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the block is here, its bytes unread.
     pub(super) fn contains(&self, cid: &Cid) -> Result<bool> {
         let Ok(digest) = unixfs::digest_of(cid) else { return Ok(false) };

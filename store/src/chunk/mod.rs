@@ -171,6 +171,17 @@ impl ChunkStore {
         self.0.contains(cid)
     }
 
+    /// Whether `take` takes the digest of an object on this host that the block `digest` is part of: it is offered the
+    /// block's own first, then each object's whose leaf or node it is (some hundred of them at most).
+    pub fn any_object_with(&self, digest: &[u8; 32], take: &mut dyn FnMut(&[u8; 32]) -> Result<bool>) -> Result<bool> {
+        self.0.any_object_with(digest, take)
+    }
+
+    /// Whether the block is nothing but zeros, as holes of files are: such a block is not stored.
+    pub fn is_zeros(&self, digest: &[u8; 32]) -> bool {
+        self.0.zeros.len_of(digest).is_some()
+    }
+
     /// Holds what `digest` names, whether it is stored yet or not, until the pin is dropped.
     pub fn pin(&self, digest: &[u8; 32]) -> TempPin {
         self.0.pins.pin(digest)

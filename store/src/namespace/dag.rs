@@ -10,10 +10,11 @@ use super::lookup::shown_marker;
 use super::mount_types::Form;
 use super::node::{find_dir, find_node, read_node};
 use super::path::{KeyPath, walk};
+use super::pictures::Nodes;
 use super::shown::shown;
 use super::walk::EntryRows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::meta::rows::{BucketRow, EntryRow, NodeKind, NodeRow, RowValue};
+use crate::meta::rows::{BucketRow, EncryptionMode, EntryRow, NodeKind, NodeRow, RowValue};
 use crate::meta::schema;
 use crate::types::{Cid, DirId};
 use crate::unixfs::{Block, DagBuilder, DirectoryBuilder, Entry};
@@ -54,6 +55,7 @@ struct Walk<'a> {
     bucket: &'a BucketRow,
     dag: DirectoryDag,
     open: Vec<Open>,
+    nodes: Nodes,
 }
 
 fn text(name: &[u8], form: Form) -> Result<String> {
@@ -95,6 +97,7 @@ impl Walk<'_> {
             }
             NodeKind::Symlink(_, target) => {
                 let block = Block::symlink(target.clone());
+                self.nodes.add(&block);
                 (block.cid, block.bytes.len() as u64)
             }
             NodeKind::Fifo | NodeKind::Socket | NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) => {
@@ -119,16 +122,19 @@ impl Walk<'_> {
         self.add_node(&holder, node, text(name, form)?)
     }
 
-    fn run(mut self, progress: &dyn Fn(u64)) -> Result<DirectoryDag> {
+    fn run(mut self, progress: &dyn Fn(u64)) -> Result<(DirectoryDag, Nodes)> {
         loop {
-            let Some(inner) = self.open.last_mut() else { return Ok(self.dag) };
+            let Some(inner) = self.open.last_mut() else { return Ok((self.dag, self.nodes)) };
             if let Some((row_key, value)) = inner.rows.next(self.engine)? {
                 self.add_row(&row_key, &value)?;
                 continue;
             }
-            let Some(done) = self.open.pop() else { return Ok(self.dag) };
+            let Some(done) = self.open.pop() else { return Ok((self.dag, self.nodes)) };
             tracing::trace!(dir = %done.dir, name = done.name, "a directory's entries are complete");
-            let root = done.builder.finish(&mut |_| Ok(()))?;
+            let root = done.builder.finish(&mut |block| {
+                self.nodes.add(&block);
+                Ok(())
+            })?;
             progress(self.dag.files);
             if self.open.is_empty() {
                 self.dag.cid = root.cid;
@@ -153,11 +159,17 @@ impl Engine {
             })?;
             let empty = Block::raw(&b""[..]).cid;
             let dag = DirectoryDag { cid: empty, tsize: 0, files: 0, directories: 0, bytes: 0, left_out: 0 };
-            let mut walk = Walk { engine: self, bucket: &bucket, dag, open: Vec::new() };
+            let mut walk = Walk { engine: self, bucket: &bucket, dag, open: Vec::new(), nodes: Nodes::default() };
             let done = walk.enter(dir, String::new()).and_then(|()| walk.run(progress));
             // Of a namespace that changed meanwhile a walk may have seen what never was at one time.
             if position()? == before {
-                return done;
+                let (dag, nodes) = done?;
+                // Names of what is encrypted are for this node alone.
+                let sealed = bucket.settings.encryption.is_some_and(|e| e.mode != EncryptionMode::None);
+                if !sealed {
+                    self.pictures.keep(bucket.id, nodes);
+                }
+                return Ok(dag);
             }
         }
         Err(Error::new(ErrorKind::Busy, "the bucket changes faster than its CID can be computed")
@@ -171,6 +183,7 @@ impl Namespace {
     /// one moment: Busy if the bucket did not stand still for one of a few passes. Files that were written and closed at a mount are
     /// published first, one that is open for writing counts with what is published (as in a listing).
     ///
+    /// Its nodes are kept in memory for a while, so that IPFS peers can fetch it ([`super::provide`]).
     /// Costs a look at every row below. `progress` hears how many files were seen. May block.
     pub fn directory_dag(&self, bucket: &str, path: &[u8], progress: &dyn Fn(u64)) -> Result<DirectoryDag> {
         let key = match path {

@@ -12,6 +12,7 @@ use super::keeping::Keeping;
 use super::lifecycle::Tally;
 use super::live::LiveTable;
 use super::notices::Notifying;
+use super::pictures::Pictures;
 use super::quota::Quotas;
 use super::txn::{Rows, StreamState};
 use super::watch::Mounts;
@@ -52,6 +53,7 @@ pub(super) struct Engine {
     pub(super) notifying: Notifying,
     pub(super) witnesses: Witnesses,
     pub(super) lifecycle: Tally,
+    pub(super) pictures: Pictures,
     /// Which inode a kernel uses a content file for.
     pub(super) backed: DashMap<[u8; 32], Ino>,
     pub(super) workers: Workers,

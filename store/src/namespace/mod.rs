@@ -33,6 +33,8 @@ mod object;
 mod open;
 mod orphan;
 mod path;
+mod pictures;
+pub mod provide;
 mod publish;
 pub mod quota;
 mod recover;

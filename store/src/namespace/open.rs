@@ -84,6 +84,7 @@ impl Namespace {
             notifying: Default::default(),
             witnesses: Default::default(),
             lifecycle: Default::default(),
+            pictures: Default::default(),
             backed: Default::default(),
             workers: Default::default(),
             config,

@@ -24,6 +24,12 @@ impl<S: BlockSource + ?Sized> BlockSource for &S {
     }
 }
 
+impl<S: BlockSource + ?Sized> BlockSource for std::sync::Arc<S> {
+    fn block(&self, cid: &Cid) -> Result<Bytes> {
+        (**self).block(cid)
+    }
+}
+
 /// Deeper trees than this are refused: a balanced one of 2^64 bytes has 7 levels at 1024 links, 9 at 174.
 const MAX_DEPTH: usize = 64;
 

@@ -27,6 +27,7 @@ mod multipart;
 mod names;
 mod notices;
 mod objects;
+mod provide;
 mod quota;
 mod renamed_objects;
 mod replaced;
