@@ -12,6 +12,7 @@ pub mod iam;
 pub mod ipfs;
 pub mod meta;
 pub mod namespace;
+pub mod pin;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 pub mod types;

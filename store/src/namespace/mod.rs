@@ -33,6 +33,7 @@ mod object;
 mod open;
 mod orphan;
 mod path;
+pub mod pins;
 mod publish;
 pub mod quota;
 mod recover;
