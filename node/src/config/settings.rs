@@ -64,13 +64,16 @@ pub enum Group {
     Metadata,
     /// Bytes on disk.
     Storage,
+    /// Pins.
+    Ipfs,
     /// Logs.
     Log,
 }
 
 impl Group {
     /// All groups in the order of documents.
-    pub const ALL: [Self; 6] = [Self::Node, Self::S3, Self::Mount, Self::Metadata, Self::Storage, Self::Log];
+    pub const ALL: [Self; 7] =
+        [Self::Node, Self::S3, Self::Mount, Self::Metadata, Self::Storage, Self::Ipfs, Self::Log];
 
     /// Heading.
     pub fn title(self) -> &'static str {
@@ -80,6 +83,7 @@ impl Group {
             Self::Mount => "Mounts",
             Self::Metadata => "Metadata",
             Self::Storage => "Storage",
+            Self::Ipfs => "IPFS",
             Self::Log => "Logs",
         }
     }
@@ -532,6 +536,114 @@ pub const SETTINGS: &[Setting] = &[
         default: Some("24h"),
         help: "How long a day of a lifecycle rule is.",
         details: "Less than 24h is for trying rules out: objects then go that much sooner, for good.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_cluster_urls",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: None,
+        help: "Base URLs of IPFS Cluster peers (REST API), with commas between; without one nothing is pinned.",
+        details: "Any of them answers: they are asked in turn, one that fails is left alone for a while.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_kubo_urls",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: None,
+        help: "Base URLs of Kubo nodes (RPC), with commas between.",
+        details: "Used to bring bytes to (ipfs_bytes push).",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_cluster_auth_file",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File that says who asks the cluster: `basic USER:PASSWORD`, `token USER:PASSWORD` or `bearer TOKEN`.",
+        details: "With `token` the password buys a token (POST /token), anew when it is refused. Give the file mode 0600.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_kubo_auth_file",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "The same for Kubo.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_ca",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File of certificates (PEM) that are trusted for https URLs besides the system's.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_identity",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File of this node's certificate chain and key (PEM), shown to https servers that ask for one.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_replication_min",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: Some("all"),
+        help: "Peers that hold each pin at least: `all`, or a number.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_replication_max",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: Some("all"),
+        help: "Peers that hold each pin at most: `all`, or a number.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_bytes",
+        group: Group::Ipfs,
+        kind: Kind::Choice(&["push", "pull"]),
+        default: Some("push"),
+        help: "How bytes come to the peers: brought to a Kubo before the pin is asked for, or fetched by the peers themselves.",
+        details: "`push` needs ipfs_kubo_urls; every pin's blocks then lie in that Kubo until its collector comes, too. `pull` needs peers that find this node's blocks.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_workers",
+        group: Group::Ipfs,
+        kind: Kind::Count,
+        default: Some("16"),
+        help: "Calls to the cluster at once; fewer while they take long.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_pin_deadline",
+        group: Group::Ipfs,
+        kind: Kind::Duration,
+        default: Some("1h"),
+        help: "A pin that is not held so long after it was wanted is overdue: logged once, counted, and tried on seldom.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_reconcile_interval",
+        group: Group::Ipfs,
+        kind: Kind::Duration,
+        default: Some("1h"),
+        help: "Pause between two comparisons of all pins with what is wanted and what the cluster has.",
+        details: "The first one comes a minute after a start, or after this if it is less.",
         reload: false,
     },
     Setting {
