@@ -42,6 +42,8 @@ pub enum Command {
     User(UserArgs),
     /// Policies, groups and roles, and what accounts have of them
     Iam(crate::cmd::iam::IamArgs),
+    /// Pins: look at them, ask for some, give them back
+    Pin(crate::cmd::pins::PinArgs),
     /// Show an object: size, CID, ETag, metadata
     Stat(StatArgs),
     /// Show the running daemon: version, doors, mounts, store

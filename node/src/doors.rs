@@ -63,6 +63,7 @@ pub fn open_namespace(
     store.scrub_rate = config.store.scrub_rate;
     store.lifecycle_every = config.store.lifecycle_interval;
     store.lifecycle_day = config.store.lifecycle_day;
+    store.pins = !config.ipfs.cluster_urls.is_empty();
     let namespace = Namespace::open(store, &Reports(progress))?;
     give_root(&namespace, RootOwner::of_process())?;
     Ok(namespace)

@@ -18,6 +18,7 @@ pub mod data_dir;
 pub mod doors;
 pub mod failure;
 pub mod gauges;
+pub mod ipfs;
 pub mod listener;
 pub mod master_key;
 pub mod mount_helper;

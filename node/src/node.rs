@@ -17,6 +17,7 @@ use crate::credentials;
 use crate::data_dir::{DataDir, IfMissing};
 use crate::doors;
 use crate::failure::{ExitCode, Failure};
+use crate::ipfs;
 use crate::master_key;
 use crate::mounts::Mounts;
 use crate::service_manager as manager;
@@ -63,6 +64,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 
     // What is refused anyway is refused before anything is made.
     doors::check_tls(config).map_err(Failure::of_setting)?;
+    ipfs::check(&config.ipfs).map_err(Failure::of_setting)?;
 
     // Hold the data before anything looks at it. The admin listener answers from here on: a long start shows.
     let data = DataDir::take(&config.data, IfMissing::Create)?;
@@ -101,6 +103,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
         doors.console = steps::serve_console(config, console, &doors.s3, api.clone(), &telemetry, &doors.stop)?;
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
         doors.deliveries = steps::deliver(config, &namespace, &doors.stop);
+        doors.deliveries.extend(steps::pin(config, &namespace, &doors.stop).await?);
         steps::mount_all(config, &doors.mounts).await?;
 
         health.enter(Phase::Serving);
@@ -146,7 +149,7 @@ struct Doors {
     commands: Option<JoinHandle<()>>,
     console: Option<JoinHandle<()>>,
     provider: Option<steps::RunningProvider>,
-    /// Of notifications.
+    /// Of notifications and pins.
     deliveries: Vec<JoinHandle<()>>,
     mounts: Arc<Mounts>,
     stop: CancellationToken,

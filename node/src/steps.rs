@@ -26,6 +26,7 @@ use crate::credentials::RootCredentials;
 use crate::doors::{self, RootOwner, S3Door};
 use crate::failure::{ExitCode, Failure};
 use crate::gauges;
+use crate::ipfs;
 use crate::listener;
 use crate::mounts::Mounts;
 use crate::node::Addresses;
@@ -273,6 +274,16 @@ pub fn deliver(config: &NodeConfig, namespace: &Namespace, stop: &CancellationTo
     let targets = config.s3.notification_targets.iter();
     let targets = targets.map(|(name, hook)| Target { name: name.clone(), sink: Arc::new(hook.clone()) }).collect();
     notify::start(namespace, targets, &config.s3.region, stop)
+}
+
+/// Begins to pin until `stop`, where a cluster is configured.
+pub async fn pin(
+    config: &NodeConfig,
+    namespace: &Namespace,
+    stop: &CancellationToken,
+) -> Result<Option<JoinHandle<()>>, Failure> {
+    let (settings, namespace, stop) = (config.ipfs.clone(), namespace.clone(), stop.clone());
+    blocking(move || ipfs::start(&settings, &namespace, &stop)).await
 }
 
 /// What `status` shows of the configuration.

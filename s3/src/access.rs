@@ -234,6 +234,11 @@ impl S3Access for Gate {
                 access.scope.note(|facts| facts.owner = Some(bucket.owner.clone()));
                 check_bucket(cx, &access, &bucket, operation)?;
                 check_expected_owner(cx, &bucket)?;
+                if let S3Path::Object { key, .. } = cx.s3_path()
+                    && access.may(&bucket, key, "pinfold:ReadCid", None).is_ok()
+                {
+                    access.scope.set_shows_cid();
+                }
                 access.bucket = Some(bucket);
             }
             (_, None) if !access.is_unlimited() => return Err(plain(S3ErrorCode::AccessDenied)),

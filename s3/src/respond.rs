@@ -12,6 +12,7 @@ use s3s::{Body, HttpResponse, S3Error, S3ErrorCode};
 
 use crate::checksum::wire;
 use crate::convert::key::percent_decode;
+use crate::convert::output;
 use crate::convert::range::BAD_PART_NUMBER;
 use crate::convert::time::{iso_after, iso_now};
 use crate::error::{DETAIL, custom, from_failure, message, plain};
@@ -124,6 +125,9 @@ pub(crate) fn finish_page(mut answer: HttpResponse, about: &About<'_>) -> HttpRe
 
 /// Headers of every answer.
 pub(crate) fn add_ids(headers: &mut HeaderMap, about: &About<'_>) {
+    if !about.scope.shows_cid() {
+        output::hide_cid(headers);
+    }
     let mut set = |name: &'static str, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);

@@ -68,6 +68,7 @@ pub(crate) struct Scope {
     received: AtomicU64,
     trailing: AtomicBool,
     empty: AtomicBool,
+    shows_cid: AtomicBool,
     failure: Mutex<Option<BodyFailure>>,
     facts: Mutex<Facts>,
     payer: OnceLock<Payer>,
@@ -91,6 +92,7 @@ impl Scope {
             received: AtomicU64::new(0),
             trailing: AtomicBool::new(false),
             empty: AtomicBool::new(false),
+            shows_cid: AtomicBool::new(false),
             failure: Mutex::new(None),
             facts: Mutex::default(),
             payer: OnceLock::new(),
@@ -132,6 +134,15 @@ impl Scope {
 
     pub(crate) fn set_empty(&self) {
         self.empty.store(true, Ordering::Relaxed);
+    }
+
+    /// Whoever asks may see CIDs and how they are pinned (`pinfold:ReadCid`).
+    pub(crate) fn shows_cid(&self) -> bool {
+        self.shows_cid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_shows_cid(&self) {
+        self.shows_cid.store(true, Ordering::Relaxed);
     }
 
     /// The first failure counts: later ones follow from it.

@@ -1,7 +1,7 @@
 //! Pinfold's store: everything that both doors share. It knows no HTTP server, no S3 type and no FUSE type.
 //!
 //! Modules use only those above them in this list (a test greps for back edges):
-//! `types error → crypto → iam → audit → unixfs → meta → chunk → ipfs → namespace`.
+//! `types error → crypto → iam → audit → unixfs → meta → chunk → ipfs → pin → namespace`.
 
 pub mod audit;
 pub mod chunk;
@@ -12,6 +12,7 @@ pub mod iam;
 pub mod ipfs;
 pub mod meta;
 pub mod namespace;
+pub mod pin;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 pub mod types;

@@ -95,6 +95,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/users/{access}/secret", put(change_secret))
         .route("/v1/object", get(object))
         .route("/v1/cid", get(directory_cid))
+        .route("/v1/pins", get(super::pins::list).post(super::pins::add))
+        .route("/v1/pins/remove", post(super::pins::remove))
+        .route("/v1/pins/{cid}", get(super::pins::status))
         .route("/v1/mounts", get(mounts).post(mount))
         .route("/v1/mounts/remove", post(unmount))
         .route("/v1/meta/checkpoint", post(checkpoint))
@@ -320,7 +323,7 @@ async fn checkpoint(State(api): State<Api>) -> Answer<wire::Checkpoint> {
     Ok(Json(wire::Checkpoint { sequence }))
 }
 
-fn rfc3339(time: Timestamp) -> String {
+pub(super) fn rfc3339(time: Timestamp) -> String {
     let moment = OffsetDateTime::from_unix_timestamp(time.secs).and_then(|t| t.replace_nanosecond(time.nanos));
     // A time before year -9999 or after 9999 has no such form; the number is still right.
     moment.ok().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", time.secs))

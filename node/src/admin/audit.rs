@@ -49,6 +49,8 @@ fn operation(method: &Method, path: &str) -> Option<String> {
         ("POST", ["users"]) => "CreateUser".to_owned(),
         ("DELETE", ["users", _]) => "DeleteUser".to_owned(),
         ("PUT", ["users", _, "secret"]) => "ChangeSecret".to_owned(),
+        ("POST", ["pins"]) => "Pin".to_owned(),
+        ("POST", ["pins", "remove"]) => "Unpin".to_owned(),
         ("POST", ["import", "users"]) => "ImportUsers".to_owned(),
         ("PUT", ["iam", kind]) => format!("PutIam{}", titled(kind)),
         ("DELETE", ["iam", kind, _]) => format!("DeleteIam{}", titled(kind)),
@@ -72,6 +74,11 @@ fn about(operation: &str, path: &str, body: &[u8]) -> (String, String) {
         "CreateBucket" => (text("name"), text("owner")),
         "DeleteBucket" => (in_path, String::new()),
         "CreateUser" => (String::new(), text("access")),
+        "Pin" | "Unpin" => {
+            let pins = value.get("pins").or_else(|| value.get("cids")).and_then(Value::as_array);
+            let cids = pins.into_iter().flatten().filter_map(|pin| pin.get("cid").unwrap_or(pin).as_str());
+            (String::new(), cids.collect::<Vec<_>>().join(" "))
+        }
         "ImportUsers" => {
             let users = value.get("users").and_then(Value::as_array);
             let names = users.into_iter().flatten().filter_map(|user| user.get("access").and_then(Value::as_str));

@@ -10,5 +10,6 @@ pub mod http;
 pub mod iam;
 mod import;
 mod keys;
+mod pins;
 pub mod socket;
 pub mod wire;

@@ -275,6 +275,98 @@ pub struct DirectoryName {
     pub directory: String,
 }
 
+/// A pin.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pin {
+    /// Its root.
+    pub cid: String,
+    /// `queued`, `pinning`, `pinned`, `failing` or `overdue`.
+    pub state: String,
+    /// Peers that held it when they were asked last.
+    pub pinned: u32,
+    /// Peers that are to; 0 if nobody was asked.
+    pub of: u32,
+    /// Tries in a row without success.
+    pub attempts: u32,
+    /// Why it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Since when it is wanted (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_since: Option<String>,
+    /// The name that the cluster was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Peers at least, as the cluster was told; -1 is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_min: Option<i32>,
+    /// Peers at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_max: Option<i32>,
+    /// Who asked for it, beside the objects that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+}
+
+/// Some pins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pins {
+    /// These.
+    pub pins: Vec<Pin>,
+    /// Where the others begin; none if there are none.
+    pub next: Option<String>,
+}
+
+/// Pins that are asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AddPins {
+    /// At most 1000.
+    pub pins: Vec<AddPin>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddPin {
+    /// Its root.
+    pub cid: String,
+    /// `critical`, `normal` (the default) or `background`.
+    #[serde(default)]
+    pub class: Option<String>,
+    /// A name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Peers at least; -1, the default, is all.
+    #[serde(default)]
+    pub replication_min: Option<i32>,
+    /// Peers at most.
+    #[serde(default)]
+    pub replication_max: Option<i32>,
+}
+
+/// Pins that are given back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RemovePins {
+    /// At most 1000.
+    pub cids: Vec<String>,
+}
+
+/// How many pins were asked for, or given back.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PinCount {
+    /// So many.
+    pub pins: u64,
+}
+
+/// What came of a file of pins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PinBatch {
+    /// Pins asked for.
+    pub asked: u64,
+    /// Pins given back.
+    pub given_back: u64,
+}
+
 /// The DAG of a directory and all below it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DirectoryCid {

@@ -9,6 +9,7 @@ mod documents;
 pub mod iam;
 pub mod keys;
 mod offline;
+pub mod pins;
 mod report;
 mod serve;
 mod users_file;
@@ -28,6 +29,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Key(args) => keys::key(args.action),
         Command::User(args) => ask::user(args.action),
         Command::Iam(args) => iam::iam(args.what),
+        Command::Pin(args) => pins::pin(args.action),
         Command::Stat(args) => ask::stat(&args),
         Command::Status(args) => ask::status(&args.client),
         Command::Reload(args) => ask::reload(&args.client),

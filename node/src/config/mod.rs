@@ -3,6 +3,7 @@
 
 pub mod dump;
 pub mod flags;
+mod ipfs;
 mod provider;
 pub mod settings;
 pub mod source;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use pinfold_store::types::BucketName;
 
+pub use ipfs::IpfsSettings;
 use settings::{Kind, SETTINGS};
 use source::{Origin, Problems, Raw, RawMap};
 use value::{Listen, MountSpec};
@@ -58,6 +60,8 @@ pub struct NodeConfig {
     pub log: LogSettings,
     /// Logs of requests and operations.
     pub records: RecordSettings,
+    /// IPFS.
+    pub ipfs: IpfsSettings,
 }
 
 /// The S3 endpoint.
@@ -312,6 +316,7 @@ impl Build<'_> {
             store: self.store()?,
             log: LogSettings { filter: self.text("log_level")?.to_owned(), json: self.text("log_format")? == "json" },
             records: self.records()?,
+            ipfs: self.ipfs()?,
             data,
         };
         if let (Listen::At(s3), Listen::At(admin)) = (&config.s3.listen, &config.admin)

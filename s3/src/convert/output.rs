@@ -3,6 +3,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pinfold_store::meta::rows::{Checksum, ChecksumType, PartInfo};
+use pinfold_store::namespace::pins::PinView;
 use pinfold_store::namespace::s3_types::ObjectInfo;
 use s3s::dto::Metadata;
 
@@ -13,6 +14,11 @@ use crate::guard::form_pairs;
 
 /// `x-pinfold-cid`: the root CID of an object's bytes, on answers to PUT, GET, HEAD, copy and Complete.
 pub(crate) const CID: HeaderName = HeaderName::from_static("x-pinfold-cid");
+
+/// How far the pin of the CID is: `queued`, `pinning`, `pinned`, `failing` or `overdue`.
+const PIN_STATUS: HeaderName = HeaderName::from_static("x-pinfold-pin-status");
+/// Peers that hold it and peers that are to, `2/3`.
+const PIN_REPLICAS: HeaderName = HeaderName::from_static("x-pinfold-pin-replicas");
 
 /// `response-*` query parameters of a GET or HEAD.
 #[derive(Default)]
@@ -70,6 +76,24 @@ pub(crate) fn cid(info: &ObjectInfo) -> HeaderMap {
         map.insert(CID, value);
     }
     map
+}
+
+/// How the CID is pinned, on nodes that pin.
+pub(crate) fn pins(map: &mut HeaderMap, view: Option<&PinView>) {
+    let Some(view) = view else { return };
+    map.insert(PIN_STATUS, HeaderValue::from_static(view.state.word()));
+    if view.of > 0
+        && let Ok(value) = HeaderValue::try_from(format!("{}/{}", view.pinned, view.of))
+    {
+        map.insert(PIN_REPLICAS, value);
+    }
+}
+
+/// Takes away what only shows where `pinfold:ReadCid` is allowed.
+pub(crate) fn hide_cid(map: &mut HeaderMap) {
+    for name in [CID, PIN_STATUS, PIN_REPLICAS] {
+        map.remove(name);
+    }
 }
 
 /// Validators: what a `304` carries, too.

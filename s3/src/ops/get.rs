@@ -64,6 +64,7 @@ pub(crate) fn show_version(
     if current {
         lifecycle::set(map, &service.namespace, bucket, info)?;
     }
+    output::pins(map, service.namespace.pin_view(&info.cid).or_s3()?.as_ref());
     version::set(map, bucket, info.meta.version);
     if bucket.settings.object_lock.is_some() {
         lock::set(map, &service.namespace.lock(bucket.id, &info.key, info.meta.version).or_s3()?);

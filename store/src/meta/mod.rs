@@ -26,6 +26,7 @@ pub mod log;
 mod merge;
 mod open;
 mod overlay;
+pub mod pin_row;
 mod progress;
 pub mod record;
 mod repair;

@@ -16,6 +16,9 @@
 //! | `O` | bucket id (16), key, NUL, version id (16) | [`crate::meta::kept::LockRow`]: retention and legal hold |
 //! | `K` | access key | account (JSON of the IAM module) |
 //! | `J` | kind (1), name | [`crate::meta::iam_row`]: policies, groups, roles, and which of them an account has |
+//! | `P` | digest (32) | [`crate::meta::pin_row::PinRow`]: what is known of a pin |
+//! | `Q` | class (1), due (8), stream (16), sequence (8), digest (32) | [`crate::meta::pin_row::IntentRow`]: a CID to look at |
+//! | `Y` | digest (32) | [`crate::meta::pin_row::AskRow`]: a pin that somebody asked for |
 //! | `S` | name | settings of the namespace: next inode number, identity, positions of streams, ended uploads, buckets with files that S3 does not list, what buckets with a quota use, notices that wait |
 //! | `a` | | applied position |
 //! | `b`, `c`, `f`, `r` | | the chunk store's index (see `chunk::index`) |
@@ -209,6 +212,50 @@ pub fn notices(mailbox: [u8; 8]) -> Vec<u8> {
 /// Key of a notice: its target, its bucket, the record in the bucket's stream, and which of that record's.
 pub fn notice(mailbox: [u8; 8], bucket: Id, seq: u64, n: u8) -> Vec<u8> {
     [notices(mailbox).as_slice(), bucket.as_bytes(), &seq.to_be_bytes(), &[n]].concat()
+}
+
+/// Prefix of all holders of contents.
+pub const HELD: u8 = b'I';
+
+/// Splits the key of a holder's row into the digest and the key of the row that holds it.
+pub fn parse_held(row_key: &[u8]) -> Result<([u8; 32], &[u8])> {
+    let split = row_key.strip_prefix(&[HELD]).and_then(|rest| rest.split_first_chunk());
+    split.map(|(digest, holder)| (*digest, holder)).ok_or_else(|| Error::corrupt("not a holder's key"))
+}
+
+/// Key of what is known of a pin.
+pub fn pin(digest: &[u8; 32]) -> Vec<u8> {
+    [b"P", digest.as_slice()].concat()
+}
+
+/// The digest of a pin's row key, or of an asked one's.
+pub fn parse_pin(row_key: &[u8]) -> Result<[u8; 32]> {
+    let digest = row_key.get(1..).and_then(|digest| digest.try_into().ok());
+    digest.ok_or_else(|| Error::corrupt("not a pin's key"))
+}
+
+/// Key of a pin that somebody asked for.
+pub fn asked_pin(digest: &[u8; 32]) -> Vec<u8> {
+    [b"Y", digest.as_slice()].concat()
+}
+
+/// Prefix of a class's intents, in the order in which they are due.
+pub fn intents(class: u8) -> Vec<u8> {
+    vec![b'Q', class]
+}
+
+/// Key of an intent, due so many milliseconds after 1970; stream and sequence are those of the record that made it, so that
+/// no key is ever used again.
+pub fn intent(class: u8, due: u64, stream: Id, seq: u64, digest: &[u8; 32]) -> Vec<u8> {
+    [&[b'Q', class], due.to_be_bytes().as_slice(), stream.as_bytes(), &seq.to_be_bytes(), digest].concat()
+}
+
+/// When an intent is due, and whose it is.
+pub fn parse_intent(row_key: &[u8]) -> Result<(u64, [u8; 32])> {
+    let bad = || Error::corrupt("not an intent's key");
+    let due = row_key.get(2..10).and_then(|due| due.try_into().ok()).map(u64::from_be_bytes).ok_or_else(bad)?;
+    let digest = row_key.get(34..).and_then(|digest| digest.try_into().ok()).ok_or_else(bad)?;
+    Ok((due, digest))
 }
 
 /// The smallest key that is greater than every key with this prefix (prefixes here never end in 0xff throughout).

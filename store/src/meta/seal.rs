@@ -122,11 +122,16 @@ impl<'de> Visitor<'de> for Fields {
 impl Content {
     /// Digests of the objects that it needs: its root's, and its manifest's.
     pub fn needs(&self) -> crate::error::Result<Vec<[u8; 32]>> {
-        let mut digests = vec![crate::unixfs::digest_of(&self.root)?];
-        if let Some(Seal { manifest: ManifestAt::Stored { root, .. }, .. }) = self.seal.as_deref() {
-            digests.push(crate::unixfs::digest_of(root)?);
-        }
-        Ok(digests)
+        self.roots().map(|root| crate::unixfs::digest_of(&root)).collect()
+    }
+
+    /// Roots of the same.
+    pub fn roots(&self) -> impl Iterator<Item = Cid> {
+        let manifest = match self.seal.as_deref() {
+            Some(Seal { manifest: ManifestAt::Stored { root, .. }, .. }) => Some(*root),
+            _ => None,
+        };
+        [self.root].into_iter().chain(manifest)
     }
 }
 

@@ -44,6 +44,8 @@ pub struct NamespaceConfig {
     pub checkpoint_bytes: u64,
     /// What wraps the buckets' keys; without one nothing is encrypted, and what is encrypted is not read.
     pub master_key: Option<MasterKey>,
+    /// Whether commits leave intents to pin; without it they cost nothing.
+    pub pins: bool,
 }
 
 impl NamespaceConfig {
@@ -72,6 +74,7 @@ impl NamespaceConfig {
             lifecycle_day: Duration::from_secs(86_400),
             checkpoint_bytes: 256 << 20,
             master_key: None,
+            pins: false,
         }
     }
 }

@@ -34,6 +34,7 @@ mod open;
 mod orphan;
 mod path;
 mod pictures;
+pub mod pins;
 pub mod provide;
 mod publish;
 pub mod quota;

@@ -251,6 +251,7 @@ impl Engine {
             self.meta.head()
         } else {
             self.charge(stream, op, &mut rows)?;
+            self.intend(stream, last + 1, now, &mut rows)?;
             let mut record = Record::new(stream, caller, now, op);
             record.stream_seq = last + 1;
             record.replaced = replaced;

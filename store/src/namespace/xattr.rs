@@ -174,8 +174,15 @@ impl Engine {
             b"etag" => Ok(file.meta.etag.0.clone().into_bytes()),
             b"version" if file.meta.version == crate::types::Id::default() => Ok(b"null".to_vec()),
             b"version" => Ok(file.meta.version.to_string().into_bytes()),
-            // This node alone holds it until pins are made (a later release).
-            b"pins" => Ok(b"0 unpinned".to_vec()),
+            b"pins" => match self.pin_view(&file.content.root)? {
+                Some(view) => Ok(view.text().into_bytes()),
+                // This node alone holds it.
+                None => Ok(b"0 unpinned".to_vec()),
+            },
+            b"pin-error" => match self.pin_view(&file.content.root)?.and_then(|view| view.error) {
+                Some(error) => Ok(error.into_bytes()),
+                None => Err(no_attribute(name)),
+            },
             b"local" => Ok(file.content.size.to_string().into_bytes()),
             _ => Err(no_attribute(name)),
         }

@@ -4,7 +4,9 @@
 
 mod commit_log;
 mod meta_store;
+mod pin_service;
 pub mod sample;
 
 pub use commit_log::commit_log;
 pub use meta_store::meta_store;
+pub use pin_service::{FakePins, pin_service};

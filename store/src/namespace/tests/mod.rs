@@ -27,6 +27,7 @@ mod multipart;
 mod names;
 mod notices;
 mod objects;
+mod pins;
 mod provide;
 mod quota;
 mod renamed_objects;
@@ -52,6 +53,7 @@ pub(super) struct Fixture {
     pub(super) ns: Opened,
     engine: EngineKind,
     clock: Arc<dyn Clock>,
+    pins: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -96,20 +98,30 @@ impl Fixture {
 
     /// With a clock that the test turns.
     pub(super) fn with_clock(engine: EngineKind, clock: Arc<dyn Clock>) -> Self {
+        Self::with(engine, clock, false)
+    }
+
+    /// One whose commits leave intents to pin.
+    pub(super) fn with_pins(engine: EngineKind) -> Self {
+        Self::with(engine, Arc::new(SystemClock), true)
+    }
+
+    fn with(engine: EngineKind, clock: Arc<dyn Clock>, pins: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Opened(Some(Self::open(dir.path(), engine, &clock)));
-        let fixture = Self { dir, ns, engine, clock, runtime };
+        let ns = Opened(Some(Self::open(dir.path(), engine, &clock, pins)));
+        let fixture = Self { dir, ns, engine, clock, pins, runtime };
         fixture.run(fixture.ns.create_bucket(&s3_caller(), &BucketName::new("pics").unwrap(), None)).unwrap();
         fixture
     }
 
-    fn open(dir: &std::path::Path, engine: EngineKind, clock: &Arc<dyn Clock>) -> Namespace {
+    fn open(dir: &std::path::Path, engine: EngineKind, clock: &Arc<dyn Clock>, pins: bool) -> Namespace {
         let mut config = NamespaceConfig::new(dir);
         config.engine = engine;
         config.segment_bytes = 1 << 20;
         config.reserve_bytes = 0;
         config.publish_after = std::time::Duration::from_secs(3600);
+        config.pins = pins;
         Namespace::open_with_clock(config, Arc::clone(clock), &Quiet).unwrap()
     }
 
@@ -117,7 +129,7 @@ impl Fixture {
     pub(super) fn reopen(&mut self) {
         self.ns.close().unwrap();
         drop(self.ns.0.take());
-        self.ns = Opened(Some(Self::open(self.dir.path(), self.engine, &self.clock)));
+        self.ns = Opened(Some(Self::open(self.dir.path(), self.engine, &self.clock, self.pins)));
     }
 
     /// What a start would find had the process been killed now: the data directory as it is, opened elsewhere.
@@ -146,8 +158,8 @@ impl Fixture {
         assert!(copied.unwrap().success());
         lose(dir.path());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ns = Opened(Some(Self::open(dir.path(), self.engine, &self.clock)));
-        Self { dir, ns, engine: self.engine, clock: Arc::clone(&self.clock), runtime }
+        let ns = Opened(Some(Self::open(dir.path(), self.engine, &self.clock, self.pins)));
+        Self { dir, ns, engine: self.engine, clock: Arc::clone(&self.clock), pins: self.pins, runtime }
     }
 
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {

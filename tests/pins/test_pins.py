@@ -1,0 +1,165 @@
+"""Pins on real peers: what either door holds is pinned, no longer than it is held, through deaths of daemon and peers."""
+
+import os
+import subprocess
+
+import pytest
+
+from harness import cid, settings
+from harness import s3 as s3c
+from harness.data import noise
+from harness.node import Node
+from harness.settings import MIB, REPO
+from harness.wait import until
+
+BUCKET = "pinned"
+STATUS, REPLICAS = "x-pinfold-pin-status", "x-pinfold-pin-replicas"
+
+
+@pytest.fixture
+def node(stack):
+    """A node that pins through the stack, and nothing pinned before."""
+    for peer_cid in stack.pins():
+        pytest.fail(f"{peer_cid} is left of another test")
+    env = {
+        "PINFOLD_IPFS_CLUSTER_URLS": stack.clusters(), "PINFOLD_IPFS_KUBO_URLS": stack.kubos(),
+        "PINFOLD_IPFS_RECONCILE_INTERVAL": "5s", "PINFOLD_PUBLISH_AFTER": "200ms",
+    }
+    with Node("pins", env=env) as running:
+        running.s3 = s3c.client(running.endpoint)
+        running.s3.create_bucket(Bucket=BUCKET)
+        yield running
+        for entry in running.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+            running.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+        stack.until_set([])
+
+
+def put(node, key, data):
+    answer = node.s3.put_object(Bucket=BUCKET, Key=key, Body=data)
+    root = answer["ResponseMetadata"]["HTTPHeaders"][settings.HEADER_CID]
+    assert root == cid.of_bytes(data)
+    return root
+
+
+def headers(node, key):
+    return node.s3.head_object(Bucket=BUCKET, Key=key)["ResponseMetadata"]["HTTPHeaders"]
+
+
+def until_shown(node, key, status="pinned", replicas="3/3"):
+    """Waits until HEAD says so."""
+    def shown():
+        found = headers(node, key)
+        return (found[STATUS], found.get(REPLICAS)) == (status, replicas)
+    until(shown, lambda: f"{key} is {status} {replicas}: {headers(node, key)}\n{node.log_tail()}")
+
+
+def test_the_real_cluster_passes_the_conformance_suite(stack):
+    """The suite that the fake of the unit tests passes, and every call of both clients, against the real programs."""
+    env = {**os.environ, "PINFOLD_TEST_CLUSTER_URLS": stack.clusters(), "PINFOLD_TEST_KUBO_URLS": stack.kubos()}
+    done = subprocess.run(
+        ["cargo", "test", "--release", "--locked", "--offline", "--package", "pinfold-store", "--features", "testkit", "--test", "ipfs",
+         "--", "--nocapture"],
+        env=env, cwd=REPO, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout + done.stderr
+
+
+@pytest.mark.root
+def test_objects_of_both_doors_are_pinned_and_unpinned(stack, node):
+    large, small, file = noise(3 * MIB + 5, 1), b"small", noise(300_000, 2)
+    roots = [put(node, "dir/large", large), put(node, "small", small)]
+    (node.mnt / BUCKET / "file").write_bytes(file)
+    roots.append(cid.of_bytes(file))
+    for key in ("dir/large", "small", "file"):
+        until_shown(node, key)
+    stack.until_set(roots)
+    for root, data in zip(roots, (large, small, file), strict=True):
+        stack.until_pinned(root)
+        assert all(stack.cat(root, peer) == data for peer in range(3)), "each peer has the bytes itself"
+    assert os.getxattr(node.mnt / BUCKET / "file", settings.XATTR_PINS) == b"pinned 3 of 3"
+    got = node.s3.get_object(Bucket=BUCKET, Key="small")["ResponseMetadata"]["HTTPHeaders"]
+    assert (got[STATUS], got[REPLICAS]) == ("pinned", "3/3")
+
+    # A second key of the same bytes; then the first goes.
+    node.s3.copy_object(Bucket=BUCKET, Key="again", CopySource=f"{BUCKET}/small")
+    node.s3.delete_object(Bucket=BUCKET, Key="small")
+    (node.mnt / BUCKET / "file").unlink()
+    newer = put(node, "dir/large", b"newer")
+    stack.until_set([roots[1], newer])
+    until_shown(node, "again")
+    stack.until_pinned(newer)
+
+
+@pytest.mark.root
+def test_what_the_operator_asks_for(stack, node, tmp_path):
+    root = put(node, "key", b"some bytes of an object")
+    until_shown(node, "key")
+    out = node.cli("pin", "status", f"{BUCKET}/key", "--data", node.data)
+    assert "pinned" in out and "3 of 3" in out
+    node.cli("pin", "add", root, "--class", "critical", "--name", "mine", "--data", node.data)
+    until(lambda: stack.pins()[root]["name"] == "mine", "the cluster has the name")
+    node.s3.delete_object(Bucket=BUCKET, Key="key")
+    other = put(node, "other", b"other bytes")
+    until_shown(node, "other")
+    stack.until_set([root, other])
+    assert root in node.cli("pin", "ls", "--state", "pinned", "--data", node.data)
+    file = tmp_path / "batch"
+    file.write_text(f"# gives back what was asked for\nrm {root}\nadd {other} background\nrm {other}\n")
+    node.cli("pin", "batch", file, "--data", node.data)
+    stack.until_set([other])
+    lines = [line for line in (node.data / "audit").glob("*.jsonl") for line in line.read_text().splitlines()]
+    assert sum('"operation":"Pin"' in line and root in line for line in lines) == 1
+    assert sum('"operation":"Unpin"' in line and root in line for line in lines) == 1
+
+
+@pytest.mark.root
+def test_a_daemon_that_dies_in_between_goes_on(stack, node):
+    kept, gone = put(node, "kept", noise(100_000, 3)), put(node, "gone", noise(100_000, 4))
+    node.kill()
+    node.start()
+    node.s3.delete_object(Bucket=BUCKET, Key="gone")
+    node.kill()
+    node.start()
+    stack.until_set([kept])
+    assert gone not in stack.pins()
+    until_shown(node, "kept")
+
+
+@pytest.mark.root
+def test_peers_that_die_are_passed_over(stack, node):
+    first = put(node, "first", b"first")
+    until_shown(node, "first")
+    stack.kill(0)
+    try:
+        second = put(node, "second", noise(200_000, 5))
+        node.s3.delete_object(Bucket=BUCKET, Key="first")
+        until(lambda: set(stack.pins(1)) == {second}, lambda: f"the others have the new set: {stack.pins(1)}", 120)
+        stack.until_pinned(second, [1, 2])
+    finally:
+        stack.start(0)
+    stack.until_set([second])
+    stack.until_pinned(second)
+    until_shown(node, "second")
+    assert first not in stack.pins()
+
+
+@pytest.mark.root
+def test_what_differs_is_put_right(stack, node):
+    """Somebody takes a pin away, and makes one that nobody here wants: the latter is none of our business."""
+    from harness import ipfs
+
+    root = put(node, "key", b"to be lost")
+    until_shown(node, "key")
+    stranger = put(node, "stranger", b"a stranger's")
+    until_shown(node, "stranger")
+    ipfs.ask("DELETE", f"{stack.cluster(1)}/pins/{root}")
+    ipfs.ask("POST", f"{stack.cluster(1)}/pins/{stranger}?name=theirs")
+    stack.until_set([stranger])
+    # A pin that was told of less than a minute ago is not taken for lost: cluster peers may not have heard of it yet.
+    until(lambda: root in stack.pins(), "it is pinned again", 180)
+    until_shown(node, "key")
+    node.s3.delete_object(Bucket=BUCKET, Key="stranger")
+    node.s3.delete_object(Bucket=BUCKET, Key="key")
+    stack.until_set([stranger])
+    ipfs.ask("DELETE", f"{stack.cluster(1)}/pins/{stranger}")
