@@ -45,6 +45,7 @@ mod scrub;
 mod sealing;
 mod setattr;
 pub mod shown;
+mod told;
 mod txn;
 mod version;
 mod walk;

@@ -86,6 +86,7 @@ impl Namespace {
             lifecycle: Default::default(),
             backed: Default::default(),
             workers: Default::default(),
+            audit: Default::default(),
             config,
         });
         engine.ensure_root()?;
