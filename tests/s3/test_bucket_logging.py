@@ -19,12 +19,13 @@ pytestmark = pytest.mark.pinfold
 #: One line of AWS's: three fields may have spaces, and are in quotes or brackets.
 LINE = re.compile(
     r'(\S+) (\S+) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000)\] (\S+) (\S+) (\S+) (\S+) (\S+) "([^"]*)" (\d{3}) (\S+) '
-    r'(\S+) (\S+) (\d+|-) (\d+|-) "([^"]*)" "([^"]*)" (\S+) (\S+) (SigV4|-) (\S+) (AuthHeader|QueryString|-) (\S+) (\S+) (\S+) (\S+)'
+    r'(\S+) (\S+) (\d+|-) (\d+|-) "([^"]*)" "([^"]*)" '
+    r'(\S+) (\S+) (SigV4|-) (\S+) (AuthHeader|QueryString|-) (\S+) (\S+) (\S+) (\S+)'
 )
-FIELDS = (
-    "owner bucket time ip requester request operation key uri status code sent size total turn referer agent version host_id "
-    "signature cipher auth host tls arn acl"
-).split()
+FIELDS = [
+    "owner", "bucket", "time", "ip", "requester", "request", "operation", "key", "uri", "status", "code", "sent", "size",
+    "total", "turn", "referer", "agent", "version", "host_id", "signature", "cipher", "auth", "host", "tls", "arn", "acl",
+]
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,17 @@ def test_a_target_that_became_anothers_gets_nothing(at):
     ann.s3.put_object(Bucket="own-source", Key="private", Body=b"1")
     until(lambda: "belongs to another account" in at.node.log.read_text(), "it is said")
     assert s3c.keys(bob.s3, "own-logs") == []
+    # Nor does the old owner of a bucket hear what the new one does.
+    ann.s3.create_bucket(Bucket="sold")
+    ann.s3.create_bucket(Bucket="sold-logs")
+    set_log(ann.s3, "sold", log_to("sold-logs"))
+    ann.s3.put_object(Bucket="sold", Key="before", Body=b"1")
+    assert logged(SimpleNamespace(s3=ann.s3), "sold-logs", 1)[0].key == "before"
+    changed = at.raw.request("PATCH", "/change-bucket-owner", [("bucket", "sold"), ("owner", "ownbob")])
+    assert changed.status == 200, changed.body
+    bob.s3.put_object(Bucket="sold", Key="after", Body=b"1")
+    until(lambda: at.node.log.read_text().count("belongs to another account") == 2, "it is said")
+    assert [line.key for line in lines(SimpleNamespace(s3=ann.s3), "sold-logs")] == ["before"]
 
 
 def test_a_stop_delivers_and_the_next_start_goes_on():

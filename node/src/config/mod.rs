@@ -19,7 +19,7 @@ use settings::{Kind, SETTINGS};
 use source::{Origin, Problems, Raw, RawMap};
 use value::{Listen, MountSpec};
 
-use crate::notify::{self, Sink};
+use crate::notify::Sink;
 
 /// Read if it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/pinfold/pinfold.toml";
@@ -349,23 +349,7 @@ impl Build<'_> {
         };
         let texts = |name: &str| self.values.get(name).map(|raw| raw.texts.clone()).unwrap_or_default();
         let (domains, website_domains) = (texts("s3_domain"), texts("website_domain"));
-        let (targets, authorities) = (texts("notification_target"), self.path("notification_ca_file"));
-        let mut notification_targets: Vec<(String, Arc<dyn Sink>)> = Vec::new();
-        for text in targets {
-            let read = match text.split_once('=') {
-                Some((name, _)) if notification_targets.iter().any(|(other, _)| other == name) => {
-                    Err(format!("`{name}` is there twice"))
-                }
-                Some((name, url)) if !name.is_empty() => notify::sink(url, authorities.as_deref())
-                    .map(|sink| (name.to_owned(), sink))
-                    .map_err(|why| format!("`{name}`: {why}")),
-                _ => Err("a target is not NAME=URL".to_owned()),
-            };
-            match read {
-                Ok(target) => notification_targets.push(target),
-                Err(why) => self.refuse("notification_target", &why),
-            }
-        }
+        let (notification_targets, authorities) = self.notification_targets();
         let listen = self.parsed("s3", value::listen)?;
         let region = self.text("s3_region")?.to_owned();
         let versioning = self.text("s3_versioning")? == "on";

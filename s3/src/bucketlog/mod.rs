@@ -96,6 +96,7 @@ impl BucketLogs {
         let text = bucket.settings.documents.get(DOCUMENT)?;
         if let Some((settings, target)) = self.read.read().get(&bucket.id)
             && Arc::ptr_eq(settings, &bucket.settings)
+            && target.as_ref().is_none_or(|target| target.owner == bucket.owner)
         {
             return target.clone();
         }
