@@ -201,6 +201,7 @@ impl S3Door {
             versioning: config.s3.versioning,
             website_domains: config.s3.website_domains.clone(),
             notification_targets: config.s3.notification_targets.iter().map(|(name, _)| name.clone()).collect(),
+            bucket_log_interval: config.s3.bucket_log_interval,
             tls: tls_files(config),
             max_connections: config.s3.max_connections,
             max_requests: config.s3.max_requests,

@@ -85,6 +85,7 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
 
     steps::wrap_accounts(&namespace).await;
     let audit = steps::open_audit(config).await?;
+    audit.iter().cloned().for_each(|log| namespace.set_audit(log));
 
     // The doors: S3, the operator's socket, the mounts. From here on every end, a failed start too, goes by the drain.
     let mut doors = Doors::closed(Mounts::new(namespace.clone(), config.mounting, config.mounts.len() <= 1));

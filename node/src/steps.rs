@@ -272,7 +272,7 @@ pub async fn serve_provider(
 /// Begins to deliver bucket notifications until `stop`.
 pub fn deliver(config: &NodeConfig, namespace: &Namespace, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
     let targets = config.s3.notification_targets.iter();
-    let targets = targets.map(|(name, hook)| Target { name: name.clone(), sink: Arc::new(hook.clone()) }).collect();
+    let targets = targets.map(|(name, hook)| Target { name: name.clone(), sink: Arc::clone(hook) }).collect();
     notify::start(namespace, targets, &config.s3.region, stop)
 }
 

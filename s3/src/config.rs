@@ -53,6 +53,8 @@ pub struct S3Config {
     pub limits: LimitConfig,
     /// Logs of all requests.
     pub access_log: AccessLogConfig,
+    /// A bucket's log (PutBucketLogging) is put once its first line is this old.
+    pub bucket_log_interval: Duration,
     /// Targets (ARNs) that buckets may name for their notifications.
     pub notification_targets: Vec<String>,
     /// This host's name in `x-amz-id-2` and `HostId`.
@@ -89,6 +91,7 @@ impl Default for S3Config {
             audit: None,
             limits: LimitConfig::default(),
             access_log: AccessLogConfig::default(),
+            bucket_log_interval: Duration::from_secs(300),
             notification_targets: Vec::new(),
             host_id: "pinfold".to_owned(),
         }

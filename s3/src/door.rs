@@ -30,6 +30,7 @@ use crate::auth::{Credentials, Secrets};
 use crate::body::framing::{Kind, Trailer};
 use crate::body::incoming::{Digests, Received, linger};
 use crate::body::outgoing::Answer;
+use crate::bucketlog::BucketLogs;
 use crate::checksum::{self, NO_TRAILER};
 use crate::config::S3Config;
 use crate::cors::{self, Asker, Expose};
@@ -61,6 +62,7 @@ pub(crate) struct Door {
     domains: Option<Domains>,
     config: Arc<S3Config>,
     logs: Arc<AccessLogs>,
+    bucket_logs: Arc<BucketLogs>,
     /// How often strangers may be told of in the audit log.
     strangers: DefaultDirectRateLimiter,
     limits: RwLock<Arc<Limits>>,
@@ -73,12 +75,13 @@ impl Door {
         namespace: Namespace,
         accounts: Arc<dyn Credentials>,
         logs: Arc<AccessLogs>,
+        bucket_logs: Arc<BucketLogs>,
     ) -> Self {
         let rules = Arc::new(Rules::default());
         let identities = Arc::new(Identities::new(accounts.clone(), namespace.clone()));
         let gate = || Gate { identities: identities.clone(), namespace: namespace.clone(), rules: rules.clone() };
-        let inner = Arc::new(builder(&config, &namespace, &accounts, gate()).build());
-        let mut outer = builder(&config, &namespace, &accounts, gate());
+        let inner = Arc::new(builder(&config, &namespace, &accounts, &bucket_logs, gate()).build());
+        let mut outer = builder(&config, &namespace, &accounts, &bucket_logs, gate());
         let admin = Admin::new(accounts.clone(), namespace.clone(), inner.clone());
         let sessions = Sts::new(accounts.clone(), identities.clone(), namespace.clone());
         outer.set_route(Routes::new(admin, sessions, Lenient::new(inner.clone(), config.max_xml_bytes)));
@@ -96,6 +99,7 @@ impl Door {
             gate,
             domains,
             logs,
+            bucket_logs,
             limits: RwLock::new(Arc::new(Limits::new(config.limits))),
             strangers: told::strangers(),
             places: Arc::new(Semaphore::new(config.max_requests)),
@@ -121,9 +125,10 @@ impl Door {
         }
         let slow = self.slow_down(&head, &scope);
         let address = Address::read(&head, self.domains.as_ref());
-        let story = self.story(&head, address.as_ref());
         let site = self.sites.as_ref().and_then(|sites| sites.find(&head));
         let of_site = site.is_some();
+        let logging = self.logging(&head, address.as_ref(), site.as_ref());
+        let story = self.story(&head, address.as_ref(), logging.is_some());
         let asker = match &site {
             Some(Site::Bucket(bucket)) => Asker::of(&head.method, &head.headers).map(|asker| (asker, bucket.clone())),
             Some(Site::Nothing(_)) => None,
@@ -188,17 +193,9 @@ impl Door {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        let record = story
-            .filter(|story| self.logs.sink(story.of_admin()).is_some())
-            .map(|story| (story.record(&scope, &self.config, answer.status(), answer.headers()), story.of_admin()));
+        let records = self.records(story, logging, &scope, &answer);
         let body = std::mem::take(answer.body_mut());
-        answer.map(|_| {
-            let answer = Answer::new(body, scope, place, counted);
-            match record {
-                Some((record, of_admin)) => answer.logged(record, self.logs.clone(), of_admin),
-                None => answer,
-            }
-        })
+        answer.map(|_| Answer::new(body, scope, place, counted, records))
     }
 
     /// A place among the requests being served; `None` if there was none in time.
@@ -377,13 +374,20 @@ enum Way {
     LongKey(Address),
 }
 
-fn builder(config: &S3Config, namespace: &Namespace, accounts: &Arc<dyn Credentials>, gate: Gate) -> S3ServiceBuilder {
+fn builder(
+    config: &S3Config,
+    namespace: &Namespace,
+    accounts: &Arc<dyn Credentials>,
+    bucket_logs: &Arc<BucketLogs>,
+    gate: Gate,
+) -> S3ServiceBuilder {
     let service = Service {
         targets: config.notification_targets.clone().into(),
         namespace: namespace.clone(),
         region: config.region.clone(),
         versioning: config.versioning,
         accounts: accounts.clone(),
+        bucket_logs: bucket_logs.clone(),
     };
     let mut builder = S3ServiceBuilder::new(service);
     let mut s3s_config = s3s::config::S3Config::default();

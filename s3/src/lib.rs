@@ -18,6 +18,7 @@ pub mod config;
 pub mod insider;
 pub mod metrics;
 pub mod notification;
+pub mod post;
 pub mod server;
 pub mod tls;
 
@@ -27,6 +28,7 @@ mod address;
 mod admin;
 mod anonymous;
 mod body;
+mod bucketlog;
 mod checksum;
 mod convert;
 mod copysource;

@@ -18,6 +18,8 @@
 //! | `pinfold_s3_paced_total` | counter | `by` | times that a body waited for a byte rate |
 //! | `pinfold_s3_access_log_lines_total` | counter | `log` | lines handed to the access log (`file`, `webhook`, `admin`) |
 //! | `pinfold_s3_access_log_dropped_total` | counter | `log` | lines that could not be written |
+//! | `pinfold_s3_bucket_log_lines_total` | counter | | lines of buckets' logs (PutBucketLogging) that were put |
+//! | `pinfold_s3_bucket_log_dropped_total` | counter | | lines that found no room, or whose target did not take them |
 //! | `pinfold_s3_panics_total` | counter | | requests that ended in a bug |
 
 use std::time::Duration;
@@ -25,7 +27,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 /// The operations this server offers; their names label metrics, so that no client can invent labels.
-const OPERATIONS: [&str; 65] = [
+const OPERATIONS: [&str; 67] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
     "CopyObject",
@@ -48,6 +50,7 @@ const OPERATIONS: [&str; 65] = [
     "GetBucketEncryption",
     "GetBucketLifecycleConfiguration",
     "GetBucketLocation",
+    "GetBucketLogging",
     "GetBucketNotificationConfiguration",
     "GetBucketOwnershipControls",
     "GetBucketPolicy",
@@ -75,6 +78,7 @@ const OPERATIONS: [&str; 65] = [
     "PutBucketCors",
     "PutBucketEncryption",
     "PutBucketLifecycleConfiguration",
+    "PutBucketLogging",
     "PutBucketNotificationConfiguration",
     "PutBucketOwnershipControls",
     "PutBucketPolicy",

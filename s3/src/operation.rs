@@ -9,6 +9,9 @@ use crate::guard::form_pairs;
 /// Nothing that S3 has.
 pub(crate) const UNKNOWN: &str = "Unknown";
 
+/// A form to the token service, whose body says what it wants.
+pub(crate) const SESSIONS: &str = "SecurityTokenService";
+
 /// Subresources of a bucket: name, and the operations that read, write and delete it.
 const OF_BUCKETS: [(&str, &str, &str, &str); 21] = [
     ("accelerate", "GetBucketAccelerateConfiguration", "PutBucketAccelerateConfiguration", UNKNOWN),
@@ -144,7 +147,8 @@ fn of_admin(path: &str) -> &'static str {
 /// one of them, since their secrets come with them.
 pub(crate) fn is_audited(operation: &str) -> bool {
     match operation {
-        "CreateBucket"
+        SESSIONS
+        | "CreateBucket"
         | "DeleteBucket"
         | "PutObjectAcl"
         | "PutObjectRetention"
@@ -162,7 +166,7 @@ pub(crate) fn is_audited(operation: &str) -> bool {
 /// VersityGW's name of it.
 pub(crate) fn versitygw(operation: &str) -> String {
     match operation {
-        UNKNOWN | "Other" => "ActionUnDetected".to_owned(),
+        UNKNOWN | SESSIONS | "Other" => "ActionUnDetected".to_owned(),
         "ListBuckets" => "s3_ListAllMyBuckets".to_owned(),
         admin if admin.starts_with("admin_") => admin.to_owned(),
         other => format!("s3_{other}"),

@@ -9,14 +9,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, RANGE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::{Extensions, Uri};
 use hyper::{Method, Request};
-use s3s::dto::{ETagCondition, Range};
+use s3s::dto::{Delete, ETagCondition, Range};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
+use s3s::xml::{DeError, Deserialize, Deserializer};
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::access::Verified;
@@ -65,6 +66,8 @@ pub(crate) enum Suspect {
     /// The signature covers a body of this digest, and there is none. (s3s notices when it reads the body, which is after
     /// it has looked for the bucket.)
     NoBody(String),
+    /// DeleteObjects with a body that is too short for many keys, and may have none.
+    Deletes,
     /// A request for a session, or about one: see `sts`.
     Sessions,
 }
@@ -80,12 +83,34 @@ impl Suspect {
                 Some(Self::NoBody(digest.to_owned()))
             }
             (&Method::POST, _) if has(&|name| name == "uploadId") => Some(Self::Parts),
+            (&Method::POST, _) if is_short(&head.headers) && has(&|name| name == "delete") => Some(Self::Deletes),
             (&Method::PUT, _) if !empty && address.is_some_and(Address::is_bucket) && !has(&subresource::is_known) => {
                 Some(Self::NewBucket)
             }
             _ => None,
         }
     }
+}
+
+/// Bodies of DeleteObjects with fewer bytes than this are looked at.
+const SHORT: u64 = 512;
+/// What s3s gets in the place of a list without objects, which it refuses; `NoObjects` goes with it.
+const ONE_OBJECT: &[u8] = b"<Delete><Object><Key>none</Key></Object></Delete>";
+
+/// A DeleteObjects that names nothing: VersityGW (and so its clients) takes that for no error.
+#[derive(Clone)]
+pub(crate) struct NoObjects;
+
+fn is_short(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    length.is_some_and(|length| length < SHORT)
+}
+
+/// Whether a document is a list of objects to delete, and empty.
+fn has_no_objects(bytes: &[u8]) -> bool {
+    let names_one = bytes.windows(6).any(|word| word == b"Object");
+    let read = Delete::deserialize(&mut Deserializer::new(bytes));
+    !names_one && matches!(read, Err(DeError::MissingField))
 }
 
 /// Puts headers right that s3s would stumble over; whether there were any.
@@ -152,7 +177,7 @@ impl S3Route for Lenient {
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let mut tags = None;
+        let (mut tags, mut none) = (None, false);
         // Nothing is collected for somebody who may not be let in.
         let signed = request.credentials.is_some();
         let body = match request.extensions.get().filter(|s| signed || matches!(s, Suspect::NoBody(_))) {
@@ -165,6 +190,11 @@ impl S3Route for Lenient {
                     Ok(Cow::Owned(mended)) => Body::from(mended),
                     _ => Body::from(bytes),
                 }
+            }
+            Some(Suspect::Deletes) => {
+                let bytes = self.collect(request.input).await?;
+                none = has_no_objects(&bytes);
+                Body::from(if none { Bytes::from_static(ONE_OBJECT) } else { bytes })
             }
             Some(Suspect::NewBucket) => {
                 let bytes = self.collect(request.input).await?;
@@ -184,6 +214,9 @@ impl S3Route for Lenient {
             inner.extensions_mut().insert(key);
         }
         inner.extensions_mut().insert(Verified(request.credentials.map(|c| c.access_key)));
+        if none {
+            inner.extensions_mut().insert(NoObjects);
+        }
         if let Some(tags) = tags {
             inner.extensions_mut().insert(tags);
         }
@@ -249,6 +282,18 @@ mod tests {
         assert_eq!(mended("if-modified-since", "yesterday"), Some(None));
         assert_eq!(mended("x-amz-copy-source", "b/a%20b%2Bc"), None);
         assert_eq!(mended("x-amz-copy-source", "b/a+b%2Bc"), Some(Some("b/a%20b%2Bc".to_owned())));
+    }
+
+    #[test]
+    fn empty_lists_of_deletes_are_told() {
+        for none in ["<Delete/>", "<Delete></Delete>", "<Delete xmlns=\"x\"><Quiet>true</Quiet></Delete>"] {
+            assert!(has_no_objects(none.as_bytes()), "{none}");
+        }
+        for other in
+            ["", "<Delete>", "<Other/>", "<Delete><Object><Key>k</Key></Object></Delete>", "<Delete/><Delete/", "x"]
+        {
+            assert!(!has_no_objects(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

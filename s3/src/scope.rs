@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use pinfold_store::types::Id;
 
+use crate::bucketlog::Removed;
 use crate::limits::Payer;
 
 /// Why a request's body could not be read to its end.
@@ -56,6 +57,12 @@ pub(crate) struct Facts {
     pub(crate) target: Option<String>,
     /// The code of an answer that is an error.
     pub(crate) code: Option<String>,
+    /// The operation, where the request's body names it.
+    pub(crate) operation: Option<&'static str>,
+    /// What else the audit log tells.
+    pub(crate) note: Option<String>,
+    /// What a DeleteObjects did, if its bucket has a log.
+    pub(crate) removed: Vec<Removed>,
 }
 
 /// One request's shared state.

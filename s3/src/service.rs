@@ -39,15 +39,17 @@ use s3s::dto::{
     DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
     PutBucketEncryptionInput, PutBucketEncryptionOutput,
 };
+use s3s::dto::{GetBucketLoggingInput, GetBucketLoggingOutput, PutBucketLoggingInput, PutBucketLoggingOutput};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use crate::auth::Credentials;
+use crate::bucketlog::BucketLogs;
 use crate::longkey::LongKey;
-use crate::ops::encryption;
 use crate::ops::{
     access_block, acl, attributes, bucket, complete, copy, cors, delete, get, head, lifecycle, list, lock, multipart,
     notification, ownership, policy, put, tagging, versioning, website,
 };
+use crate::ops::{encryption, logging};
 
 /// s3s's view of the door.
 #[derive(Clone)]
@@ -62,6 +64,8 @@ pub(crate) struct Service {
     pub(crate) targets: Arc<[String]>,
     /// Who there is.
     pub(crate) accounts: Arc<dyn Credentials>,
+    /// Logs of buckets.
+    pub(crate) bucket_logs: Arc<BucketLogs>,
 }
 
 /// One method a line: `name, function, input, output`. Those of the second group know keys of any length (`longkey`).
@@ -134,6 +138,8 @@ operations! {
     get_bucket_encryption => encryption::get, GetBucketEncryptionInput, GetBucketEncryptionOutput;
     put_bucket_encryption => encryption::put, PutBucketEncryptionInput, PutBucketEncryptionOutput;
     delete_bucket_encryption => encryption::delete, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput;
+    get_bucket_logging => logging::get, GetBucketLoggingInput, GetBucketLoggingOutput;
+    put_bucket_logging => logging::put, PutBucketLoggingInput, PutBucketLoggingOutput;
     list_objects => list::v1, ListObjectsInput, ListObjectsOutput;
     list_objects_v2 => list::v2, ListObjectsV2Input, ListObjectsV2Output;
     put_object => put::put, PutObjectInput, PutObjectOutput;

@@ -34,6 +34,7 @@ pub(crate) struct Story {
     user_agent: String,
     length: u64,
     claimed: String,
+    signed: &'static str,
 }
 
 fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> String {
@@ -55,6 +56,7 @@ impl Story {
             referer: text(&head.headers, REFERER),
             user_agent: text(&head.headers, USER_AGENT),
             claimed: claimed(head),
+            signed: signed(head),
             length: number("x-amz-decoded-content-length").or_else(|| number("content-length")).unwrap_or_default(),
         }
     }
@@ -80,10 +82,10 @@ impl Story {
             operation if of_admin && operation != "admin_CreateBucket" => String::new(),
             _ => self.bucket.clone(),
         };
-        let target = facts.target.or_else(|| self.parameter("access")).filter(|_| of_admin);
+        let target = facts.target.or_else(|| self.parameter("access").filter(|_| of_admin));
         Event {
             time: String::new(),
-            operation: self.operation.to_owned(),
+            operation: facts.operation.unwrap_or(self.operation).to_owned(),
             door: if of_admin { "admin-api" } else { "s3" },
             who: facts.signer.unwrap_or_else(|| self.claimed.clone()),
             verified,
@@ -98,7 +100,7 @@ impl Story {
             },
             code: facts.code.unwrap_or_default(),
             request: respond::request_id(scope),
-            note: String::new(),
+            note: facts.note.unwrap_or_default(),
         }
     }
 
@@ -107,12 +109,26 @@ impl Story {
         form_pairs(&self.query).find(|(name, _)| name == wanted).map(|(_, value)| value).filter(|v| !v.is_empty())
     }
 
+    /// The request's method.
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Where its signature is, in AWS's words; empty without one.
+    pub(crate) fn signed(&self) -> &'static str {
+        self.signed
+    }
+
+    /// The operation's name: s3s's where it came so far.
+    pub(crate) fn operation_of(&self, scope: &Scope) -> &'static str {
+        let known = scope.operation();
+        if matches!(known, UNKNOWN | "Other") || self.operation == "PostObject" { self.operation } else { known }
+    }
+
     /// The whole, as far as it is known when the answer's head is.
     pub(crate) fn record(&self, scope: &Scope, config: &S3Config, status: StatusCode, answer: &HeaderMap) -> Record {
         let facts = scope.facts();
-        let known = scope.operation();
-        let known =
-            if matches!(known, UNKNOWN | "Other") || self.operation == "PostObject" { self.operation } else { known };
+        let known = self.operation_of(scope);
         let new_owner = facts.signer.clone().filter(|_| self.operation == "CreateBucket" && status.is_success());
         // VersityGW names whom a wrong signature was to be of.
         let wrong = facts.code.as_deref() == Some("SignatureDoesNotMatch");
@@ -158,6 +174,15 @@ impl Story {
             acl_required: "Yes",
         }
     }
+}
+
+/// Where a request's signature is.
+fn signed(head: &Parts) -> &'static str {
+    if head.headers.contains_key(AUTHORIZATION) {
+        return "AuthHeader";
+    }
+    let in_query = form_pairs(head.uri.query().unwrap_or_default()).any(|(name, _)| name == "X-Amz-Signature");
+    if in_query { "QueryString" } else { "" }
 }
 
 /// The access key that a request says it is signed with.

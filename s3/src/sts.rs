@@ -23,7 +23,7 @@ use crate::guard::form_pairs;
 use crate::identity::{Identities, SessionToken};
 use crate::request_context;
 use crate::respond::{push_element, request_id};
-use crate::scope::Scope;
+use crate::scope::{Facts, Scope};
 use crate::session::{Issued, Principal, Wanted};
 
 /// Largest form.
@@ -41,6 +41,11 @@ pub(crate) fn is_request(head: &Parts) -> bool {
     let form = |v: &http::HeaderValue| v.as_bytes().starts_with(b"application/x-www-form-urlencoded");
     head.method == Method::POST && head.uri.path() == "/" && head.headers.get(CONTENT_TYPE).is_some_and(form)
 }
+
+/// The one action that gives nothing, and is not audited.
+pub(crate) const WHO_AM_I: &str = "GetCallerIdentity";
+/// All of them.
+const ACTIONS: [&str; 3] = ["AssumeRole", "GetSessionToken", WHO_AM_I];
 
 /// Makes sessions.
 pub(crate) struct Sts {
@@ -79,6 +84,11 @@ impl Form {
     }
 }
 
+/// As much of what an account says as a log needs.
+fn short(text: &str) -> String {
+    text.chars().take(256).collect()
+}
+
 fn invalid(what: String) -> s3s::S3Error {
     custom_message("ValidationError", StatusCode::BAD_REQUEST, what)
 }
@@ -94,12 +104,22 @@ impl Sts {
             let text = "Request is missing Authentication Token";
             return Err(custom_message("MissingAuthenticationToken", StatusCode::FORBIDDEN, text.to_owned()));
         };
+        let scope = request.extensions.get::<Arc<Scope>>().cloned();
+        let note = |change: &dyn Fn(&mut Facts)| scope.iter().for_each(|scope| scope.note(change));
+        note(&|facts| facts.signer = Some(signer.clone()));
         let body =
             request.input.store_all_limited(MAX).await.map_err(|_| invalid("The form is too long".to_owned()))?;
         let text = std::str::from_utf8(&body).map_err(|_| invalid("The form is not UTF-8".to_owned()))?;
         let form = Form(form_pairs(text).collect());
+        let asked = ACTIONS.into_iter().find(|action| form.get("Action") == Some(*action));
+        note(&|facts| {
+            facts.operation = asked;
+            facts.target = form.get("RoleArn").map(short);
+            facts.note = form.get("RoleSessionName").map(|name| format!("session {}", short(name)));
+        });
         let token = request.extensions.get::<SessionToken>().map(|SessionToken(token)| token.as_str());
         let (account, identity) = self.identities.of(&signer, token)?;
+        note(&|facts| facts.signer = Some(account.access.clone()));
         let (action, result) = match form.need("Action")? {
             "AssumeRole" => {
                 // A session cannot widen itself: what narrows it would have to narrow the role, too.
@@ -120,7 +140,7 @@ impl Sts {
             }
             "GetSessionToken" if token.is_some() => return Err(plain(S3ErrorCode::AccessDenied)),
             "GetSessionToken" => ("GetSessionToken", self.session_token(&form, &account)?),
-            "GetCallerIdentity" => ("GetCallerIdentity", caller_identity(&account)),
+            WHO_AM_I => (WHO_AM_I, caller_identity(&account)),
             other => {
                 let text = format!(
                     "Could not find operation {other} for version {}",
@@ -129,7 +149,7 @@ impl Sts {
                 return Err(custom_message("InvalidAction", StatusCode::BAD_REQUEST, text));
             }
         };
-        let id = request.extensions.get::<Arc<Scope>>().map(|scope| request_id(scope)).unwrap_or_default();
+        let id = scope.map(|scope| request_id(&scope)).unwrap_or_default();
         Ok(answer(action, &result, &id))
     }
 

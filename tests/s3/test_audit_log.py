@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 
+import boto3
 import pytest
 
 from harness import s3 as s3c
@@ -69,6 +70,51 @@ def test_who_did_what_from_where(own_node):
     answer = raw.request("PUT", "/audited", [("policy", "")], body=(POLICY % "audited").encode())
     assert entries(node)[-1]["request"] == answer.headers["x-amz-request-id"], "the client's id"
     assert "hush" not in "".join(path.read_text() for path in files(node))
+
+
+def test_sessions(own_node):
+    """Who took which role or session, from where; and who was refused."""
+    node, root = own_node, settings.ROOT_ACCESS
+    arn = "arn:aws:iam::000000000000:role/there-is-none"
+
+    def sts(**keys):
+        how = {"aws_access_key_id": root, "aws_secret_access_key": settings.ROOT_SECRET} | keys
+        return boto3.client("sts", endpoint_url=node.endpoint, region_name="us-east-1", **how)
+
+    made = sts().get_session_token(DurationSeconds=900)
+    sts().get_caller_identity()
+    with refused("AccessDenied"):
+        sts().assume_role(RoleArn=arn, RoleSessionName="mine")
+    with refused("SignatureDoesNotMatch"):
+        sts(aws_secret_access_key="wrong").get_session_token()
+    found = until(lambda: len(e := entries(node)) >= 3 and e, "all lines", 20)
+    assert [(e["operation"], e["who"], e["verified"], e["result"], e.get("target", "")) for e in found] == [
+        ("GetSessionToken", root, True, "done", ""), ("AssumeRole", root, True, "denied", arn),
+        ("SecurityTokenService", root, False, "denied", ""),
+    ]
+    assert found[0]["from"] == "127.0.0.1" and found[1]["note"] == "session mine" and found[1]["code"] == "AccessDenied"
+    assert found[0]["request"] == made["ResponseMetadata"]["RequestId"]
+    secrets = [made["Credentials"][name] for name in ("SecretAccessKey", "SessionToken")]
+    assert not [secret for secret in secrets if secret in "".join(path.read_text() for path in files(node))]
+
+
+@pytest.mark.root
+def test_buckets_of_the_mount():
+    with Node("audit-mount") as node:
+        (node.mnt / "by-mkdir").mkdir()
+        (node.mnt / "by-mkdir" / "dir").mkdir()
+        with pytest.raises(OSError):
+            (node.mnt / "by-mkdir").rmdir()
+        (node.mnt / "by-mkdir" / "dir").rmdir()
+        (node.mnt / "by-mkdir").rmdir()
+        found = until(lambda: len(e := entries(node)) >= 3 and e, "all lines", 20)
+        uid = os.getuid()
+        assert [(*said(e)[:4], e["door"]) for e in found] == [
+            ("CreateBucket", f"uid:{uid}", "done", "by-mkdir", "mount"),
+            ("DeleteBucket", f"uid:{uid}", "failed", "by-mkdir", "mount"),
+            ("DeleteBucket", f"uid:{uid}", "done", "by-mkdir", "mount"),
+        ]
+        assert all(e["from"].startswith(f"uid {uid} gid ") and len(e["request"]) == 32 for e in found)
 
 
 def test_commands_on_the_socket(own_node):

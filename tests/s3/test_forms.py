@@ -85,6 +85,27 @@ def test_fields_become_the_object(post, s3, bucket):
     assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "t", "Value": "1 + 2"}]
 
 
+def test_tags_of_a_form_ask_for_their_own_action(raw, s3, bucket):
+    """Who may put objects, and not tags, puts no tags by a form either."""
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    tagging = "<Tagging><TagSet><Tag><Key>t</Key><Value>1</Value></Tag></TagSet></Tagging>"
+
+    def send(*fields):
+        headers = {"host": raw.authority, "content-type": TYPE}
+        return raw.send("POST", f"/{bucket}", headers, form([("key", "k"), *fields], b"data"))
+
+    def let(*actions):
+        policy = {"Version": "2012-10-17", "Statement": [allow | {"Action": list(actions)}]}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+    let("s3:PutObject")
+    assert send(("tagging", tagging)).code == "AccessDenied" and s3c.keys(s3, bucket) == []
+    assert send().status == 204
+    let("s3:PutObject", "s3:PutObjectTagging")
+    assert send(("tagging", tagging)).status == 204
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "t", "Value": "1"}]
+
+
 def test_answers_as_the_form_asks(post, s3, bucket):
     made = post(signed(bucket, "a b", fields=[("success_action_status", "201")]), b"x")
     assert made.status == 201 and f"<Bucket>{bucket}</Bucket><Key>a b</Key>".encode() in made.body

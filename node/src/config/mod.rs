@@ -14,6 +14,7 @@ pub use provider::ProviderSettings;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_store::types::BucketName;
@@ -23,7 +24,7 @@ use settings::{Kind, SETTINGS};
 use source::{Origin, Problems, Raw, RawMap};
 use value::{Listen, MountSpec};
 
-use crate::notify::Webhook;
+use crate::notify::Sink;
 
 /// Read if it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/pinfold/pinfold.toml";
@@ -77,8 +78,12 @@ pub struct S3Settings {
     pub versioning: bool,
     /// Domains of static websites.
     pub website_domains: Vec<String>,
-    /// Where bucket notifications may go: names and URLs.
-    pub notification_targets: Vec<(String, Webhook)>,
+    /// Where bucket notifications may go: names and sinks.
+    pub notification_targets: Vec<(String, Arc<dyn Sink>)>,
+    /// What their https is checked against; the system's authorities unless set.
+    pub notification_authorities: Option<PathBuf>,
+    /// How long a bucket's log waits to be put.
+    pub bucket_log_interval: Duration,
     /// Certificate chain and key, both PEM.
     pub tls: Option<TlsFiles>,
     /// Connections at once.
@@ -350,21 +355,7 @@ impl Build<'_> {
         let tls = self.tls("s3_tls_cert", "s3_tls_key");
         let texts = |name: &str| self.values.get(name).map(|raw| raw.texts.clone()).unwrap_or_default();
         let (domains, website_domains) = (texts("s3_domain"), texts("website_domain"));
-        let targets = texts("notification_target");
-        let mut notification_targets: Vec<(String, Webhook)> = Vec::new();
-        for text in targets {
-            let read = match text.split_once('=') {
-                Some((name, _)) if notification_targets.iter().any(|(other, _)| other == name) => {
-                    Err(format!("`{name}` is there twice"))
-                }
-                Some((name, url)) if !name.is_empty() => Webhook::new(url).map(|hook| (name.to_owned(), hook)),
-                _ => Err(format!("`{text}` is not NAME=URL")),
-            };
-            match read {
-                Ok(target) => notification_targets.push(target),
-                Err(why) => self.refuse("notification_target", &why),
-            }
-        }
+        let (notification_targets, authorities) = self.notification_targets();
         let listen = self.parsed("s3", value::listen)?;
         let region = self.text("s3_region")?.to_owned();
         let versioning = self.text("s3_versioning")? == "on";
@@ -373,6 +364,10 @@ impl Build<'_> {
         let header_timeout = self.timeout("s3_header_timeout")?;
         let idle_timeout = self.timeout("s3_idle_timeout")?;
         let limits = self.limits()?;
+        let bucket_log_interval = self.parsed("bucket_log_interval", value::duration)?;
+        if bucket_log_interval < Duration::from_millis(100) {
+            self.refuse("bucket_log_interval", "it is at least 100ms");
+        }
         Some(S3Settings {
             listen,
             region,
@@ -380,6 +375,8 @@ impl Build<'_> {
             versioning,
             website_domains,
             notification_targets,
+            notification_authorities: authorities,
+            bucket_log_interval,
             tls,
             max_connections,
             max_requests,

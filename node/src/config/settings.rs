@@ -258,8 +258,18 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::TextList,
         default: None,
         help: "Where bucket notifications may go, as NAME=URL; may be given several times.",
-        details: "NAME is what PutBucketNotificationConfiguration calls it (an ARN such as arn:pinfold:sqs:::hook); each event is POSTed as \
-                  JSON to the URL (http://) until it was taken, for a day at most.",
+        details: "NAME is what PutBucketNotificationConfiguration calls it (an ARN such as arn:pinfold:sqs:::hook). By the URL each event is \
+                  POSTed as JSON (http://, https://), published (nats://HOST/SUBJECT, redis-channel://HOST/DATABASE/CHANNEL) or appended to \
+                  a list (redis://HOST/DATABASE/LIST) until it was taken, for a day at most. USER:PASSWORD@ goes before the host of NATS and Redis.",
+        reload: false,
+    },
+    Setting {
+        name: "notification_ca_file",
+        group: Group::S3,
+        kind: Kind::Path,
+        default: None,
+        help: "PEM file with the authorities that certificates of https notification targets are checked against.",
+        details: "The system's own unless set.",
         reload: false,
     },
     Setting {
@@ -574,6 +584,15 @@ pub const SETTINGS: &[Setting] = &[
         default: None,
         help: "URL that gets each request's line as JSON, as VersityGW sends it.",
         details: "A POST each, which may take a second. An https URL is checked against the system's certificates.",
+        reload: false,
+    },
+    Setting {
+        name: "bucket_log_interval",
+        group: Group::Log,
+        kind: Kind::Duration,
+        default: Some("5m"),
+        help: "How old the first line of a bucket's log (PutBucketLogging) is when the log is put into its bucket.",
+        details: "Before that if it has 1MiB. Lines wait in memory, 16MiB at most; a crash loses them.",
         reload: false,
     },
     Setting {

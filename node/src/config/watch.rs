@@ -1,8 +1,11 @@
-//! The settings of limits and of logs.
+//! The settings of limits, of logs and of notifications.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Build, LimitSettings, RecordSettings, value};
+use crate::notify::{self, Sink};
 
 impl Build<'_> {
     pub(super) fn timeout(&mut self, name: &str) -> Option<Duration> {
@@ -25,6 +28,31 @@ impl Build<'_> {
             }
         }
         Some(limits)
+    }
+
+    /// Where notifications may go, and what their https is checked against.
+    pub(super) fn notification_targets(&mut self) -> (Vec<(String, Arc<dyn Sink>)>, Option<PathBuf>) {
+        let (targets, authorities) = (
+            self.values.get("notification_target").map(|raw| raw.texts.clone()).unwrap_or_default(),
+            self.path("notification_ca_file"),
+        );
+        let mut notification_targets: Vec<(String, Arc<dyn Sink>)> = Vec::new();
+        for text in targets {
+            let read = match text.split_once('=') {
+                Some((name, _)) if notification_targets.iter().any(|(other, _)| other == name) => {
+                    Err(format!("`{name}` is there twice"))
+                }
+                Some((name, url)) if !name.is_empty() => notify::sink(url, authorities.as_deref())
+                    .map(|sink| (name.to_owned(), sink))
+                    .map_err(|why| format!("`{name}`: {why}")),
+                _ => Err("a target is not NAME=URL".to_owned()),
+            };
+            match read {
+                Ok(target) => notification_targets.push(target),
+                Err(why) => self.refuse("notification_target", &why),
+            }
+        }
+        (notification_targets, authorities)
     }
 
     pub(super) fn records(&mut self) -> Option<RecordSettings> {

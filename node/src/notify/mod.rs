@@ -1,9 +1,13 @@
 //! Delivers bucket notifications: one task a target takes what waits for it in the store, in order, and removes what was
 //! taken. A target that is not there holds nobody else up; its notices wait for a day.
 
+mod nats;
+mod redis;
+mod url;
 mod webhook;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +17,9 @@ use pinfold_store::namespace::Namespace;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use webhook::Webhook;
+use nats::Nats;
+use redis::Redis;
+use webhook::Webhook;
 
 use crate::steps;
 
@@ -27,10 +33,26 @@ const BATCH: usize = 64;
 /// After so many seconds a notice that nobody took is given up.
 const KEEP: i64 = 24 * 3600;
 
+/// A receiver must have answered within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What comes of handing a message over.
+pub type Delivered<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// Where messages go.
-pub trait Sink: Send + Sync + 'static {
-    /// Hands a message over; `Ok` once the other side has it.
-    fn deliver<'a>(&'a self, message: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+pub trait Sink: std::fmt::Debug + Send + Sync + 'static {
+    /// Hands a message over; `Ok` once the other side has it. It may be dropped at any time, and tried again.
+    fn deliver<'a>(&'a self, message: &'a str) -> Delivered<'a>;
+}
+
+/// The sink of a URL, by its scheme. `authorities` is a file of those that https is checked against.
+pub fn sink(url: &str, authorities: Option<&Path>) -> Result<Arc<dyn Sink>, String> {
+    Ok(match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("http" | "https") => Arc::new(Webhook::new(url, authorities)?),
+        Some("nats") => Arc::new(Nats::new(url)?),
+        Some("redis" | redis::CHANNEL) => Arc::new(Redis::new(url)?),
+        _ => return Err("the URL begins with none of http, https, nats, redis, redis-channel".to_owned()),
+    })
 }
 
 /// A target: its name, and where it is.
@@ -112,7 +134,8 @@ impl Delivery {
                 continue;
             }
             let message = notification::message(notice, &self.region, "pinfold");
-            if let Err(error) = self.target.sink.deliver(message).await {
+            let sent = tokio::time::timeout(PATIENCE, self.target.sink.deliver(&message)).await;
+            if let Err(error) = sent.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
                 failed = Some(error);
                 break;
             }

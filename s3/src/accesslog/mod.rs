@@ -176,7 +176,7 @@ fn of_file(path: &str, form: Form) -> Result<Sink> {
 }
 
 fn of_webhook(url: &str) -> Result<Sink> {
-    let target = webhook::Target::parse(url)?;
+    let target = crate::post::Target::parse(url, None).map_err(|e| e.with("log_webhook_url", url))?;
     let (orders, queue) = mpsc::unbounded_channel();
     let waiting = Arc::new(Waiting::default());
     tokio::spawn(webhook::work(target, queue, waiting.clone()));

@@ -10,6 +10,7 @@ use s3s::StdError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::accesslog::{AccessLogs, Record};
+use crate::bucketlog::{BucketLogs, Entry};
 use crate::limits::Pace;
 use crate::metrics::{self, Counted};
 use crate::scope::Scope;
@@ -25,7 +26,34 @@ pub(crate) struct Answer {
     pace: Pace,
     /// A piece that is not paid yet.
     held: Option<Bytes>,
-    log: Option<(Box<Record>, Arc<AccessLogs>, bool)>,
+    records: Option<Box<Records>>,
+}
+
+/// What is told of a request once its answer is gone.
+pub(crate) struct Records {
+    /// A line of the access log, and whether it is the admin API's.
+    pub(crate) of_all: Option<(Record, bool)>,
+    /// The access logs.
+    pub(crate) logs: Arc<AccessLogs>,
+    /// A line of its bucket's log.
+    pub(crate) of_bucket: Option<Entry>,
+    /// The logs of buckets.
+    pub(crate) bucket_logs: Arc<BucketLogs>,
+}
+
+impl Records {
+    fn write(&mut self, sent: u64, took: u64) {
+        if let Some((record, of_admin)) = &mut self.of_all
+            && let Some(sink) = self.logs.sink(*of_admin)
+        {
+            (record.bytes_sent, record.total_time) = (sent, took);
+            sink.write(record);
+        }
+        if let Some(entry) = &mut self.of_bucket {
+            (entry.record.bytes_sent, entry.record.total_time) = (sent, took);
+            self.bucket_logs.write(entry);
+        }
+    }
 }
 
 impl Answer {
@@ -34,6 +62,7 @@ impl Answer {
         scope: Arc<Scope>,
         place: Option<OwnedSemaphorePermit>,
         counted: Counted,
+        records: Option<Box<Records>>,
     ) -> Self {
         let whole = inner.is_end_stream();
         Self {
@@ -45,14 +74,8 @@ impl Answer {
             _counted: counted,
             pace: Pace::default(),
             held: None,
-            log: None,
+            records,
         }
-    }
-
-    /// To be logged once it is gone; `of_admin` says in which of the logs.
-    pub(crate) fn logged(mut self, record: Record, logs: Arc<AccessLogs>, of_admin: bool) -> Self {
-        self.log = Some((Box::new(record), logs, of_admin));
-        self
     }
 }
 
@@ -99,12 +122,8 @@ impl Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         let scope = &self.scope;
-        if let Some((mut record, logs, of_admin)) = self.log.take()
-            && let Some(sink) = logs.sink(of_admin)
-        {
-            record.bytes_sent = self.sent;
-            record.total_time = u64::try_from(scope.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            sink.write(&record);
+        if let Some(mut records) = self.records.take() {
+            records.write(self.sent, u64::try_from(scope.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         }
         metrics::finished(scope.operation(), scope.started.elapsed(), scope.received(), self.sent, self.whole);
     }

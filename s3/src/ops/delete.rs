@@ -1,6 +1,7 @@
 //! DeleteObject, DeleteObjects.
 
 use futures::StreamExt;
+use hyper::StatusCode;
 use pinfold_store::iam::Permission;
 use pinfold_store::namespace::Namespace;
 use pinfold_store::namespace::s3_types::{DeleteOutcome, ETagMatch, Precondition};
@@ -13,8 +14,10 @@ use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::access;
 use crate::body::upload::to_the_end;
+use crate::bucketlog::{self, Removed};
 use crate::convert::{condition, key, lock, time, version};
 use crate::error::{invalid_request, message, plain};
+use crate::route::NoObjects;
 use crate::service::Service;
 
 /// Most keys of one DeleteObjects.
@@ -79,8 +82,10 @@ pub(crate) async fn many(
     if !checked {
         return Err(invalid_request("Missing required header for this request: Content-MD5 OR x-amz-checksum-*"));
     }
-    let (objects, quiet) = (request.input.delete.objects, request.input.delete.quiet.unwrap_or(false));
-    // None at all is no error for VersityGW's clients.
+    let (mut objects, quiet) = (request.input.delete.objects, request.input.delete.quiet.unwrap_or(false));
+    if request.extensions.get::<NoObjects>().is_some() {
+        objects.clear();
+    }
     if objects.len() > MAX_KEYS {
         return Err(plain(S3ErrorCode::MalformedXML));
     }
@@ -110,6 +115,9 @@ pub(crate) async fn many(
         .buffered(AT_ONCE)
         .collect()
         .await;
+    if access.bucket()?.settings.documents.contains_key(bucketlog::DOCUMENT) {
+        access.scope.note(|facts| facts.removed = results.iter().map(removed).collect());
+    }
     let mut answer = DeleteObjectsOutput { deleted: Some(Vec::new()), errors: Some(Vec::new()), request_charged: None };
     for (object, result) in results {
         match result {
@@ -136,6 +144,17 @@ pub(crate) async fn many(
         }
     }
     Ok(S3Response::new(answer))
+}
+
+/// What the bucket's log tells of one of many.
+fn removed((object, result): &(ObjectIdentifier, S3Result<DeleteOutcome>)) -> Removed {
+    let error = result.as_ref().err().map(|e| {
+        (
+            e.status_code().map_or(StatusCode::INTERNAL_SERVER_ERROR.as_u16(), |s| s.as_u16()),
+            e.code().as_str().to_owned(),
+        )
+    });
+    Removed { key: object.key.clone(), version: object.version_id.clone().unwrap_or_default(), error }
 }
 
 async fn one_of_many(

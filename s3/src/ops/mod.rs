@@ -15,6 +15,7 @@ pub(crate) mod head;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod lock;
+pub(crate) mod logging;
 pub(crate) mod multipart;
 pub(crate) mod notification;
 pub(crate) mod ownership;

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::accesslog::AccessLogs;
 use crate::auth::Credentials;
+use crate::bucketlog::BucketLogs;
 use crate::config::S3Config;
 use crate::door::Door;
 use crate::insider::Insider;
@@ -37,6 +38,7 @@ struct Shared {
     tls: Option<Arc<Tls>>,
     connections: Arc<Semaphore>,
     logs: Arc<AccessLogs>,
+    bucket_logs: Arc<BucketLogs>,
 }
 
 /// Loads the certificate files again and opens the access logs anew; from [`S3Server::reloader`].
@@ -85,9 +87,16 @@ impl S3Server {
         }
         let config = Arc::new(config);
         let logs = Arc::new(AccessLogs::open(&config.access_log)?);
-        let door = Arc::new(Door::new(config.clone(), namespace, accounts, logs.clone()));
+        let bucket_logs = BucketLogs::new(namespace.clone());
+        bucket_logs.start(config.bucket_log_interval, config.region.clone(), accounts.clone());
+        let door = Door::new(config.clone(), namespace, accounts, logs.clone(), bucket_logs.clone());
+        let door = Arc::new(door);
         let connections = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self { shared: Arc::new(Shared { config, door, tls, connections, logs }), listeners, addresses })
+        Ok(Self {
+            shared: Arc::new(Shared { config, door, tls, connections, logs, bucket_logs }),
+            listeners,
+            addresses,
+        })
     }
 
     /// The addresses it really listens on, in the order of the configuration.
@@ -129,6 +138,7 @@ impl S3Server {
         cut.cancel();
         tasks.wait().await;
         self.shared.logs.close().await;
+        self.shared.bucket_logs.close().await;
         info!("the S3 server has stopped");
     }
 }

@@ -21,7 +21,7 @@ pub struct Event {
     pub time: String,
     /// What: S3's name of the operation, `admin_…` for VersityGW's admin API, `log_…` for the log itself.
     pub operation: String,
-    /// By which door: `s3`, `admin-api`, `admin-socket`, `console`, `node`.
+    /// By which door: `s3`, `admin-api`, `admin-socket`, `console`, `mount`, `node`.
     pub door: &'static str,
     /// The account that asked; whom it said it was, if `verified` is false.
     #[serde(skip_serializing_if = "String::is_empty")]

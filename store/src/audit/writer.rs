@@ -104,6 +104,23 @@ impl AuditLog {
         written.await.map_err(|_| closed())?
     }
 
+    /// As [`Self::write`], for threads that may wait; not for those of a runtime.
+    pub fn write_blocking(&self, event: Event) -> Result<()> {
+        let (done, written) = oneshot::channel();
+        self.0.orders.send(Order::Write(Box::new(event), Some(done))).map_err(|_| closed())?;
+        written.blocking_recv().map_err(|_| closed())?
+    }
+
+    /// As [`Self::ready`], for threads that may wait; not for those of a runtime.
+    pub fn ready_blocking(&self) -> Result<()> {
+        if self.0.state.failed.lock().is_none() {
+            return Ok(());
+        }
+        let (done, answer) = oneshot::channel();
+        self.0.orders.send(Order::Probe(done)).map_err(|_| closed())?;
+        answer.blocking_recv().map_err(|_| closed())?
+    }
+
     /// Writes an event that nobody waits for, unless too many wait already: those are counted, and the next line that is
     /// written says how many were left out. For what strangers can cause.
     pub fn offer(&self, event: Event) {

@@ -1,6 +1,6 @@
 //! What the parts of the namespace share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use super::quota::Quotas;
 use super::txn::{Rows, StreamState};
 use super::watch::Mounts;
 use super::witness::Witnesses;
+use crate::audit::AuditLog;
 use crate::chunk::{ChunkStore, Roots};
 use crate::clock::Clock;
 use crate::crypto::Keyring;
@@ -57,6 +58,8 @@ pub(super) struct Engine {
     /// Which inode a kernel uses a content file for.
     pub(super) backed: DashMap<[u8; 32], Ino>,
     pub(super) workers: Workers,
+    /// Where mounts' operations on buckets are told.
+    pub(super) audit: OnceLock<AuditLog>,
 }
 
 impl Engine {

@@ -48,6 +48,7 @@ mod scrub;
 mod sealing;
 mod setattr;
 pub mod shown;
+mod told;
 mod txn;
 mod version;
 mod walk;

@@ -193,9 +193,11 @@ impl Namespace {
         if is_root(dir) {
             let bad = |_| Error::new(ErrorKind::InvalidArgument, "not a bucket's name");
             let bucket = BucketName::new(std::str::from_utf8(name.bytes).map_err(bad)?)?;
-            let made =
-                self.0.make_bucket(caller, &bucket, None, Profile::default(), Default::default(), Vec::new(), mode)?;
-            let (info, row) = self.0.sequenced(caller, made);
+            let (info, row) = self.0.audited(caller, "CreateBucket", bucket.as_str(), || {
+                let (profile, settings) = (Profile::default(), Default::default());
+                let made = self.0.make_bucket(caller, &bucket, None, profile, settings, Vec::new(), mode)?;
+                Ok(self.0.sequenced(caller, made))
+            })?;
             self.0.inodes.reference(row.attr.ino, Place::Dir { id: info.id, bucket: info.id });
             return Ok(stat_dir(&row));
         }
@@ -329,12 +331,14 @@ impl Namespace {
         let (dir, bucket) = self.0.dir_place(parent)?;
         if is_root(dir) {
             let text = std::str::from_utf8(name.bytes).map_err(|_| no_entry(name))?;
-            let removed = self.0.remove_bucket(caller, text).map_err(|error| match error.kind() {
-                ErrorKind::NoSuchBucket => no_entry(name),
-                _ => error,
-            })?;
-            self.0.sequenced(caller, removed);
-            return Ok(());
+            return self.0.audited(caller, "DeleteBucket", text, || {
+                let removed = self.0.remove_bucket(caller, text).map_err(|error| match error.kind() {
+                    ErrorKind::NoSuchBucket => no_entry(name),
+                    _ => error,
+                })?;
+                self.0.sequenced(caller, removed);
+                Ok(())
+            });
         }
         let removed = self.0.commit(caller, bucket, Op::Rmdir, |txn| {
             match find_dir(txn, dir, name.bytes)? {

@@ -87,6 +87,7 @@ impl Namespace {
             pictures: Default::default(),
             backed: Default::default(),
             workers: Default::default(),
+            audit: Default::default(),
             config,
         });
         engine.ensure_root()?;
