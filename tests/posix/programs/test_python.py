@@ -12,7 +12,7 @@ SUITES = [
     "test_shutil", "test_tempfile", "test_mailbox", "test_pathlib", "test_glob", "test_fileio", "test_largefile", "test_mmap",
     "test_zipfile", "test_tarfile", "test_filecmp", "test_fileinput", "test_dbm_dumb", "test_shelve", "test_fcntl",
     "test_posix", "test_os", "test_genericpath",
-    "test_posixpath", "test_stat", "test_ioctl", "test_compileall", "test_py_compile",
+    "test_posixpath", "test_stat", "test_py_compile",
 ]
 
 #: Tests that cannot pass on the mount, with the reason.
