@@ -20,6 +20,14 @@ SUMS = (
 )
 
 
+def _status(pid):
+    """State and parent of a process; `X` for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+    except OSError:
+        return ["X", ""]
+
+
 class Server:
     """A database cluster in `data`, reached by a socket in `local`."""
 
@@ -66,17 +74,13 @@ class Server:
 
     def kill(self):
         """kill -9 of the server and of each of its processes (each has a process group of its own)."""
-        pids = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and self._is_ours(pid)]
+        pids = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _status(pid)[1] == str(self.postmaster.pid)]
         for pid in [self.postmaster.pid, *pids]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.postmaster.wait(60)
-        until(lambda: not any(self._is_ours(pid) for pid in os.listdir("/proc") if pid.isdigit()), "its processes end", 60)
-
-    def _is_ours(self, pid):
-        with suppress(OSError, IndexError):
-            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1] == str(self.postmaster.pid)
-        return False
+        # Whoever is left holds the shared memory of the old server, with which no new one starts.
+        until(lambda: all(_status(pid)[0] in "ZX" for pid in pids), "its processes end", 60)
 
     def judge(self):
         """All pages and indexes are as they should be, and no money is lost. The server is stopped afterwards."""
