@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
 use hyper::Method;
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 
 use crate::admin::client::AdminClient;
 use crate::admin::wire;
@@ -118,6 +118,8 @@ const OTHERS: [&str; 33] = [
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     read_only: bool,
+    /// The mount is there and is to become read-only, or writable again.
+    remount: bool,
     data: Option<PathBuf>,
     config: Option<PathBuf>,
     wait: Duration,
@@ -135,7 +137,8 @@ impl Options {
                 "data" => options.data = Some(wanted()?.into()),
                 "config" => options.config = Some(wanted()?.into()),
                 "wait" => options.wait = duration(wanted()?)?,
-                "suid" | "dev" | "noexec" | "sync" | "dirsync" | "mand" | "remount" if !sloppy => {
+                "remount" => options.remount = true,
+                "suid" | "dev" | "noexec" | "sync" | "dirsync" | "mand" if !sloppy => {
                     return Err(format!(
                         "option `{name}` cannot be had: a mount is nosuid, nodev and exec for its life"
                     ));
@@ -172,6 +175,9 @@ pub fn mount(args: &MountHelperArgs) -> Result<(), Failure> {
     if args.fake {
         return Ok(());
     }
+    if options.remount {
+        return remount(&spec);
+    }
     let until = Instant::now() + options.wait;
     let asked = talk(options.config, options.data, async |daemon| {
         loop {
@@ -193,6 +199,16 @@ pub fn mount(args: &MountHelperArgs) -> Result<(), Failure> {
         crate::output::print(&format!("{} mounted on {}\n", spec.source(), spec.dir.display()))?;
     }
     Ok(())
+}
+
+/// Nothing is asked of the daemon: whether a mount may be written to is the kernel's to refuse. One that the daemon made
+/// read-only stays so for it.
+fn remount(spec: &MountSpec) -> Result<(), Failure> {
+    let mut flags = MountFlags::NOSUID | MountFlags::NODEV;
+    flags.set(MountFlags::RDONLY, spec.read_only);
+    mount_remount(&spec.dir, flags, c"").map_err(|errno| {
+        of_mount(Failure::message(ExitCode::Failed, format!("{}: {}", spec.dir.display(), io::Error::from(errno))))
+    })
 }
 
 /// Whether just this is mounted there.
@@ -248,6 +264,7 @@ mod tests {
         let all = parse("rw,ro,_netdev,nofail,x-systemd.requires=pinfold.service,data=/d,config=/c.toml,wait=1m30s");
         let expected = Options {
             read_only: true,
+            remount: false,
             data: Some("/d".into()),
             config: Some("/c.toml".into()),
             wait: Duration::from_secs(90),

@@ -79,6 +79,20 @@ def test_what_was_written_is_published_when_umount_returns(node):
     assert not list((node.data / "chunks/live").iterdir())
 
 
+def test_a_remount_makes_it_read_only_and_writable_again(node):
+    place = node.base / "one"
+    assert helper(node, "mount-helper", "pinfold:pics", place) == (0, "")
+    assert helper(node, "mount-helper", "pinfold:pics", place, "-o", "remount,ro") == (0, "")
+    with pytest.raises(OSError):
+        (place / "b").touch()
+    options = table()[str(place)][1]
+    assert {"ro", "nosuid", "nodev"} <= set(options), options
+    assert helper(node, "mount-helper", "pinfold:pics", place, "-o", "remount,rw") == (0, "")
+    (place / "b").touch()
+    code, said = helper(node, "mount-helper", "pinfold", node.base, "-o", "remount,ro")
+    assert code == MOUNT_FAILED and str(node.base) in said, said
+
+
 @pytest.mark.parametrize(("args", "named", "code"), [
     (["pics", "DIR"], "pics", 1),
     (["pinfold", "DIR", "-o", "rw,allow_other"], "allow_other", 1),
