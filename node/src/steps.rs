@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use pinfold_s3::Credentials;
 use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::crypto::MasterKey;
 use pinfold_store::namespace::Namespace;
@@ -31,6 +32,7 @@ use crate::notify::{self, Target};
 use crate::progress::StartProgress;
 use crate::signals::Signal;
 use crate::telemetry::Telemetry;
+use crate::vault::Transit;
 
 /// Runs what waits for the disk or the kernel on a thread that may.
 pub async fn blocking<T: Send + 'static>(
@@ -140,12 +142,12 @@ impl RunningS3 {
 pub async fn serve_s3(
     config: &NodeConfig,
     namespace: &Namespace,
-    root: &RootCredentials,
+    accounts: &Arc<dyn Credentials>,
     audit: &Option<AuditLog>,
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
     let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
-    let door = S3Door::bind(address, config, namespace.clone(), root, audit.clone()).await;
+    let door = S3Door::bind(address, config, namespace.clone(), Arc::clone(accounts), audit.clone()).await;
     let door = door.map_err(|e| Failure::message(ExitCode::Failed, format!("cannot serve S3 (setting `s3`): {e}")))?;
     let door = Arc::new(door);
     let task = tokio::spawn({
@@ -227,7 +229,12 @@ pub fn deliver(config: &NodeConfig, namespace: &Namespace, stop: &CancellationTo
 }
 
 /// What `status` shows of the configuration.
-pub fn about(config: &NodeConfig, addresses: Addresses, master_key: Option<PathBuf>) -> About {
+pub fn about(
+    config: &NodeConfig,
+    addresses: Addresses,
+    master_key: Option<PathBuf>,
+    transit: Option<Arc<Transit>>,
+) -> About {
     let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
     About {
         data: config.data.clone(),
@@ -235,6 +242,7 @@ pub fn about(config: &NodeConfig, addresses: Addresses, master_key: Option<PathB
         admin: addresses.admin.map(|at| at.to_string()),
         console: addresses.console.map(|at| format!("{scheme}://{at}/")),
         master_key,
+        transit,
     }
 }
 
@@ -315,6 +323,7 @@ pub fn api(
     about: About,
     namespace: &Namespace,
     root: &RootCredentials,
+    accounts: &Arc<dyn Credentials>,
     mounts: &Arc<Mounts>,
     health: &Health,
     audit: &Option<AuditLog>,
@@ -323,6 +332,7 @@ pub fn api(
     Api {
         namespace: namespace.clone(),
         root: root.access.as_str().into(),
+        accounts: Arc::clone(accounts),
         owner: RootOwner::of_process(),
         mounts: Arc::clone(mounts),
         health: health.clone(),

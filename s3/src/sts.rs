@@ -99,7 +99,7 @@ impl Sts {
         let text = std::str::from_utf8(&body).map_err(|_| invalid("The form is not UTF-8".to_owned()))?;
         let form = Form(form_pairs(text).collect());
         let token = request.extensions.get::<SessionToken>().map(|SessionToken(token)| token.as_str());
-        let (account, identity) = self.identities.of(&signer, token)?;
+        let (account, identity) = self.identities.of(&signer, token).await?;
         let (action, result) = match form.need("Action")? {
             "AssumeRole" => {
                 // A session cannot widen itself: what narrows it would have to narrow the role, too.

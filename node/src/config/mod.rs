@@ -2,6 +2,7 @@
 //! refused, nothing corrected. [`load`] gives a [`NodeConfig`] that is valid as a whole, or every problem at once.
 
 pub mod dump;
+pub mod elsewhere;
 pub mod flags;
 pub mod settings;
 pub mod source;
@@ -53,6 +54,8 @@ pub struct NodeConfig {
     pub log: LogSettings,
     /// Logs of requests and operations.
     pub records: RecordSettings,
+    /// Accounts and keys elsewhere.
+    pub elsewhere: elsewhere::ElsewhereSettings,
 }
 
 /// The S3 endpoint.
@@ -306,6 +309,7 @@ impl Build<'_> {
             store: self.store()?,
             log: LogSettings { filter: self.text("log_level")?.to_owned(), json: self.text("log_format")? == "json" },
             records: self.records()?,
+            elsewhere: self.elsewhere()?,
             data,
         };
         if let (Listen::At(s3), Listen::At(admin)) = (&config.s3.listen, &config.admin)
