@@ -36,13 +36,19 @@ def vault_server(vault_kind):
 
 @pytest.fixture
 def certificate(tmp_path):
-    """A certificate of `localhost` that is its own authority, and its key."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-keyout", key, "-out", cert, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True,
-    )
+    """A certificate of `localhost`, with its authority behind it, and its key."""
+    ca, ca_key, cert, key, request = (tmp_path / name for name in ("ca", "ca.key", "cert.pem", "key.pem", "request"))
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    names = tmp_path / "names"
+    names.write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    for command in (
+        [*new, "-x509", "-days", "2", "-keyout", ca_key, "-out", ca, "-subj", "/CN=authority"],
+        [*new, "-keyout", key, "-out", request, "-subj", "/CN=localhost"],
+        ["openssl", "x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2",
+         "-extfile", names, "-out", cert],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    cert.write_text(cert.read_text() + ca.read_text())
     return cert, key
 
 

@@ -196,7 +196,7 @@ pub(super) const SETTINGS: [Setting; 36] = [
     setting(
         "iam_vault_server_cert",
         Kind::Path,
-        "PEM file with the authority (or the certificate itself) that Vault's certificate is checked against.",
+        "PEM file with the authority that Vault's certificate is checked against.",
         "Else the system's authorities.",
     ),
     setting("iam_vault_client_cert", Kind::Path, "PEM file with a certificate to show to Vault.", ""),
