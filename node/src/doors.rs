@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::value::MountSpec;
 use crate::config::{Engine, LimitSettings, MountSettings, NodeConfig, Passthrough};
 use crate::credentials::RootCredentials;
+use crate::directory::{Cached, Elsewhere};
 
 /// How far opening has come: what is done, units done, units in all (0 if unknown).
 pub type Progress<'a> = dyn Fn(&str, u64, u64) + Send + Sync + 'a;
@@ -166,6 +167,27 @@ pub fn provider_tls(config: &NodeConfig) -> Result<Option<Arc<Tls>>> {
     Tls::load_with(files, config.provider.client_ca.clone()).map(Arc::new).map(Some)
 }
 
+/// Who may sign requests: the root account, then those of the directory, if there is one, or else of the namespace.
+pub fn accounts(
+    root: &RootCredentials,
+    directory: Option<Arc<Cached>>,
+    namespace: &Namespace,
+) -> Result<Arc<dyn Credentials>> {
+    let owner = RootOwner::of_process();
+    let root = Account {
+        access: root.access.clone(),
+        secret: root.secret.expose().to_owned(),
+        role: Role::Admin,
+        uid: owner.uid,
+        gid: owner.gid,
+        project: 0,
+    };
+    Ok(match directory {
+        Some(directory) => Arc::new(Elsewhere::new(root, directory, namespace.clone())?),
+        None => Arc::new(AccountSource::new(root, namespace.clone())?),
+    })
+}
+
 /// The S3 endpoint.
 pub struct S3Door {
     address: SocketAddr,
@@ -183,7 +205,7 @@ impl S3Door {
         address: &str,
         config: &NodeConfig,
         namespace: Namespace,
-        root: &RootCredentials,
+        accounts: Arc<dyn Credentials>,
         audit: Option<AuditLog>,
     ) -> Result<Self> {
         let listen = tokio::net::lookup_host(address)
@@ -218,16 +240,6 @@ impl S3Door {
             drain_timeout: config.shutdown_timeout / 2,
             ..S3Config::default()
         };
-        let owner = RootOwner::of_process();
-        let root = Account {
-            access: root.access.clone(),
-            secret: root.secret.expose().to_owned(),
-            role: Role::Admin,
-            uid: owner.uid,
-            gid: owner.gid,
-            project: 0,
-        };
-        let accounts: Arc<dyn Credentials> = Arc::new(AccountSource::new(root, namespace.clone())?);
         let server = S3Server::bind(s3, namespace, Arc::clone(&accounts)).await?;
         let address = server.addresses().first().copied().ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "the S3 address names no host").with("address", address)

@@ -4,6 +4,8 @@
 //! - [`config`]: the one table of settings and its three forms.
 //! - [`admin`]: health, metrics, and the socket behind the operator's commands.
 //! - [`console`]: the web console. [`provider`]: what IPFS peers ask. Both are served by [`listener`].
+//! - [`console`]: the web console.
+//! - [`directory`], [`vault`]: accounts and keys that are kept elsewhere.
 //! - [`cli`], [`cmd`]: the command line.
 
 pub mod admin;
@@ -12,9 +14,11 @@ pub mod build_info;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod config_secret;
 pub mod console;
 pub mod credentials;
 pub mod data_dir;
+pub mod directory;
 pub mod doors;
 pub mod failure;
 pub mod gauges;
@@ -33,3 +37,4 @@ pub mod service_manager;
 pub mod signals;
 pub mod steps;
 pub mod telemetry;
+pub mod vault;

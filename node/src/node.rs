@@ -15,6 +15,7 @@ use crate::announce;
 use crate::config::{ConfigError, Loaded};
 use crate::credentials;
 use crate::data_dir::{DataDir, IfMissing};
+use crate::directory;
 use crate::doors;
 use crate::failure::{ExitCode, Failure};
 use crate::ipfs;
@@ -71,7 +72,12 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     // The root account's keys come first: they are made in a fresh directory only, and any other file makes it stale.
     let (root, source) = credentials::load(&var, &config.root_credentials_file, data.is_fresh())?;
     let master_key_file = master_key::file(&var, config);
-    let master = master_key::load(&var, config).map_err(Failure::of_setting)?;
+    let directory = directory::open(&config.elsewhere, &var).map_err(Failure::of_setting)?;
+    let transit = master_key::transit(&config.elsewhere, &var).map_err(Failure::of_setting)?;
+    let master = tokio::select! {
+        master = master_key::load(&var, config, transit.as_deref()) => master.map_err(Failure::of_setting)?,
+        () = stopped(&mut orders) => return Ok(()),
+    };
     let health = Health::starting();
     let opened: Arc<OnceLock<Namespace>> = Arc::default();
     let (admin_address, _admin) = steps::serve_admin(config, &health, &opened, &telemetry).await?;
@@ -86,11 +92,12 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
     steps::wrap_accounts(&namespace).await;
     let audit = steps::open_audit(config).await?;
     audit.iter().cloned().for_each(|log| namespace.set_audit(log));
+    let accounts = doors::accounts(&root, directory, &namespace)?;
 
     // The doors: S3, the operator's socket, the mounts. From here on every end, a failed start too, goes by the drain.
     let mut doors = Doors::closed(Mounts::new(namespace.clone(), config.mounting, config.mounts.len() <= 1));
     let served = async {
-        doors.s3 = steps::serve_s3(config, &namespace, &root, &audit, &doors.stop).await?;
+        doors.s3 = steps::serve_s3(config, &namespace, &accounts, &audit, &doors.stop).await?;
         let console = steps::bind_console(config).await?;
         doors.provider = steps::serve_provider(config, &namespace, &doors.stop).await?;
         let addresses = Addresses {
@@ -99,8 +106,8 @@ pub async fn run(inputs: Inputs, on_serving: impl FnOnce(Addresses)) -> Result<(
             console: console.as_ref().map(|(at, _)| *at),
             provider: doors.provider.as_ref().map(|provider| provider.address),
         };
-        let about = steps::about(config, addresses, master_key_file);
-        let api = steps::api(about, &namespace, &root, &doors.mounts, &health, &audit, orders_in);
+        let about = steps::about(config, addresses, master_key_file, transit);
+        let api = steps::api(about, &namespace, &root, &accounts, &doors.mounts, &health, &audit, orders_in);
         doors.console = steps::serve_console(config, console, &doors.s3, api.clone(), &telemetry, &doors.stop)?;
         doors.commands = Some(steps::serve_commands(api, &doors.stop)?);
         doors.deliveries = steps::deliver(config, &namespace, &doors.stop);

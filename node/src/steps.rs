@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use pinfold_s3::Credentials;
 use pinfold_s3::tls::Tls;
 use pinfold_store::audit::{AuditConfig, AuditLog, FOLDER};
 use pinfold_store::crypto::MasterKey;
@@ -36,6 +37,7 @@ use crate::provider::access::{self, Access};
 use crate::provider::{self, Provider, identity};
 use crate::signals::Signal;
 use crate::telemetry::Telemetry;
+use crate::vault::Transit;
 
 /// Runs what waits for the disk or the kernel on a thread that may.
 pub async fn blocking<T: Send + 'static>(
@@ -145,12 +147,12 @@ impl RunningS3 {
 pub async fn serve_s3(
     config: &NodeConfig,
     namespace: &Namespace,
-    root: &RootCredentials,
+    accounts: &Arc<dyn Credentials>,
     audit: &Option<AuditLog>,
     stop: &CancellationToken,
 ) -> Result<RunningS3, Failure> {
     let Listen::At(address) = &config.s3.listen else { return Ok(RunningS3::default()) };
-    let door = S3Door::bind(address, config, namespace.clone(), root, audit.clone()).await;
+    let door = S3Door::bind(address, config, namespace.clone(), Arc::clone(accounts), audit.clone()).await;
     let door = door.map_err(|e| Failure::message(ExitCode::Failed, format!("cannot serve S3 (setting `s3`): {e}")))?;
     let door = Arc::new(door);
     let task = tokio::spawn({
@@ -287,7 +289,12 @@ pub async fn pin(
 }
 
 /// What `status` shows of the configuration.
-pub fn about(config: &NodeConfig, addresses: Addresses, master_key: Option<PathBuf>) -> About {
+pub fn about(
+    config: &NodeConfig,
+    addresses: Addresses,
+    master_key: Option<PathBuf>,
+    transit: Option<Arc<Transit>>,
+) -> About {
     let scheme = if config.s3.tls.is_some() { "https" } else { "http" };
     About {
         data: config.data.clone(),
@@ -295,6 +302,7 @@ pub fn about(config: &NodeConfig, addresses: Addresses, master_key: Option<PathB
         admin: addresses.admin.map(|at| at.to_string()),
         console: addresses.console.map(|at| format!("{scheme}://{at}/")),
         master_key,
+        transit,
     }
 }
 
@@ -380,6 +388,7 @@ pub fn api(
     about: About,
     namespace: &Namespace,
     root: &RootCredentials,
+    accounts: &Arc<dyn Credentials>,
     mounts: &Arc<Mounts>,
     health: &Health,
     audit: &Option<AuditLog>,
@@ -388,6 +397,7 @@ pub fn api(
     Api {
         namespace: namespace.clone(),
         root: root.access.as_str().into(),
+        accounts: Arc::clone(accounts),
         owner: RootOwner::of_process(),
         mounts: Arc::clone(mounts),
         health: health.clone(),

@@ -200,7 +200,7 @@ impl S3Access for Gate {
                 anonymous::check_operation(operation)?;
                 (nobody(), Identity::default())
             }
-            Some(signer) => self.identities.of(signer, token.as_deref())?,
+            Some(signer) => self.identities.of(signer, token.as_deref()).await?,
         };
         let context = match (account.role, &identity.limit) {
             (Role::Admin, None) => Context::default(),

@@ -343,7 +343,7 @@ impl Door {
             match way {
                 Way::Whole => self.s3.call(request).await,
                 Way::Inner => self.long.call(request).await,
-                Way::LongKey(address) => match self.long.prepare(request, address) {
+                Way::LongKey(address) => match self.long.prepare(request, address).await {
                     Ok(request) => self.long.call(request).await,
                     Err(refused) => Ok(respond::error(refused)),
                 },

@@ -47,8 +47,8 @@ impl Identities {
     }
 
     /// The account of a signature that was verified, and what its own documents give it.
-    pub(crate) fn of(&self, access: &str, token: Option<&str>) -> S3Result<(Account, Identity)> {
-        if let Some(account) = self.accounts.find(access).or_s3()? {
+    pub(crate) async fn of(&self, access: &str, token: Option<&str>) -> S3Result<(Account, Identity)> {
+        if let Some(account) = self.accounts.find(access).await.or_s3()? {
             // A token with it is somebody else's.
             return match token {
                 None => self.of_account(account),
@@ -65,7 +65,7 @@ impl Identities {
                 Refused::Expired => S3ErrorCode::ExpiredToken,
             })
         })?;
-        let (account, identity) = self.of_session(&claims)?;
+        let (account, identity) = self.of_session(&claims).await?;
         let limit = claims.limit.as_deref().map(|text| parse("a session's policy", text)).transpose()?;
         Ok((account, Identity { limit: limit.map(Arc::new), ..identity }))
     }
@@ -78,9 +78,9 @@ impl Identities {
         Ok((account, Identity { policies: self.parsed(documents)?, limit: None }))
     }
 
-    fn of_session(&self, claims: &Claims) -> S3Result<(Account, Identity)> {
+    async fn of_session(&self, claims: &Claims) -> S3Result<(Account, Identity)> {
         match &claims.principal {
-            Principal::Account(access) => match self.accounts.find(access).or_s3()? {
+            Principal::Account(access) => match self.accounts.find(access).await.or_s3()? {
                 Some(account) => self.of_account(account),
                 None => Err(plain(S3ErrorCode::InvalidAccessKeyId)),
             },

@@ -37,6 +37,10 @@ mod crc;
 mod door;
 mod error;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+#[cfg(all(test, not(feature = "fuzzing")))]
+mod fuzzing;
 mod guard;
 mod host;
 mod identity;
@@ -62,7 +66,8 @@ mod wants;
 mod website;
 
 pub use accesslog::AccessLogConfig;
-pub use auth::{AccountSource, Credentials};
+pub use auth::{AccountChange, AccountSource, Credentials};
 pub use config::S3Config;
 pub use limits::{LimitConfig, Rates};
 pub use server::S3Server;
+pub use session::{Sessions, is_temporary};

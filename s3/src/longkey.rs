@@ -53,13 +53,15 @@ impl LongKeys {
     }
 
     /// Checks the signature and puts the short key in place.
-    pub(crate) fn prepare(&self, request: Request<Body>, address: Address) -> S3Result<Request<Body>> {
+    pub(crate) async fn prepare(&self, request: Request<Body>, address: Address) -> S3Result<Request<Body>> {
         let (mut head, body) = request.into_parts();
         let known = head.extensions.remove::<Verified>();
         let signer = match (known, anonymous::is_anonymous(&head)) {
             (Some(Verified(known)), _) => known,
             (None, true) => None,
-            (None, false) => Some(sigv4::verify(&head, &address.path, &*self.accounts, OffsetDateTime::now_utc())?),
+            (None, false) => {
+                Some(sigv4::verify(&head, &address.path, &*self.accounts, OffsetDateTime::now_utc()).await?)
+            }
         };
         head.uri = with_short_key(without_signature(&head.uri)?, &address)?;
         mend(&mut head.headers);

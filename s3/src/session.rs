@@ -78,7 +78,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Those of the namespace whose root account has this secret key.
-    pub(crate) fn new(root_secret: &str) -> Result<Self> {
+    pub fn new(root_secret: &str) -> Result<Self> {
         let root = hmac::Key::new(hmac::HMAC_SHA256, root_secret.as_bytes());
         let derive = |purpose: &str| hmac::sign(&root, purpose.as_bytes());
         let seals = MasterKey::parse(&hex::encode(derive("pinfold 2026-11-23 seals session tokens")))?;
@@ -120,7 +120,7 @@ impl Sessions {
 }
 
 /// Whether it looks like a temporary access key.
-pub(crate) fn is_temporary(access: &str) -> bool {
+pub fn is_temporary(access: &str) -> bool {
     access.len() == LENGTH
         && access.starts_with(PREFIX)
         && access.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())

@@ -80,11 +80,16 @@ impl Claim {
 }
 
 /// Checks a request's signature and says whose it is. `path` is the decoded path.
-pub(crate) fn verify(head: &Parts, path: &str, accounts: &dyn Credentials, now: OffsetDateTime) -> S3Result<String> {
+pub(crate) async fn verify(
+    head: &Parts,
+    path: &str,
+    accounts: &dyn Credentials,
+    now: OffsetDateTime,
+) -> S3Result<String> {
     let Some(claim) = Claim::read(head) else { return Err(plain(S3ErrorCode::AccessDenied)) };
     claim.check_time(now)?;
     let (access, scope) = claim.credential.split_once('/').unwrap_or_default();
-    let Some(secret) = accounts.secret(access).or_s3()? else {
+    let Some(secret) = accounts.secret(access).await.or_s3()? else {
         return Err(with_detail(plain(S3ErrorCode::InvalidAccessKeyId), "AWSAccessKeyId", access));
     };
     let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{secret}").as_bytes());
@@ -149,7 +154,8 @@ mod tests {
         }
         let head = request.body(()).unwrap().into_parts().0;
         let now = OffsetDateTime::from_unix_timestamp(at).unwrap();
-        verify(&head, head.uri.path(), &One, now).unwrap_or_else(|e| e.code().as_str().to_owned())
+        let verified = futures::executor::block_on(verify(&head, head.uri.path(), &One, now));
+        verified.unwrap_or_else(|e| e.code().as_str().to_owned())
     }
 
     /// "GET Object" of AWS's documentation of the Authorization header.

@@ -118,7 +118,7 @@ impl Sts {
             facts.note = form.get("RoleSessionName").map(|name| format!("session {}", short(name)));
         });
         let token = request.extensions.get::<SessionToken>().map(|SessionToken(token)| token.as_str());
-        let (account, identity) = self.identities.of(&signer, token)?;
+        let (account, identity) = self.identities.of(&signer, token).await?;
         note(&|facts| facts.signer = Some(account.access.clone()));
         let (action, result) = match form.need("Action")? {
             "AssumeRole" => {

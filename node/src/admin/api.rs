@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
+use pinfold_s3::{AccountChange, Credentials};
 use pinfold_store::audit::AuditLog;
 use pinfold_store::meta::rows::EncryptionMode;
 use pinfold_store::namespace::quota::Quota;
@@ -27,6 +28,7 @@ use crate::credentials;
 use crate::doors::{self, RootOwner};
 use crate::mounts::{Mounted, Mounts};
 use crate::signals::Signal;
+use crate::vault::Transit;
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
@@ -43,6 +45,8 @@ pub struct About {
     pub console: Option<String>,
     /// File of the master key; none if it comes from the environment.
     pub master_key: Option<PathBuf>,
+    /// What wraps it there.
+    pub transit: Option<Arc<Transit>>,
 }
 
 /// What the handlers share.
@@ -52,6 +56,8 @@ pub struct Api {
     pub namespace: Namespace,
     /// Access key of the root account: the principal of commands.
     pub root: Arc<str>,
+    /// Who may sign requests.
+    pub accounts: Arc<dyn Credentials>,
     /// Whose on the mount is what commands make.
     pub owner: RootOwner,
     /// The mounts.
@@ -142,10 +148,7 @@ impl Api {
         if *access == *self.root {
             return Err(ApiError::conflict("this is the root account: its keys come from the configuration"));
         }
-        let namespace = self.namespace.clone();
-        let wanted = access.clone();
-        let found = blocking(move || namespace.account(&wanted)).await??;
-        found.ok_or_else(|| ApiError::not_found(format!("there is no account {access}")))
+        self.accounts.find(&access).await?.ok_or_else(|| ApiError::not_found(format!("there is no account {access}")))
     }
 }
 
@@ -240,7 +243,7 @@ async fn set_provide(
 }
 
 async fn users(State(api): State<Api>) -> Answer<Vec<wire::User>> {
-    let accounts = blocking(move || api.namespace.accounts()).await??;
+    let accounts = api.accounts.list().await?;
     Ok(Json(accounts.iter().map(user_view).collect()))
 }
 
@@ -260,13 +263,13 @@ async fn create_user(State(api): State<Api>, Json(request): Json<wire::CreateUse
         project: user.project,
     };
     let view = user_view(&account);
-    api.namespace.set_account(&api.caller(), account, false).await?;
+    api.accounts.create(&api.caller(), account).await?;
     Ok(Json(view))
 }
 
 async fn delete_user(State(api): State<Api>, Path(access): Path<String>) -> Result<StatusCode, ApiError> {
     let account = api.account(access).await?;
-    api.namespace.delete_account(&api.caller(), &account.access).await?;
+    api.accounts.delete(&api.caller(), &account.access).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -275,11 +278,11 @@ async fn change_secret(
     Path(access): Path<String>,
     Json(request): Json<wire::NewSecret>,
 ) -> Result<StatusCode, ApiError> {
-    let mut account = api.account(access).await?;
+    let account = api.account(access).await?;
     let secret = request.secret.expose();
     credentials::check(&account.access, secret).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    account.secret = secret.to_owned();
-    api.namespace.set_account(&api.caller(), account, true).await?;
+    let change = AccountChange { secret: Some(secret.to_owned()), ..AccountChange::default() };
+    api.accounts.change(&api.caller(), &account.access, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -142,7 +142,12 @@ async fn set(State(api): State<Api>, Path(_): Path<Kind>, Json(entity): Json<Ent
         }
         Entity::User { name, policies, groups } => {
             let row = GrantsRow { policies: policies.into_iter().collect(), groups: groups.into_iter().collect() };
-            namespace.set_iam(&caller, &name, row).await
+            // Who is elsewhere has no row here.
+            let accounts = &api.accounts;
+            if accounts.is_elsewhere() && accounts.find(&name).await?.is_none() {
+                return Err(ApiError::not_found(format!("there is no account {name}")));
+            }
+            namespace.set_grants(&caller, &name, row, accounts.is_elsewhere()).await
         }
     }?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use pinfold_s3::AccountChange;
 use pinfold_store::ErrorKind;
 use pinfold_store::namespace::Account;
 
@@ -33,11 +34,18 @@ pub(super) async fn users(
             gid: user.gid,
             project: user.project,
         };
-        match api.namespace.set_account(&api.caller(), account.clone(), false).await {
+        match api.accounts.create(&api.caller(), account.clone()).await {
             Ok(()) => done.created.push(name),
             Err(e) if e.kind() == ErrorKind::AlreadyExists && !request.replace => done.kept.push(name),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                api.namespace.set_account(&api.caller(), account, true).await?;
+                let change = AccountChange {
+                    secret: Some(account.secret),
+                    role: Some(account.role),
+                    uid: Some(account.uid),
+                    gid: Some(account.gid),
+                    project: Some(account.project),
+                };
+                api.accounts.change(&api.caller(), &name, change).await?;
                 done.replaced.push(name);
             }
             Err(e) => return Err(e.into()),

@@ -38,8 +38,8 @@ pub(super) async fn rotate(State(api): State<Api>, Json(request): Json<wire::Rot
         return Err(ApiError::conflict(what));
     };
     let (namespace, caller) = (api.namespace.clone(), api.caller());
+    let master = master_key::renew(&path, request.make, api.about.transit.as_deref()).await?;
     let rotated = blocking(move || -> pinfold_store::Result<_> {
-        let master = master_key::renew(&path, request.make)?;
         let name = master.name().to_string();
         let keys = api.namespace.keys();
         keys.set_master(master);

@@ -23,7 +23,10 @@ const KEPT: usize = 1000;
 pub fn contents(config: &NodeConfig, out: Output) -> Result<Contents, Failure> {
     let bar = WorkProgress::new();
     // What a crash left open is published, which takes the keys.
-    let master = crate::master_key::load(|name| std::env::var_os(name), config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let var = |name: &str| std::env::var_os(name);
+    let transit = crate::master_key::transit(&config.elsewhere, &var)?;
+    let master = runtime.block_on(crate::master_key::load(var, config, transit.as_deref()))?;
     let namespace = doors::open_namespace(config, master, &bar.teller())?;
     let scrub = namespace.chunks().verify_all(&|step| bar.tell(step.what, step.done, step.total))?;
     bar.clear();
@@ -38,7 +41,6 @@ pub fn contents(config: &NodeConfig, out: Output) -> Result<Contents, Failure> {
         tell(&mut found, &bar, out, format!("block {} ({path}, byte {at}): {}", damage.cid, damage.error))?;
     }
     out.say(&format!("blocks: {} read, {} bytes, {} damaged", scrub.blocks, scrub.bytes, scrub.damaged))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let read = runtime.block_on(read_all(&namespace, &bar, out, &mut found));
     bar.clear();
     doors::close_namespace(&namespace)?;

@@ -2,6 +2,7 @@
 //! refused, nothing corrected. [`load`] gives a [`NodeConfig`] that is valid as a whole, or every problem at once.
 
 pub mod dump;
+pub mod elsewhere;
 pub mod flags;
 mod ipfs;
 mod provider;
@@ -63,6 +64,8 @@ pub struct NodeConfig {
     pub records: RecordSettings,
     /// IPFS.
     pub ipfs: IpfsSettings,
+    /// Accounts and keys elsewhere.
+    pub elsewhere: elsewhere::ElsewhereSettings,
 }
 
 /// The S3 endpoint.
@@ -322,6 +325,7 @@ impl Build<'_> {
             log: LogSettings { filter: self.text("log_level")?.to_owned(), json: self.text("log_format")? == "json" },
             records: self.records()?,
             ipfs: self.ipfs()?,
+            elsewhere: self.elsewhere()?,
             data,
         };
         if let (Listen::At(s3), Listen::At(admin)) = (&config.s3.listen, &config.admin)

@@ -68,12 +68,14 @@ pub enum Group {
     Storage,
     /// Logs.
     Log,
+    /// Accounts and keys elsewhere.
+    Elsewhere,
 }
 
 impl Group {
     /// All groups in the order of documents.
-    pub const ALL: [Self; 7] =
-        [Self::Node, Self::S3, Self::Ipfs, Self::Mount, Self::Metadata, Self::Storage, Self::Log];
+    pub const ALL: [Self; 8] =
+        [Self::Node, Self::S3, Self::Ipfs, Self::Mount, Self::Metadata, Self::Storage, Self::Log, Self::Elsewhere];
 
     /// Heading.
     pub fn title(self) -> &'static str {
@@ -85,12 +87,13 @@ impl Group {
             Self::Metadata => "Metadata",
             Self::Storage => "Storage",
             Self::Log => "Logs",
+            Self::Elsewhere => "Accounts and keys elsewhere",
         }
     }
 }
 
 /// One setting.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// The name: as it is in the file, upper-cased after `PINFOLD_` in the environment, with dashes as a flag.
     pub name: &'static str,
@@ -124,7 +127,7 @@ impl Setting {
 pub const ENV_PREFIX: &str = "PINFOLD_";
 
 /// `PINFOLD_*` variables that are not settings, and what they are.
-pub const OTHER_ENV: [(&str, &str); 5] = [
+pub const OTHER_ENV: [(&str, &str); 10] = [
     ("PINFOLD_CONFIG", "Path of the configuration file (`--config`)."),
     ("PINFOLD_ROOT_ACCESS_KEY", "Access key of the root account; needs PINFOLD_ROOT_SECRET_KEY beside it."),
     (
@@ -135,6 +138,11 @@ pub const OTHER_ENV: [(&str, &str); 5] = [
         "PINFOLD_MASTER_KEY",
         "The master key, as the file of master_key_file has it (commas between keys). It has no flag: that would show it.",
     ),
+    ("PINFOLD_IAM_LDAP_BIND_PASS", "Password of iam_ldap_bind_dn."),
+    ("PINFOLD_IAM_VAULT_ROOT_TOKEN", "Token for the Vault server that has the accounts."),
+    ("PINFOLD_IAM_VAULT_ROLE_SECRET", "Secret id of iam_vault_role_id."),
+    ("PINFOLD_MASTER_KEY_VAULT_TOKEN", "Token for the Vault server that wraps the master key."),
+    ("PINFOLD_MASTER_KEY_VAULT_ROLE_SECRET", "Secret id of master_key_vault_role_id."),
     ("PINFOLD_BIN", "Used by the test suites only: the binary they drive. The daemon ignores it."),
 ];
 
@@ -142,7 +150,21 @@ pub const OTHER_ENV: [(&str, &str); 5] = [
 pub const TEST_ENV_PREFIX: &str = "PINFOLD_TEST_";
 
 /// All settings, in the order of documents.
-pub const SETTINGS: &[Setting] = &[
+pub const SETTINGS: &[Setting] =
+    &joined::<{ OWN.len() + super::elsewhere::SETTINGS.len() }>(OWN, &super::elsewhere::SETTINGS);
+
+/// Constants cannot be chained.
+const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
+
+const OWN: &[Setting] = &[
     Setting {
         name: "data",
         group: Group::Node,

@@ -97,7 +97,7 @@ async fn sign_in(
     if let Err(time) = console.throttle.take(address) {
         return Ok(wait(StatusCode::TOO_MANY_REQUESTS, "too many wrong sign-ins from this address", time));
     }
-    let account = console.parts.accounts.find(&access)?;
+    let account = console.parts.accounts.find(&access).await?;
     let right = console.sessions.is_secret_of(account.as_ref(), secret.expose());
     let Some(account) = account.filter(|_| right) else {
         // What was typed as a name may be the secret: it is not logged.

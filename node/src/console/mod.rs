@@ -129,8 +129,10 @@ impl Console {
         // Anybody may begin a session, and ask whether there is one.
         let asker = match (path == api::SESSION, &head.method) {
             (true, &Method::POST) => None,
-            (true, &Method::GET) => self.asker(&head)?,
-            _ => Some(self.asker(&head)?.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "sign in first"))?),
+            (true, &Method::GET) => self.asker(&head).await?,
+            _ => {
+                Some(self.asker(&head).await?.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "sign in first"))?)
+            }
         };
         let mut router = self.router.clone();
         if let Some(asker) = asker {
@@ -156,11 +158,13 @@ impl Console {
     }
 
     /// The account whose session the cookie names.
-    fn asker(&self, head: &Parts) -> Result<Option<Asker>, ApiError> {
+    async fn asker(&self, head: &Parts) -> Result<Option<Asker>, ApiError> {
         let Some(token) = guard::cookie(&head.headers, session::cookie_name(self.parts.tls)) else { return Ok(None) };
         // A page that stands open asks for these by itself: that keeps no session alive.
         let by_itself = head.uri.path() == api::METRICS;
-        let account = self.sessions.find(&token, !by_itself, |access| self.parts.accounts.find(access))?;
+        let accounts = &self.parts.accounts;
+        let account =
+            self.sessions.find(&token, !by_itself, |access| async move { accounts.find(&access).await }).await?;
         Ok(account.map(|account| Asker { account, token }))
     }
 }

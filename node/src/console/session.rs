@@ -88,20 +88,20 @@ impl Sessions {
     }
 
     /// The account of a session, unless it is over, or the account is gone or has another secret since. `used` puts its end off.
-    pub fn find(
+    pub async fn find<F: Future<Output = Result<Option<Account>>>>(
         &self,
         token: &str,
         used: bool,
-        account: impl Fn(&str) -> Result<Option<Account>>,
+        account: impl FnOnce(String) -> F,
     ) -> Result<Option<Account>> {
-        self.find_at(token, used, account, Instant::now())
+        self.find_at(token, used, account, Instant::now()).await
     }
 
-    fn find_at(
+    async fn find_at<F: Future<Output = Result<Option<Account>>>>(
         &self,
         token: &str,
         used: bool,
-        account: impl Fn(&str) -> Result<Option<Account>>,
+        account: impl FnOnce(String) -> F,
         now: Instant,
     ) -> Result<Option<Account>> {
         let key = digest(token);
@@ -117,7 +117,7 @@ impl Sessions {
             }
             (session.access.clone(), session.proof)
         };
-        let found = account(&access)?.filter(|account| self.proof(&account.secret) == proof);
+        let found = account(access).await?.filter(|account| self.proof(&account.secret) == proof);
         if found.is_none() {
             self.open.lock().remove(&key);
         }
@@ -143,6 +143,8 @@ fn drop_oldest(open: &mut HashMap<Digest, Session>, of: impl Fn(&Session) -> boo
 
 #[cfg(test)]
 mod tests {
+    use futures::executor::block_on;
+
     use super::{IDLE, LIFE, OF_ONE, Sessions};
     use pinfold_store::namespace::{Account, Role};
     use std::time::{Duration, Instant};
@@ -156,8 +158,9 @@ mod tests {
         let sessions = Sessions::new().unwrap();
         let alice = account("alice", "first");
         let start = Instant::now();
-        let there = |_: &str| Ok(Some(alice.clone()));
-        let alive = |token: &str, used, after| sessions.find_at(token, used, there, start + after).unwrap().is_some();
+        let there = |_| std::future::ready(Ok(Some(alice.clone())));
+        let alive =
+            |token: &str, used, after| block_on(sessions.find_at(token, used, there, start + after)).unwrap().is_some();
         let second = Duration::from_secs(1);
 
         let token = sessions.open_at(&alice, start).unwrap();
@@ -174,10 +177,11 @@ mod tests {
         assert!(!alive(&token, true, LIFE));
 
         let token = sessions.open_at(&alice, start).unwrap();
-        let changed = sessions.find(&token, true, |_| Ok(Some(account("alice", "second")))).unwrap();
+        let other = |_| std::future::ready(Ok(Some(account("alice", "second"))));
+        let changed = block_on(sessions.find(&token, true, other)).unwrap();
         assert!(changed.is_none());
         let token = sessions.open_at(&alice, start).unwrap();
-        assert!(sessions.find(&token, true, |_| Ok(None)).unwrap().is_none());
+        assert!(block_on(sessions.find(&token, true, |_| std::future::ready(Ok(None)))).unwrap().is_none());
         let token = sessions.open_at(&alice, start).unwrap();
         sessions.close(&token);
         assert!(!alive(&token, true, second) && !alive("", true, second));
@@ -192,7 +196,10 @@ mod tests {
         for n in 1..=OF_ONE as u64 {
             sessions.open_at(&account("alice", "s"), start + Duration::from_secs(n)).unwrap();
         }
-        let find = |token: &str| sessions.find(token, true, |access| Ok(Some(account(access, "s")))).unwrap();
+        let find = |token: &str| {
+            let there = |access: String| std::future::ready(Ok(Some(account(&access, "s"))));
+            block_on(sessions.find(token, true, there)).unwrap()
+        };
         assert!(find(&other).is_some());
         assert!(find(&first).is_none());
         assert_eq!(sessions.open.lock().len(), OF_ONE + 1);

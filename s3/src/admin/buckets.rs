@@ -15,8 +15,8 @@ use crate::error::{OrS3, internal, plain};
 const MAX_BODY: usize = 128 * 1024;
 
 impl Admin {
-    fn account(&self, access: &str) -> S3Result<Account> {
-        self.accounts.find(access).or_s3()?.ok_or_else(error::no_such_user)
+    async fn account(&self, access: &str) -> S3Result<Account> {
+        self.accounts.find(access).await.or_s3()?.ok_or_else(error::no_such_user)
     }
 
     pub(super) fn list_buckets(&self) -> S3Result<S3Response<Body>> {
@@ -30,7 +30,7 @@ impl Admin {
         caller: &Caller,
         request: &S3Request<Body>,
     ) -> S3Result<S3Response<Body>> {
-        let owner = self.account(&parameter(request, "owner"))?.access;
+        let owner = self.account(&parameter(request, "owner")).await?.access;
         let (namespace, caller, bucket) = (self.namespace.clone(), caller.clone(), parameter(request, "bucket"));
         to_the_end(async move { namespace.set_bucket_owner(&caller, &bucket, owner).await }).await?;
         Ok(done(StatusCode::OK, String::new()))
@@ -46,7 +46,7 @@ impl Admin {
         if owner.is_empty() {
             return Err(error::missing_owner());
         }
-        let owner = self.account(owner)?;
+        let owner = self.account(owner).await?;
         let bucket = request.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
         let target = format!("/{bucket}").parse().map_err(|e| internal("a bucket's path does not parse", e))?;
         let body = request.input.store_all_limited(MAX_BODY).await;

@@ -83,13 +83,13 @@ impl Admin {
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         let path = request.uri.path().to_owned();
         match path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), "")) {
             ("create-user", "") => self.create_user(&caller, request).await,
             ("update-user", "") => self.update_user(&caller, request).await,
             ("delete-user", "") => self.delete_user(&caller, &request).await,
-            ("list-users", "") => self.list_users(),
+            ("list-users", "") => self.list_users().await,
             ("change-bucket-owner", "") => self.change_bucket_owner(&caller, &request).await,
             ("list-buckets", "") => self.list_buckets(),
             (_, "create") => self.create_bucket(&caller, request).await,
@@ -98,7 +98,7 @@ impl Admin {
     }
 
     /// The administrator who asks; XAdminAccessDenied for others.
-    fn caller(&self, request: &S3Request<Body>) -> S3Result<Caller> {
+    async fn caller(&self, request: &S3Request<Body>) -> S3Result<Caller> {
         let signer = request.credentials.as_ref().map(|c| c.access_key.clone());
         let scope = request.extensions.get::<Arc<Scope>>();
         if let Some(scope) = scope {
@@ -109,7 +109,7 @@ impl Admin {
         }
         let Some(signer) = signer else { return Err(plain(S3ErrorCode::AccessDenied)) };
         // Sessions do not manage accounts.
-        let Some(account) = self.accounts.find(&signer).or_s3()? else {
+        let Some(account) = self.accounts.find(&signer).await.or_s3()? else {
             return Err(plain(S3ErrorCode::InvalidAccessKeyId));
         };
         if account.role != Role::Admin {
@@ -128,6 +128,12 @@ impl Admin {
             mount: 0,
         })
     }
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(xml: &[u8]) {
+    xml::fuzz(xml);
 }
 
 fn parameter(request: &S3Request<Body>, name: &str) -> String {

@@ -10,6 +10,7 @@ use s3s::{Body, S3Error, S3Request, S3Response, S3Result};
 
 use super::xml::{self, Fields};
 use super::{Admin, done, error, parameter};
+use crate::auth::AccountChange;
 use crate::body::upload::to_the_end;
 use crate::error::{OrS3, from_store};
 use crate::scope::Scope;
@@ -50,14 +51,8 @@ impl Admin {
         if !is_access_key(&account.access) || account.secret.is_empty() {
             return Err(error::bad_keys());
         }
-        // The root account is in no table.
-        if self.accounts.find(&account.access).or_s3()?.is_some() {
-            return Err(error::user_exists());
-        }
-        let (namespace, caller) = (self.namespace.clone(), caller.clone());
-        to_the_end(async move { Ok(namespace.set_account(&caller, account, false).await) })
-            .await?
-            .map_err(user_error)?;
+        let (accounts, caller) = (self.accounts.clone(), caller.clone());
+        to_the_end(async move { Ok(accounts.create(&caller, account).await) }).await?.map_err(user_error)?;
         Ok(done(StatusCode::CREATED, String::new()))
     }
 
@@ -78,23 +73,11 @@ impl Admin {
         if fields.secret.as_deref() == Some("") {
             return Err(error::bad_keys());
         }
-        let (namespace, caller) = (self.namespace.clone(), caller.clone());
-        to_the_end(async move {
-            let changed = namespace.change_account(&caller, &access, |account| {
-                *account = Account {
-                    access: account.access.clone(),
-                    secret: fields.secret.unwrap_or_else(|| account.secret.clone()),
-                    role: role.unwrap_or(account.role),
-                    uid: fields.user.unwrap_or(account.uid),
-                    gid: fields.group.unwrap_or(account.gid),
-                    project: fields.project.unwrap_or(account.project),
-                };
-                Ok(())
-            });
-            Ok(changed.await)
-        })
-        .await?
-        .map_err(user_error)?;
+        let change =
+            AccountChange { secret: fields.secret, role, uid: fields.user, gid: fields.group, project: fields.project };
+        let (accounts, caller) = (self.accounts.clone(), caller.clone());
+        let changed = to_the_end(async move { Ok(accounts.change(&caller, &access, change).await) });
+        changed.await?.map_err(user_error)?;
         Ok(done(StatusCode::OK, String::new()))
     }
 
@@ -103,8 +86,8 @@ impl Admin {
         if access.is_empty() {
             return Err(error::missing_access());
         }
-        let (namespace, caller) = (self.namespace.clone(), caller.clone());
-        let deleted = to_the_end(async move { Ok(namespace.delete_account(&caller, &access).await) }).await?;
+        let (accounts, caller) = (self.accounts.clone(), caller.clone());
+        let deleted = to_the_end(async move { Ok(accounts.delete(&caller, &access).await) }).await?;
         match deleted {
             // VersityGW says nothing of an account that was not there.
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(done(StatusCode::OK, String::new())),
@@ -113,8 +96,8 @@ impl Admin {
         }
     }
 
-    pub(super) fn list_users(&self) -> S3Result<S3Response<Body>> {
-        let accounts = self.namespace.accounts().or_s3()?;
+    pub(super) async fn list_users(&self) -> S3Result<S3Response<Body>> {
+        let accounts = self.accounts.list().await.or_s3()?;
         Ok(done(StatusCode::OK, xml::users(&accounts)))
     }
 }

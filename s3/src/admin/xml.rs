@@ -50,6 +50,12 @@ impl Fields {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(xml: &[u8]) {
+    let _ = Fields::parse(xml);
+}
+
 fn number(text: &str) -> DeResult<u32> {
     text.trim().parse().map_err(|_| DeError::InvalidContent)
 }

@@ -93,7 +93,7 @@ impl Worker {
                 .with("owner", to.owner));
         }
         let mut caller = Caller::worker(NAME);
-        if let Some(owner) = self.accounts.find(&to.owner)? {
+        if let Some(owner) = self.accounts.find(&to.owner).await? {
             (caller.uid, caller.gid) = (owner.uid, owner.gid);
         }
         let sealing = namespace.sealing(&caller, &to.name, &Encrypt::AsBucket).await?;

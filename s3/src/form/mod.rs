@@ -101,7 +101,7 @@ impl Forms {
         let (fields, file) = Fields::read(&head.headers, body, scope).await?;
         let key = fields.get("key").filter(|key| !key.is_empty()).ok_or_else(|| signature::missing("key"))?.to_owned();
         let now = OffsetDateTime::now_utc();
-        let signer = signature::verify(&fields, &*self.accounts, &self.region, now)?;
+        let signer = signature::verify(&fields, &*self.accounts, &self.region, now).await?;
         let mut range = (0, MAX_BODY);
         if signer.is_some() {
             let policy = Policy::parse(fields.get("policy").unwrap_or_default(), now)?;
@@ -159,6 +159,26 @@ fn put_headers(fields: &Fields) -> S3Result<HeaderMap> {
         set("x-amz-tagging", &tags::to_header(&tags::from_document(xml.as_bytes())?))?;
     }
     Ok(headers)
+}
+
+/// For [`crate::fuzzing`]: lines `NAME=VALUE` are fields, what follows the first empty line is the policy.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(data: &[u8]) {
+    use base64::Engine;
+
+    let (fields, policy) = match data.windows(2).position(|w| w == b"\n\n") {
+        Some(at) => (&data[..at], &data[at + 2..]),
+        None => (&[][..], data),
+    };
+    let text = String::from_utf8_lossy(fields);
+    let pairs: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let fields = Fields::of(&pairs);
+    let now = OffsetDateTime::UNIX_EPOCH;
+    let _ = Policy::parse(&String::from_utf8_lossy(policy), now);
+    if let Ok(policy) = Policy::parse(&base64::engine::general_purpose::STANDARD.encode(policy), now) {
+        let _ = (policy.evaluate("bucket", &fields), policy.length((0, MAX_BODY)));
+    }
+    let _ = (put_headers(&fields), multer::parse_boundary(&text));
 }
 
 #[cfg(test)]

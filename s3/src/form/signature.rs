@@ -24,7 +24,7 @@ pub(super) fn missing(field: &'static str) -> S3Error {
 }
 
 /// The access key that signed a form; `None` for a form without a signature.
-pub(super) fn verify(
+pub(super) async fn verify(
     fields: &Fields,
     accounts: &dyn Credentials,
     region: &str,
@@ -48,7 +48,7 @@ pub(super) fn verify(
         return Err(policy::expired());
     }
     let (access, scope) = read_credential(credential, region)?;
-    let Some(secret) = accounts.secret(access).or_s3()? else {
+    let Some(secret) = accounts.secret(access).await.or_s3()? else {
         return Err(with_detail(plain(S3ErrorCode::InvalidAccessKeyId), "AWSAccessKeyId", access));
     };
     let mut key = hmac::Key::new(hmac::HMAC_SHA256, format!("AWS4{secret}").as_bytes());
@@ -93,6 +93,8 @@ fn read_credential<'a>(credential: &'a str, region: &str) -> S3Result<(&'a str, 
 
 #[cfg(test)]
 mod tests {
+    use futures::executor::block_on;
+
     use super::*;
     use crate::auth::example::{EXAMPLE, One};
 
@@ -113,7 +115,8 @@ mod tests {
         if !change.1.is_empty() {
             pairs.push(change);
         }
-        let signer = verify(&Fields::of(&pairs), &One, "us-east-1", parse_stamp(at).unwrap());
+        let fields = Fields::of(&pairs);
+        let signer = block_on(verify(&fields, &One, "us-east-1", parse_stamp(at).unwrap()));
         signer.map_or_else(|e| e.code().as_str().to_owned(), Option::unwrap_or_default)
     }
 
@@ -132,6 +135,8 @@ mod tests {
         for name in SIGNED {
             assert_eq!(check((name, ""), now), "InvalidArgument", "without {name}");
         }
-        assert_eq!(verify(&Fields::of(&[("key", "k")]), &One, "us-east-1", OffsetDateTime::now_utc()).unwrap(), None);
+        let unsigned = Fields::of(&[("key", "k")]);
+        let signer = block_on(verify(&unsigned, &One, "us-east-1", OffsetDateTime::now_utc()));
+        assert_eq!(signer.unwrap(), None);
     }
 }

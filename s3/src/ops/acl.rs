@@ -52,18 +52,18 @@ impl Sent {
     }
 
     /// The list they make.
-    pub(crate) fn list(&self, service: &Service, headers: &HeaderMap) -> S3Result<Acl> {
+    pub(crate) async fn list(&self, service: &Service, headers: &HeaderMap) -> S3Result<Acl> {
         match &self.canned {
             Some(_) if self.granted => {
                 Err(invalid_request("Specifying both Canned ACLs and Header Grants is not allowed."))
             }
             Some(name) => Ok(Acl::canned(name).unwrap_or_default()),
-            None => granted(service, headers),
+            None => granted(service, headers).await,
         }
     }
 }
 
-fn granted(service: &Service, headers: &HeaderMap) -> S3Result<Acl> {
+async fn granted(service: &Service, headers: &HeaderMap) -> S3Result<Acl> {
     let mut grants = Vec::new();
     for (name, permission) in HEADERS {
         let Some(value) = headers.get(name).filter(|v| !v.is_empty()) else { continue };
@@ -80,7 +80,7 @@ fn granted(service: &Service, headers: &HeaderMap) -> S3Result<Acl> {
             push(&mut grants, Grant { grantee, permission });
         }
     }
-    checked(service, grants)
+    checked(service, grants).await
 }
 
 fn push(grants: &mut Vec<Grant>, grant: Grant) {
@@ -98,10 +98,10 @@ fn group(uri: &str) -> Option<Grantee> {
 }
 
 /// The list, if all its accounts exist.
-fn checked(service: &Service, grants: Vec<Grant>) -> S3Result<Acl> {
+async fn checked(service: &Service, grants: Vec<Grant>) -> S3Result<Acl> {
     for grant in &grants {
         if let Grantee::Account(name) = &grant.grantee
-            && service.accounts.find(name).or_s3()?.is_none()
+            && service.accounts.find(name).await.or_s3()?.is_none()
         {
             return Err(bad_argument("id", name, "Invalid id"));
         }
@@ -190,10 +190,10 @@ pub(crate) async fn put(
             if !sent.is_nothing() {
                 return Err(fail(S3ErrorCode::UnexpectedContent, "This request does not support content."));
             }
-            checked(service, grants)?
+            checked(service, grants).await?
         }
         None if sent.is_nothing() => return Err(plain(S3ErrorCode::MissingSecurityHeader)),
-        None => sent.list(service, &request.headers)?,
+        None => sent.list(service, &request.headers).await?,
     };
     check_block(&rules, &acl)?;
     set_document(service, &access, document::ACL, Some(to_json(&acl)?)).await?;
@@ -214,4 +214,10 @@ pub(crate) async fn put_object(
 ) -> S3Result<S3Response<PutObjectAclOutput>> {
     let lists = access::of(&request)?.rules()?.ownership.has_lists();
     Err(plain(if lists { S3ErrorCode::NotImplemented } else { S3ErrorCode::AccessControlListNotSupported }))
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(sent: AccessControlPolicy) {
+    let _ = from_body(sent, "owner");
 }

@@ -88,7 +88,7 @@ pub(crate) async fn create(
     let input = request.input;
     let name = BucketName::new(input.bucket).map_err(|_| plain(S3ErrorCode::InvalidBucketName))?;
     let ownership = input.object_ownership.as_ref().map(|o| o.as_str());
-    let documents = documents(service, &request.headers, ownership)?;
+    let documents = documents(service, &request.headers, ownership).await?;
     let constraint = input.create_bucket_configuration.and_then(|c| c.location_constraint);
     let asked = constraint.as_ref().map(BucketLocationConstraint::as_str).filter(|c| !c.is_empty());
     // us-east-1 is named by naming nothing, as on AWS.
@@ -138,9 +138,13 @@ fn without_lists(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// What a new bucket's headers say about access.
-fn documents(service: &Service, headers: &HeaderMap, ownership: Option<&str>) -> S3Result<BTreeMap<String, String>> {
+async fn documents(
+    service: &Service,
+    headers: &HeaderMap,
+    ownership: Option<&str>,
+) -> S3Result<BTreeMap<String, String>> {
     let lists = acl::Sent::read(headers)?;
-    let list = lists.list(service, headers)?;
+    let list = lists.list(service, headers).await?;
     let private = lists.canned.as_deref() == Some("private");
     let ownership = match ownership.filter(|name| !name.is_empty()) {
         Some(name) => Ownership::parse(name).ok_or_else(|| {

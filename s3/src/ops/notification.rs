@@ -138,6 +138,12 @@ fn to_s3(stored: Notifications) -> GetBucketNotificationConfigurationOutput {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(configuration: NotificationConfiguration) {
+    let _ = from_s3(configuration, &["hook".to_owned()]).map(to_s3);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

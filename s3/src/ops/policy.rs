@@ -1,5 +1,7 @@
 //! A bucket's policy: put, get, delete, and whether it is public.
 
+use std::collections::HashMap;
+
 use pinfold_store::iam::bucket::document;
 use pinfold_store::iam::identity::role_of;
 use pinfold_store::iam::validate;
@@ -41,19 +43,36 @@ pub(crate) async fn put(
 ) -> S3Result<S3Response<PutBucketPolicyOutput>> {
     let access = access::of(&request)?;
     let text = request.input.policy;
-    let exists = |name: &str| match role_of(name) {
-        Some(role) => service.namespace.iam::<RoleRow>(role).map(|role| role.is_some()),
-        None => service.accounts.find(name).map(|account| account.is_some()),
+    let mut known: HashMap<String, bool> = HashMap::new();
+    let bucket = &access.bucket()?.name;
+    let policy = loop {
+        // Accounts may be far away: whoever is named and not known yet is looked up between two readings.
+        let mut unknown = None;
+        let exists = |name: &str| -> Result<bool, ()> {
+            known.get(name).copied().ok_or_else(|| unknown = Some(name.to_owned()))
+        };
+        match validate::bucket_policy(&text, bucket, exists) {
+            Ok(read) => break read.map_err(|wrong| fail(S3ErrorCode::MalformedPolicy, wrong.0))?,
+            Err(()) => {
+                let name = unknown.unwrap_or_default();
+                let there = exists_somewhere(service, &name).await?;
+                known.insert(name, there);
+            }
+        }
     };
-    let policy = validate::bucket_policy(&text, &access.bucket()?.name, exists)
-        .or_s3()?
-        .map_err(|wrong| fail(S3ErrorCode::MalformedPolicy, wrong.0))?;
     let blocked = access.rules()?.block.is_some_and(|block| block.block_public_policy);
     if blocked && policy.is_public() {
         return Err(plain(S3ErrorCode::AccessDenied));
     }
     set_document(service, &access, document::POLICY, Some(text)).await?;
     Ok(S3Response::new(PutBucketPolicyOutput::default()))
+}
+
+async fn exists_somewhere(service: &Service, name: &str) -> S3Result<bool> {
+    match role_of(name) {
+        Some(role) => service.namespace.iam::<RoleRow>(role).or_s3().map(|role| role.is_some()),
+        None => service.accounts.find(name).await.or_s3().map(|account| account.is_some()),
+    }
 }
 
 /// DeleteBucketPolicy; nothing to delete is fine.

@@ -106,6 +106,11 @@ impl MasterKey {
     /// Reads keys from a file: the first line that is no comment (`#`) is the key, the others older ones. NotFound if there
     /// is no such file, NotPermitted if others than its owner may read it, InvalidArgument if it holds no key.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::parse(&Self::read(path)?).map_err(|e| e.with("file", path.display()))
+    }
+
+    /// The text of such a file, unread. NotFound and NotPermitted as [`Self::load`] has them.
+    pub fn read(path: &Path) -> Result<Zeroizing<String>> {
         let named = |e: Error| e.with("file", path.display());
         let meta = match fs::metadata(path) {
             Ok(meta) => meta,
@@ -120,8 +125,7 @@ impl MasterKey {
                 "the master key's file can be read by others than its owner (chmod 600)",
             )));
         }
-        let text = Zeroizing::new(fs::read_to_string(path).at("the master key's file cannot be read").map_err(named)?);
-        Self::parse(&text).map_err(named)
+        fs::read_to_string(path).map(Zeroizing::new).at("the master key's file cannot be read").map_err(named)
     }
 
     /// As [`Self::load`], of the file's text (or an environment variable's, where commas may stand for the ends of lines).
@@ -134,9 +138,21 @@ impl MasterKey {
 
     /// A new one in a new file of mode 0600, durable. AlreadyExists if the file is there.
     pub fn create(path: &Path) -> Result<Self> {
-        let secret = Secret::random()?;
-        let digits = Zeroizing::new(hex::encode(secret.bytes()));
-        let text = Zeroizing::new(format!("# Pinfold's master key. Keep a copy apart from the data.\n{}\n", *digits));
+        let text = Zeroizing::new(format!(
+            "# Pinfold's master key. Keep a copy apart from the data.\n{}\n",
+            *Self::new_line()?
+        ));
+        Self::write(path, &text)?;
+        Self::parse(&text)
+    }
+
+    /// A new key as a line of such a file.
+    pub fn new_line() -> Result<Zeroizing<String>> {
+        Ok(Zeroizing::new(hex::encode(Secret::random()?.bytes())))
+    }
+
+    /// Puts a text into a new file of mode 0600, durably. AlreadyExists if the file is there.
+    pub fn write(path: &Path, text: &str) -> Result<()> {
         let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -153,7 +169,7 @@ impl MasterKey {
                 .and_then(|dir| dir.sync_all())
                 .at("the folder of the master key's file cannot be synced")?;
         }
-        Self::parse(&text)
+        Ok(())
     }
 
     /// The name of the key that wraps.

@@ -59,6 +59,21 @@ impl Namespace {
     /// Stores a policy, group or role, or what an account has; what was there before is replaced. InvalidArgument says what
     /// is wrong with it, NotFound what it names and is not there.
     pub async fn set_iam<T: IamRow + Checked>(&self, caller: &Caller, name: &str, row: T) -> Result<()> {
+        self.set_checked(caller, name, row, T::KIND == GrantsRow::KIND).await
+    }
+
+    /// The same of what an account has that is kept `elsewhere`: whether there is such a one was found out there.
+    pub async fn set_grants(&self, caller: &Caller, name: &str, row: GrantsRow, elsewhere: bool) -> Result<()> {
+        self.set_checked(caller, name, row, !elsewhere).await
+    }
+
+    async fn set_checked<T: IamRow + Checked>(
+        &self,
+        caller: &Caller,
+        name: &str,
+        row: T,
+        of_account: bool,
+    ) -> Result<()> {
         check_name::<T>(name)?;
         row.check()?;
         let too_many = |what: &'static str, most: usize| {
@@ -71,7 +86,7 @@ impl Namespace {
             return Err(too_many("too many groups", MAX_GROUPS));
         }
         let set = self.0.commit(caller, SYSTEM_STREAM, Op::Account, |txn| {
-            if T::KIND == GrantsRow::KIND && txn.row::<AccountRow>(&schema::account(name))?.is_none() {
+            if of_account && txn.row::<AccountRow>(&schema::account(name))?.is_none() {
                 return Err(missing::<T>(name));
             }
             for policy in row.policies().into_iter().flatten() {
