@@ -147,10 +147,10 @@ pub async fn renew(path: &Path, make: bool, transit: Option<&Transit>) -> Result
     let before = MasterKey::read(path)?;
     let named = |e: Error| e.with("file", path.display());
     if !make {
-        return MasterKey::parse(&*open(&before, transit).await?).map_err(named);
+        return MasterKey::parse(&open(&before, transit).await?).map_err(named);
     }
     // What cannot be read now is not to be lost.
-    MasterKey::parse(&*open(&before, transit).await?).map_err(named)?;
+    MasterKey::parse(&open(&before, transit).await?).map_err(named)?;
     let line = MasterKey::new_line()?;
     let mut text = Zeroizing::new(HEAD.to_owned());
     for line in std::iter::once(line.as_str()).chain(lines(&before)) {
@@ -158,7 +158,7 @@ pub async fn renew(path: &Path, make: bool, transit: Option<&Transit>) -> Result
         text.push('\n');
     }
     // Opened before it takes the place of the only copy.
-    let made = MasterKey::parse(&*open(&text, transit).await?)?;
+    let made = MasterKey::parse(&open(&text, transit).await?)?;
     let tmp = path.with_extension("new");
     let _ = std::fs::remove_file(&tmp);
     MasterKey::write(&tmp, &text)?;

@@ -136,7 +136,7 @@ pub fn request(data: &[u8]) {
     for value in map.values().filter_map(|v| v.to_str().ok()) {
         let _ = (times::parse_http_date(value), range::copy_source(Some(value), 1000), tags::from_header(value));
         if let Ok(range) = dto::Range::parse(value) {
-            let _ = range::resolve(Some(&range), None, 1000, &[]);
+            let _ = range::resolve(1000, &[], Some(range), None);
         }
     }
     let verified = sigv4::verify(&head, head.uri.path(), &Known, OffsetDateTime::UNIX_EPOCH);

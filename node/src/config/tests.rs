@@ -138,11 +138,38 @@ fn relative_paths_become_absolute() {
     assert_eq!(loaded.config.root_credentials_file, loaded.config.data.join("root-credentials"));
 }
 
+const LDAP: [(&str, &str); 10] = [
+    ("iam_ldap_url", "ldap://h"),
+    ("iam_ldap_bind_dn", "cn=a"),
+    ("iam_ldap_query_base", "ou=a"),
+    ("iam_ldap_object_classes", "top"),
+    ("iam_ldap_access_atr", "a"),
+    ("iam_ldap_secret_atr", "b"),
+    ("iam_ldap_role_atr", "c"),
+    ("iam_ldap_user_id_atr", "d"),
+    ("iam_ldap_group_id_atr", "e"),
+    ("iam_ldap_project_id_atr", "f"),
+];
+const VAULT: [(&str, &str); 4] = [
+    ("iam_vault_endpoint_url", "http://h"),
+    ("iam_vault_secret_storage_path", "p"),
+    ("iam_vault_client_cert", "/cert"),
+    ("iam_vault_client_cert_key", "/key"),
+];
+const TRANSIT: [(&str, &str); 2] = [("master_key_vault_url", "http://h"), ("master_key_vault_key", "k")];
+
 /// Every setting of the table reaches the typed configuration: changing it changes the built value.
 #[test]
 fn no_setting_is_without_effect() {
-    let base = format!("{:?}", given("").load().unwrap().config);
     for setting in SETTINGS {
+        // Some mean something only beside others.
+        let others: &[_] = match setting.name {
+            name if name.starts_with("iam_ldap_") => &LDAP,
+            name if name.starts_with("iam_vault_") => &VAULT,
+            name if name.starts_with("master_key_vault_") => &TRANSIT,
+            _ => &[],
+        };
+        let base = format!("{:?}", given("").flags(others).load().unwrap().config);
         let value = match setting.kind {
             Kind::Text | Kind::TextList => "other",
             Kind::Path | Kind::MountList => "/other",
@@ -156,9 +183,13 @@ fn no_setting_is_without_effect() {
         let value = match setting.name {
             "cache" => "300MiB",
             "notification_target" => "arn:other=http://127.0.0.1:1/",
+            "iam_ldap_url" => "ldaps://other",
+            "iam_vault_endpoint_url" | "master_key_vault_url" => "https://other",
+            "iam_cache_prune" => "9000s",
             _ => value,
         };
-        let mut pairs = vec![(setting.name, value)];
+        let mut pairs: Vec<_> = others.iter().copied().filter(|(name, _)| *name != setting.name).collect();
+        pairs.push((setting.name, value));
         // The two halves of a certificate only go together.
         match setting.name {
             "s3_tls_cert" => pairs.push(("s3_tls_key", "/key")),
