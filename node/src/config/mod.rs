@@ -15,7 +15,6 @@ pub use provider::ProviderSettings;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_store::types::BucketName;
@@ -25,7 +24,7 @@ use settings::{Kind, SETTINGS};
 use source::{Origin, Problems, Raw, RawMap};
 use value::{Listen, MountSpec};
 
-use crate::notify::Sink;
+use crate::notify::Targets;
 
 /// Read if it is there and no other file is named.
 pub const DEFAULT_FILE: &str = "/etc/pinfold/pinfold.toml";
@@ -82,7 +81,7 @@ pub struct S3Settings {
     /// Domains of static websites.
     pub website_domains: Vec<String>,
     /// Where bucket notifications may go: names and sinks.
-    pub notification_targets: Vec<(String, Arc<dyn Sink>)>,
+    pub notification_targets: Targets,
     /// What their https is checked against; the system's authorities unless set.
     pub notification_authorities: Option<PathBuf>,
     /// How long a bucket's log waits to be put.

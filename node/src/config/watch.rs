@@ -1,11 +1,10 @@
 //! The settings of limits, of logs and of notifications.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Build, LimitSettings, RecordSettings, value};
-use crate::notify::{self, Sink};
+use crate::notify::{self, Targets};
 
 impl Build<'_> {
     pub(super) fn timeout(&mut self, name: &str) -> Option<Duration> {
@@ -31,12 +30,12 @@ impl Build<'_> {
     }
 
     /// Where notifications may go, and what their https is checked against.
-    pub(super) fn notification_targets(&mut self) -> (Vec<(String, Arc<dyn Sink>)>, Option<PathBuf>) {
+    pub(super) fn notification_targets(&mut self) -> (Targets, Option<PathBuf>) {
         let (targets, authorities) = (
             self.values.get("notification_target").map(|raw| raw.texts.clone()).unwrap_or_default(),
             self.path("notification_ca_file"),
         );
-        let mut notification_targets: Vec<(String, Arc<dyn Sink>)> = Vec::new();
+        let mut notification_targets: Targets = Vec::new();
         for text in targets {
             let read = match text.split_once('=') {
                 Some((name, _)) if notification_targets.iter().any(|(other, _)| other == name) => {

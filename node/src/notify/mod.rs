@@ -45,6 +45,9 @@ pub trait Sink: std::fmt::Debug + Send + Sync + 'static {
     fn deliver<'a>(&'a self, message: &'a str) -> Delivered<'a>;
 }
 
+/// Sinks by the names that buckets call them.
+pub type Targets = Vec<(String, Arc<dyn Sink>)>;
+
 /// The sink of a URL, by its scheme. `authorities` is a file of those that https is checked against.
 pub fn sink(url: &str, authorities: Option<&Path>) -> Result<Arc<dyn Sink>, String> {
     Ok(match url.split_once("://").map(|(scheme, _)| scheme) {

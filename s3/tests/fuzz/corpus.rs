@@ -108,6 +108,10 @@ pub fn cases(names: &Names) -> Vec<Case> {
                         <Filter><S3Key><FilterRule><Name>prefix</Name><Value>a</Value></FilterRule></S3Key></Filter></QueueConfiguration>\
                         </NotificationConfiguration>";
     add("PUT", "/fuzz", &[("notification", "")], &[], notification);
+    let logging = "<BucketLoggingStatus><LoggingEnabled><TargetBucket>fuzz</TargetBucket><TargetPrefix>l/</TargetPrefix>\
+                   <TargetObjectKeyFormat><PartitionedPrefix><PartitionDateSource>EventTime</PartitionDateSource>\
+                   </PartitionedPrefix></TargetObjectKeyFormat></LoggingEnabled></BucketLoggingStatus>";
+    add("PUT", "/fuzz", &[("logging", "")], &[], logging);
     let renamed = [("x-amz-rename-source", "/fuzz/k"), ("x-amz-rename-source-if-match", "\"x\"")];
     add("PUT", "/fuzz/renamed", &[("renameObject", "")], &renamed, "");
     let account = "<Account><Access>fuzzed</Access><Secret>s</Secret><Role>user</Role><UserID>1</UserID></Account>";
@@ -160,6 +164,7 @@ pub fn cases(names: &Names) -> Vec<Case> {
         "versions",
         "object-lock",
         "lifecycle",
+        "logging",
         "notification",
     ] {
         add("GET", "/fuzz", &[(name, "")], &[], "");

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn variables_do_not_make_a_pattern_grow_without_end() {
         let mut context = Context::default();
-        context.add("aws:UserAgent", &"a".repeat(4000));
+        context.add("aws:UserAgent", "a".repeat(4000));
         let pattern = "${aws:UserAgent}".repeat(1000);
         let grown = tokens(&pattern, Some(&context), true, 8000);
         assert!(grown.is_none(), "it is given up at the text's length");
