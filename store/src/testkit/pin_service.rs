@@ -113,6 +113,8 @@ struct Fake {
     pins: HashMap<Cid, PinOptions>,
     trouble: HashMap<Cid, String>,
     down: bool,
+    /// Peers that are gone for good.
+    gone: u32,
     calls: Vec<String>,
 }
 
@@ -123,6 +125,11 @@ impl FakePins {
     /// Whether nobody answers.
     pub fn set_down(&self, down: bool) {
         self.0.lock().down = down;
+    }
+
+    /// So many peers leave the cluster.
+    pub fn set_gone(&self, peers: u32) {
+        self.0.lock().gone = peers;
     }
 
     /// One peer fails with this CID from now on (or no longer).
@@ -183,14 +190,9 @@ impl PinService for FakePins {
             (None, _) => PinStatus::default(),
             (Some(options), trouble) => {
                 let errors: Vec<_> = trouble.iter().map(|error| ("peer2".to_owned(), (*error).clone())).collect();
-                let pinned = Self::PEERS - errors.len() as u32;
-                PinStatus {
-                    wanted: Self::PEERS,
-                    pinned,
-                    errors,
-                    metadata: options.metadata.clone(),
-                    ..PinStatus::default()
-                }
+                let wanted = Self::PEERS - fake.gone;
+                let pinned = wanted - errors.len() as u32;
+                PinStatus { wanted, pinned, errors, metadata: options.metadata.clone(), ..PinStatus::default() }
             }
         };
         Ok(cids.iter().map(one).collect())

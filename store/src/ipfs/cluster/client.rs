@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::types::{AddedOutput, Alert, Allocation, GcReport, GlobalPinInfo, Metric, PeerInfo, StatusFilter};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ipfs::http::{Ask, Http};
+use crate::ipfs::request::{Ask, Http};
 use crate::ipfs::service::{PinMode, PinOptions};
 use crate::ipfs::settings::ClientSettings;
 use crate::types::Cid;

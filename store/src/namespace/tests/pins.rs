@@ -27,6 +27,7 @@ on_every_engine!(
     asked_pins_hold,
     differences_are_put_right,
     what_fails_is_said_and_tried_again,
+    what_changes_at_the_peers_is_seen,
     without_ipfs_nothing_is_left,
 );
 
@@ -50,10 +51,14 @@ fn settings() -> PinSettings {
 }
 
 fn work(f: &Fixture, fake: &Arc<FakePins>) -> Working {
-    let manager = |settings| Manager::new(Arc::new((*f.ns).clone()), fake.clone(), None, settings).unwrap();
+    work_with(f, fake, settings())
+}
+
+fn work_with(f: &Fixture, fake: &Arc<FakePins>, settings: PinSettings) -> Working {
+    let manager = || Manager::new(Arc::new((*f.ns).clone()), fake.clone(), None, settings.clone()).unwrap();
     let stop = CancellationToken::new();
-    let task = f.runtime.spawn(manager(settings()).run(stop.clone()));
-    Working { fake: fake.clone(), manager: Arc::new(manager(settings())), stop, task }
+    let task = f.runtime.spawn(manager().run(stop.clone()));
+    Working { fake: fake.clone(), manager: Arc::new(manager()), stop, task }
 }
 
 impl Working {
@@ -243,6 +248,18 @@ fn differences_are_put_right(engine: EngineKind) {
     f.run(working.manager.reconcile()).unwrap();
     settled(&f, &fake, &[theirs]);
     working.end(&f);
+
+    // Other replication is asked for from now on.
+    let cid = f.put("k", b"k").cid;
+    let working = work(&f, &fake);
+    settled(&f, &fake, &[theirs, cid]);
+    working.end(&f);
+    let terms = PinTerms { replication_min: 2, replication_max: 2, ..settings().terms };
+    let working = work_with(&f, &fake, PinSettings { terms, ..settings() });
+    f.run(working.manager.reconcile()).unwrap();
+    until("the pin has the new terms", || fake.pins()[&cid].replication_min == 2);
+    settled(&f, &fake, &[theirs, cid]);
+    working.end(&f);
 }
 
 fn what_fails_is_said_and_tried_again(engine: EngineKind) {
@@ -258,6 +275,25 @@ fn what_fails_is_said_and_tried_again(engine: EngineKind) {
     fake.set_trouble(cid, None);
     until("it is pinned", || f.ns.pin_view(&cid).unwrap().is_some_and(|view| view.state == PinState::Pinned));
     settled(&f, &fake, &[cid]);
+    working.end(&f);
+}
+
+fn what_changes_at_the_peers_is_seen(engine: EngineKind) {
+    let f = Fixture::with_pins(engine);
+    let fake: Arc<FakePins> = Arc::default();
+    let working = work_with(&f, &fake, PinSettings { trouble_every: Duration::from_millis(20), ..settings() });
+    let cid = f.put("k", b"bytes").cid;
+    let shows = |text: &str| until(text, || f.ns.pin_view(&cid).unwrap().is_some_and(|view| view.text() == text));
+    shows("pinned 3 of 3");
+    fake.set_gone(1);
+    shows("pinned 2 of 2");
+    fake.set_gone(0);
+    shows("pinned 3 of 3");
+    // A peer that held it fails.
+    fake.set_trouble(cid, Some("disk gone"));
+    shows("failing 2 of 3");
+    fake.set_trouble(cid, None);
+    shows("pinned 3 of 3");
     working.end(&f);
 }
 

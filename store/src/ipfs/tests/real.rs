@@ -1,15 +1,14 @@
 //! Both clients against the real programs, where the harness names them (`tests/pins`); without them the tests say so and are
 //! skipped.
-#![cfg(feature = "testkit")]
 
-use bytes::Bytes;
-use pinfold_store::ErrorKind;
-use pinfold_store::ipfs::{
+use crate::error::ErrorKind;
+use crate::ipfs::{
     AddOptions, BlockWalk, ClientSettings, ClusterClient, KuboClient, PinOptions, RecoverScope, StatusFilter,
 };
-use pinfold_store::testkit::pin_service;
-use pinfold_store::types::Cid;
-use pinfold_store::unixfs::{Block, Link, Node, RAW, raw_cid};
+use crate::testkit::pin_service;
+use crate::types::Cid;
+use crate::unixfs::{Block, Link, Node, RAW, raw_cid};
+use bytes::Bytes;
 
 fn urls(name: &str) -> Option<ClientSettings> {
     let urls = std::env::var(name).ok();
@@ -36,7 +35,7 @@ fn dag(seed: &str) -> Vec<(Cid, Bytes)> {
 
 fn car(blocks: &[(Cid, Bytes)]) -> Vec<u8> {
     let find = |cid: &Cid| Ok(blocks.iter().find(|(name, _)| name == cid).map(|(_, bytes)| bytes.clone()));
-    BlockWalk::new(blocks[0].0, find).collect::<pinfold_store::Result<Vec<_>>>().unwrap().concat()
+    BlockWalk::new(blocks[0].0, find).collect::<crate::Result<Vec<_>>>().unwrap().concat()
 }
 
 #[tokio::test]
@@ -88,7 +87,7 @@ async fn every_call_of_the_cluster() {
     cluster.recover_all(RecoverScope::Here).await.unwrap();
     cluster.filtered(StatusFilter::Pending, &mut |_| Ok(())).await.unwrap();
     let mut all = Vec::new();
-    let mut visit = |info: pinfold_store::ipfs::GlobalPinInfo| {
+    let mut visit = |info: crate::ipfs::GlobalPinInfo| {
         all.push(info.cid);
         Ok(())
     };
@@ -133,7 +132,7 @@ async fn every_call_of_kubo() {
 
     assert!(kubo.is_pinned(&root).await.unwrap());
     let mut pins = Vec::new();
-    let mut visit = |pin: pinfold_store::ipfs::KuboPin| {
+    let mut visit = |pin: crate::ipfs::KuboPin| {
         pins.push(pin.cid);
         Ok(())
     };
