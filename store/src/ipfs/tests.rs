@@ -100,7 +100,7 @@ async fn requests_go_round_and_past_the_dead_which_are_found_again() {
     for _ in 0..6 {
         client.version().await.unwrap();
     }
-    assert_eq!(client.left_alone(), [dead.clone()]);
+    assert_eq!(client.left_alone(), std::slice::from_ref(&dead));
     assert_eq!(client.check().await, 1);
     // It is back: a check finds it, without waiting for a request to try.
     let listener = TcpListener::bind(address).await.unwrap();

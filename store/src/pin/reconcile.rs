@@ -131,12 +131,13 @@ impl Manager {
         let ledger = &self.tools.ledger;
         let visit = &mut |pin: crate::ipfs::Listed| {
             let Ok(digest) = digest_of(&pin.cid) else { return Ok(()) };
-            if !mine(&digest) || pin.metadata.get(OWNER) != Some(owner) {
+            if !mine(&digest) {
                 return Ok(());
             }
-            listed.push(short(&digest));
-            // A point read of what is mostly in the cache.
-            if unknown.len() < TROUBLED && ledger.row(&digest)?.is_none() {
+            // A point read of what is mostly in the cache. One that somebody else has taken over is held, too.
+            if ledger.row(&digest)?.is_some() {
+                listed.push(short(&digest));
+            } else if unknown.len() < TROUBLED && pin.metadata.get(OWNER) == Some(owner) {
                 unknown.push(pin.cid);
             }
             Ok(())

@@ -14,10 +14,10 @@ use crate::meta::rows::Versioning;
 use crate::namespace::mount_types::RenameMode;
 use crate::namespace::pins::AskedPin;
 use crate::namespace::s3_types::CopyRequest;
-use crate::pin::{Ledger, Manager, OWNER, PinSettings};
+use crate::pin::{Change, Ledger, Manager, OWNER, PinSettings, RowUpdate};
 use crate::testkit::FakePins;
 use crate::types::Cid;
-use crate::unixfs::raw_cid;
+use crate::unixfs::{digest_of, raw_cid};
 
 on_every_engine!(
     both_doors_are_pinned,
@@ -211,6 +211,14 @@ fn asked_pins_hold(engine: EngineKind) {
     working.end(&f);
 }
 
+/// As if the service had been told of a pin an hour ago.
+fn told_long_ago(f: &Fixture, cid: &Cid) {
+    let digest = digest_of(cid).unwrap();
+    let mut row = f.ns.row(&digest).unwrap().unwrap();
+    row.told.as_mut().unwrap().0.secs -= 3600;
+    f.ns.settle(&[Change { digest, done: Vec::new(), row: RowUpdate::Set(Box::new(row)), again: None }]).unwrap();
+}
+
 fn differences_are_put_right(engine: EngineKind) {
     let mut f = Fixture::new(engine);
     let before = f.put("before", b"written before a cluster was configured").cid;
@@ -229,16 +237,7 @@ fn differences_are_put_right(engine: EngineKind) {
     fake.meddle(theirs, Some(PinOptions::default()));
     fake.meddle(before, None);
     // A pin that was just told of is not lost for a listing that began before.
-    let row = f.ns.row(&crate::unixfs::digest_of(&before).unwrap()).unwrap().unwrap();
-    let past = crate::types::Timestamp { secs: row.told.as_ref().unwrap().0.secs - 3600, ..Default::default() };
-    let told = row.told.clone().map(|(_, terms)| (past, terms));
-    let change = crate::pin::Change {
-        digest: crate::unixfs::digest_of(&before).unwrap(),
-        done: Vec::new(),
-        row: crate::pin::RowUpdate::Set(Box::new(crate::meta::pin_row::PinRow { told, ..row })),
-        again: None,
-    };
-    f.ns.settle(&[change]).unwrap();
+    told_long_ago(&f, &before);
     f.run(working.manager.reconcile()).unwrap();
     settled(&f, &fake, &[before, theirs]);
 
@@ -247,6 +246,22 @@ fn differences_are_put_right(engine: EngineKind) {
     settled(&f, &fake, &[theirs]);
     f.run(working.manager.reconcile()).unwrap();
     settled(&f, &fake, &[theirs]);
+    working.end(&f);
+
+    // A pin that somebody else has taken over is held; it stays when nobody here wants it any more.
+    let working = work(&f, &fake);
+    let taken = f.put("taken", b"taken over").cid;
+    settled(&f, &fake, &[theirs, taken]);
+    fake.meddle(taken, Some(PinOptions::default()));
+    fake.take_calls();
+    told_long_ago(&f, &taken);
+    f.run(working.manager.reconcile()).unwrap();
+    settled(&f, &fake, &[theirs, taken]);
+    f.delete("taken");
+    until("it is forgotten", || f.ns.pin_line(&taken).unwrap().is_none());
+    settled(&f, &fake, &[theirs, taken]);
+    assert!(fake.take_calls().is_empty());
+    fake.meddle(taken, None);
     working.end(&f);
 
     // Other replication is asked for from now on.
