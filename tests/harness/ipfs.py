@@ -47,7 +47,7 @@ class Stack:
     """Some peers, each a Kubo and an IPFS Cluster service."""
 
     def __init__(self, binaries, peers=3, ports=15000):
-        self.base = new_base("ipfs")
+        self.base = new_base("stack")
         self.peers, self.ports = peers, ports
         self.env = {**os.environ, "PORT_BASE": str(ports)}
         self.env |= {"KUBO_BIN": f"{binaries}/ipfs", "CLUSTER_BIN": f"{binaries}/ipfs-cluster-service"}
