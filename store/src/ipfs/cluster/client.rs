@@ -90,6 +90,11 @@ impl ClusterClient {
         self.http.json(&Ask::new(reqwest::Method::DELETE, format!("pins/{cid}"))).await
     }
 
+    /// The same, at whichever peer knows of it: right after a pin that may be the one that was told alone.
+    pub(super) async fn unpin_anywhere(&self, cid: &Cid) -> Result<()> {
+        self.http.wherever_it_is(&Ask::new(reqwest::Method::DELETE, format!("pins/{cid}"))).await
+    }
+
     /// A pin of the cluster's set; NotFound.
     pub async fn allocation(&self, cid: &Cid) -> Result<Allocation> {
         self.http.json(&Ask::get(format!("allocations/{cid}"))).await
