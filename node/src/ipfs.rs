@@ -37,6 +37,7 @@ pub fn start(
         workers: settings.workers,
         deadline: settings.deadline,
         reconcile_every: settings.reconcile,
+        trouble_every: settings.reconcile.min(PinSettings::default().trouble_every),
         reconcile_first: settings.reconcile.min(PinSettings::default().reconcile_first),
         ..PinSettings::default()
     };

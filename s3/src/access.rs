@@ -25,6 +25,8 @@ use crate::{anonymous, request_context, wants};
 
 /// Owner and group of what nobody in particular puts: `nobody`.
 const NOBODY: u32 = 65_534;
+/// Seeing an object's CID, and how it is pinned.
+const READ_CID: &str = "pinfold:ReadCid";
 
 /// Who asks, and for which bucket: what `check` found out, for the operation.
 pub(crate) struct Access {
@@ -234,9 +236,8 @@ impl S3Access for Gate {
                 access.scope.note(|facts| facts.owner = Some(bucket.owner.clone()));
                 check_bucket(cx, &access, &bucket, operation)?;
                 check_expected_owner(cx, &bucket)?;
-                if let S3Path::Object { key, .. } = cx.s3_path()
-                    && access.may(&bucket, key, "pinfold:ReadCid", None).is_ok()
-                {
+                let key = key(cx);
+                if !key.is_empty() && access.may(&bucket, &key, READ_CID, None).is_ok() {
                     access.scope.set_shows_cid();
                 }
                 access.bucket = Some(bucket);
@@ -302,15 +303,20 @@ fn check_empty(headers: &http::HeaderMap, scope: &Scope, anonymous: bool) -> S3R
     }
 }
 
+/// The object's key; empty if the request names none.
+fn key(cx: &mut S3AccessContext<'_>) -> String {
+    let long = cx.extensions_mut().get::<LongKey>().map(|LongKey(key)| key.clone());
+    match (long, cx.s3_path()) {
+        (Some(key), _) => key,
+        (None, S3Path::Object { key, .. }) => key.to_string(),
+        (None, _) => String::new(),
+    }
+}
+
 fn check_bucket(cx: &mut S3AccessContext<'_>, access: &Access, bucket: &BucketInfo, operation: &str) -> S3Result<()> {
     // Each of its keys is asked for by itself.
     if operation != "DeleteObjects" && !access.is_unlimited() {
-        let long = cx.extensions_mut().get::<LongKey>().map(|LongKey(key)| key.clone());
-        let key = match (long, cx.s3_path()) {
-            (Some(key), _) => key,
-            (None, S3Path::Object { key, .. }) => key.to_string(),
-            (None, _) => String::new(),
-        };
+        let key = key(cx);
         let version = form_pairs(cx.uri().query().unwrap_or_default())
             .any(|(name, value)| name == "versionId" && !value.is_empty());
         let Some(wants) = wants::of(operation, version, cx.headers()) else {

@@ -35,6 +35,7 @@ def namespace(name):
             yield
         finally:
             enter(home.fileno())
+            subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def enter(fd):
@@ -46,7 +47,7 @@ class Stack:
     """Some peers, each a Kubo and an IPFS Cluster service."""
 
     def __init__(self, binaries, peers=3, ports=15000):
-        self.base = new_base("ipfs")
+        self.base = new_base("stack")
         self.peers, self.ports = peers, ports
         self.env = {**os.environ, "PORT_BASE": str(ports)}
         self.env |= {"KUBO_BIN": f"{binaries}/ipfs", "CLUSTER_BIN": f"{binaries}/ipfs-cluster-service"}
@@ -60,6 +61,8 @@ class Stack:
     def __enter__(self):
         try:
             self.run("up", self.base, self.peers)
+            for peer in range(self.peers):
+                self.until_known(peer)
         except BaseException:
             self.__exit__()
             raise
@@ -68,6 +71,13 @@ class Stack:
     def __exit__(self, *_):
         self.run("down", self.base)
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def until_known(self, peer):
+        """Waits until a peer has heard of all: before that it thinks that a pin is whole when it holds it alone."""
+        def pings():
+            heard = json.loads(ask("GET", f"{self.cluster(peer)}/monitor/metrics/ping")) or []
+            return sum(ping["valid"] for ping in heard) == self.peers
+        until(pings, f"peer {peer} has heard of all")
 
     def kill(self, peer):
         """kill -9, its Kubo and its cluster service."""

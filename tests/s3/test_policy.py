@@ -205,6 +205,26 @@ def test_names_with_dots_gain_nothing(s3, bucket, ann):
     assert s3c.body(s3, bucket, "private") == b"x"
 
 
+def test_the_cid_is_shown_where_a_policy_allows_it(s3, bucket, ann):
+    """pinfold:ReadCid: owner and administrators always, others by a statement that names it."""
+    def shown(client):
+        return {
+            "x-pinfold-cid" in answer["ResponseMetadata"]["HTTPHeaders"]
+            for answer in (client.head_object(Bucket=bucket, Key="k"), client.get_object(Bucket=bucket, Key="k"),
+                           client.put_object(Bucket=bucket, Key="other", Body=b"2"))
+        }
+
+    s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    assert shown(s3) == {True}
+    put(s3, bucket, statement(bucket, "s3:*", {"AWS": ann.name}))
+    assert shown(ann.s3) == {False}
+    put(s3, bucket, statement(bucket, "s3:*", {"AWS": ann.name}), statement(bucket, "pinfold:ReadCid", {"AWS": ann.name}))
+    assert shown(ann.s3) == {True}
+    deny = statement(bucket, "pinfold:*", {"AWS": ann.name}, effect="Deny")
+    put(s3, bucket, statement(bucket, ["s3:*", "pinfold:*"], {"AWS": ann.name}), deny)
+    assert shown(ann.s3) == {False}
+
+
 def test_a_policy_goes_with_its_owner(s3, raw, bucket, ann, bob):
     put(s3, bucket, statement(bucket, "s3:ListBucket", bob.name, keys=""))
     assert raw.request("PATCH", "/change-bucket-owner", [("bucket", bucket), ("owner", ann.name)]).status == 200

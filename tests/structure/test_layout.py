@@ -10,7 +10,9 @@ import pytest
 from harness.settings import REPO
 
 #: A module of the store uses those before it.
-STORE_ORDER = ["error", "types", "clock", "worker", "crypto", "iam", "audit", "unixfs", "meta", "chunk", "ipfs", "pin", "namespace"]
+STORE_ORDER = [
+    "error", "types", "clock", "worker", "crypto", "iam", "audit", "unixfs", "meta", "chunk", "ipfs", "pin", "namespace",
+]
 #: Suites and fakes that are compiled for tests only.
 STORE_FREE = {"testkit"}
 TOP_LEVEL = {

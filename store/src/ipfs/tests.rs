@@ -1,5 +1,7 @@
 //! The clients against servers of a few lines that do what real ones do when they fail.
 
+mod real;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

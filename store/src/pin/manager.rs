@@ -116,8 +116,12 @@ struct Worker<'a> {
     /// Decided, and not begun.
     ready: VecDeque<(Task, Todo)>,
     jobs: FuturesUnordered<Job>,
-    /// Since when nobody answers, in tries.
-    down: Option<u32>,
+    /// Nobody answers.
+    down: bool,
+    /// Times in a row that nobody answered, or that one answered checks and nothing else.
+    falls: u32,
+    /// The log has it.
+    said: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -130,16 +134,18 @@ impl<'a> Worker<'a> {
             busy: HashSet::new(),
             ready: VecDeque::new(),
             jobs: FuturesUnordered::new(),
-            down: None,
+            down: false,
+            falls: 0,
+            said: false,
         }
     }
 
     async fn run(mut self) {
         loop {
-            if self.down.is_some() && self.jobs.is_empty() {
+            if self.down && self.jobs.is_empty() {
                 self.wait_for_service().await;
             }
-            if self.down.is_none()
+            if !self.down
                 && let Err(error) = self.fill().await
             {
                 tracing::error!(%error, "intents to pin cannot be read");
@@ -256,13 +262,22 @@ impl<'a> Worker<'a> {
         let mut settled = Vec::new();
         for one in done {
             match one.down {
-                None => self.width.took(one.took),
+                None => {
+                    self.width.took(one.took);
+                    if !self.down {
+                        self.falls = 0;
+                    }
+                }
                 Some(error) => {
-                    if self.down.is_none() {
+                    if self.falls == 0 {
                         tracing::warn!(%error, "nobody takes pins; they wait");
+                        self.said = true;
                         metrics::gauge!("pinfold_store_pin_service_up").set(0.0);
                     }
-                    self.down.get_or_insert(0);
+                    if !self.down {
+                        self.falls = self.falls.saturating_add(1);
+                    }
+                    self.down = true;
                 }
             }
             settled.extend(one.tasks);
@@ -291,17 +306,17 @@ impl<'a> Worker<'a> {
         for (task, _) in self.ready.drain(..) {
             self.busy.remove(&task.digest);
         }
-        let tries = self.down.unwrap_or_default();
+        tokio::time::sleep(super::outcome::pause(DOWN.0, DOWN.1, self.falls)).await;
         match self.of.tools.service.check().await {
             Ok(()) => {
-                self.down = None;
+                self.down = false;
                 metrics::gauge!("pinfold_store_pin_service_up").set(1.0);
-                tracing::info!("pins are taken again");
+                // Once: one that answers checks and nothing else is not told of each time.
+                if std::mem::take(&mut self.said) {
+                    tracing::info!("pins are taken again");
+                }
             }
-            Err(_) => {
-                self.down = Some(tries.saturating_add(1));
-                tokio::time::sleep(super::outcome::pause(DOWN.0, DOWN.1, tries)).await;
-            }
+            Err(_) => self.falls = self.falls.saturating_add(1),
         }
     }
 }

@@ -18,16 +18,39 @@ const REST: Duration = Duration::from_millis(20);
 const IN_MEMORY: u64 = 1 << 20;
 /// Troubled CIDs that are looked at in one round; the others have their turn in the next.
 const TROUBLED: usize = 2000;
+/// Whole pins that are asked about in one round.
+const AROUND: usize = 640;
 
 impl Manager {
     /// Looks, now and then, at what failed at the peers after it was pinned.
     pub(super) async fn watch_trouble(&self) {
+        let mut around = [0; 32];
         loop {
             tokio::time::sleep(self.tools.settings.trouble_every).await;
-            if let Err(error) = self.look_for_trouble().await {
+            let looked = async {
+                self.look_for_trouble().await?;
+                self.look_around(&mut around).await
+            };
+            if let Err(error) = looked.await {
                 tracing::debug!(%error, "what failed at the peers cannot be seen");
             }
         }
+    }
+
+    /// Asks about some pins that are taken for whole, a few further each time: peers come and go without a failure.
+    async fn look_around(&self, from: &mut Digest) -> Result<()> {
+        let at = *from;
+        let rows = blocking(&self.tools.ledger, move |ledger| ledger.rows(&at, AROUND)).await?;
+        *from = rows.last().filter(|_| rows.len() == AROUND).and_then(|(last, _)| next_digest(last)).unwrap_or([0; 32]);
+        let pinned: Vec<_> = rows.into_iter().filter(|(_, row)| row.state == PinState::Pinned).collect();
+        let cids: Vec<Cid> = pinned.iter().map(|(_, row)| row.cid).collect();
+        if cids.is_empty() {
+            return Ok(());
+        }
+        let statuses = self.tools.service.status(&cids).await?;
+        let changed = pinned.iter().zip(statuses).filter(|((_, row), now)| row.replicas != (now.pinned, now.wanted));
+        let changed = changed.map(|((_, row), _)| row.cid).collect();
+        self.look_again(changed, |row| row.state == PinState::Pinned, PinState::Pinning).await.map(drop)
     }
 
     async fn look_for_trouble(&self) -> Result<()> {
@@ -108,12 +131,13 @@ impl Manager {
         let ledger = &self.tools.ledger;
         let visit = &mut |pin: crate::ipfs::Listed| {
             let Ok(digest) = digest_of(&pin.cid) else { return Ok(()) };
-            if !mine(&digest) || pin.metadata.get(OWNER) != Some(owner) {
+            if !mine(&digest) {
                 return Ok(());
             }
-            listed.push(short(&digest));
-            // A point read of what is mostly in the cache.
-            if unknown.len() < TROUBLED && ledger.row(&digest)?.is_none() {
+            // A point read of what is mostly in the cache. One that somebody else has taken over is held, too.
+            if ledger.row(&digest)?.is_some() {
+                listed.push(short(&digest));
+            } else if unknown.len() < TROUBLED && pin.metadata.get(OWNER) == Some(owner) {
                 unknown.push(pin.cid);
             }
             Ok(())
@@ -136,6 +160,11 @@ impl Manager {
             };
             let cids: Vec<Cid> = rows.iter().filter(missing).map(|(_, row)| row.cid).collect();
             lost += self.look_again(cids, |row| row.state != PinState::Queued, PinState::Queued).await?;
+            // The settings have changed since it was told: that is decided as for a new one.
+            let defaults = &self.tools.settings.terms;
+            let old = |row: &PinRow| row.told.as_ref().is_some_and(|(_, terms)| terms != defaults);
+            let old: Vec<Cid> = rows.iter().filter(|(_, row)| old(row)).map(|(_, row)| row.cid).collect();
+            self.put(old, |_, known, _| known).await?;
             from = rows.last().filter(|(last, _)| mine(last)).and_then(|(last, _)| next_digest(last));
             tokio::time::sleep(REST).await;
         }

@@ -21,7 +21,11 @@ pub async fn pin_service(service: &dyn PinService, cids: &[Cid]) {
         service.unpin(cid).await.unwrap();
         gone(service, cid).await;
     }
-    assert!(!service.unpin(first).await.unwrap(), "there is nothing to unpin");
+    // Peers hear of it one after the other.
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while service.unpin(first).await.unwrap() {
+        assert!(tokio::time::Instant::now() < end, "there is nothing to unpin");
+    }
     let nobody = raw_cid(b"nobody ever pins this");
     assert!(!service.status(&[nobody]).await.unwrap()[0].is_known());
     assert!(service.status(&[]).await.unwrap().is_empty());
@@ -40,7 +44,7 @@ pub async fn pin_service(service: &dyn PinService, cids: &[Cid]) {
     let status = complete(service, first).await;
     assert_eq!(status.metadata, metadata);
     assert!(status.errors.is_empty() && status.wanted >= 1, "{status:?}");
-    let listed = list(service).await;
+    let listed = listed_until(service, |pins| pins.iter().any(|pin| pin.cid == *first)).await;
     let found: Vec<_> = listed.iter().filter(|pin| pin.cid == *first).collect();
     assert_eq!(found.len(), 1, "one pin a CID");
     assert_eq!((found[0].name.as_str(), &found[0].metadata), (options.name.as_str(), &metadata));
@@ -48,8 +52,17 @@ pub async fn pin_service(service: &dyn PinService, cids: &[Cid]) {
     // Statuses come in the order of the question, unknown ones among them.
     service.pin(second, &PinOptions { name: String::new(), ..options.clone() }).await.unwrap();
     complete(service, second).await;
-    let statuses = service.status(&[nobody, *second, *first]).await.unwrap();
-    assert_eq!(statuses.iter().map(PinStatus::is_complete).collect::<Vec<_>>(), [false, true, true]);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let statuses = service.status(&[nobody, *second, *first]).await.unwrap();
+        let complete: Vec<_> = statuses.iter().map(PinStatus::is_complete).collect();
+        assert!(!complete[0]);
+        if complete == [false, true, true] {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end, "still {statuses:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 
     // Later options replace the earlier ones.
     let other = BTreeMap::from([("suite".to_owned(), "again".to_owned())]);
@@ -71,7 +84,19 @@ pub async fn pin_service(service: &dyn PinService, cids: &[Cid]) {
         service.unpin(cid).await.unwrap();
         gone(service, cid).await;
     }
-    assert!(list(service).await.iter().all(|pin| !cids.contains(&pin.cid)));
+    listed_until(service, |pins| pins.iter().all(|pin| !cids.contains(&pin.cid))).await;
+}
+
+async fn listed_until(service: &dyn PinService, so: impl Fn(&[Listed]) -> bool) -> Vec<Listed> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let pins = list(service).await;
+        if so(&pins) {
+            return pins;
+        }
+        assert!(tokio::time::Instant::now() < end, "still {pins:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn list(service: &dyn PinService) -> Vec<Listed> {
@@ -113,6 +138,8 @@ struct Fake {
     pins: HashMap<Cid, PinOptions>,
     trouble: HashMap<Cid, String>,
     down: bool,
+    /// Peers that are gone for good.
+    gone: u32,
     calls: Vec<String>,
 }
 
@@ -123,6 +150,11 @@ impl FakePins {
     /// Whether nobody answers.
     pub fn set_down(&self, down: bool) {
         self.0.lock().down = down;
+    }
+
+    /// So many peers leave the cluster.
+    pub fn set_gone(&self, peers: u32) {
+        self.0.lock().gone = peers;
     }
 
     /// One peer fails with this CID from now on (or no longer).
@@ -183,14 +215,9 @@ impl PinService for FakePins {
             (None, _) => PinStatus::default(),
             (Some(options), trouble) => {
                 let errors: Vec<_> = trouble.iter().map(|error| ("peer2".to_owned(), (*error).clone())).collect();
-                let pinned = Self::PEERS - errors.len() as u32;
-                PinStatus {
-                    wanted: Self::PEERS,
-                    pinned,
-                    errors,
-                    metadata: options.metadata.clone(),
-                    ..PinStatus::default()
-                }
+                let wanted = Self::PEERS - fake.gone;
+                let pinned = wanted - errors.len() as u32;
+                PinStatus { wanted, pinned, errors, metadata: options.metadata.clone(), ..PinStatus::default() }
             }
         };
         Ok(cids.iter().map(one).collect())

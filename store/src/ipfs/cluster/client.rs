@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::types::{AddedOutput, Alert, Allocation, GcReport, GlobalPinInfo, Metric, PeerInfo, StatusFilter};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ipfs::http::{Ask, Http};
+use crate::ipfs::request::{Ask, Http};
 use crate::ipfs::service::{PinMode, PinOptions};
 use crate::ipfs::settings::ClientSettings;
 use crate::types::Cid;
@@ -88,6 +88,11 @@ impl ClusterClient {
     /// Takes a pin out of the cluster's set; NotFound.
     pub async fn unpin(&self, cid: &Cid) -> Result<Allocation> {
         self.http.json(&Ask::new(reqwest::Method::DELETE, format!("pins/{cid}"))).await
+    }
+
+    /// The same, at whichever peer knows of it: right after a pin that may be the one that was told alone.
+    pub(super) async fn unpin_anywhere(&self, cid: &Cid) -> Result<()> {
+        self.http.wherever_it_is(&Ask::new(reqwest::Method::DELETE, format!("pins/{cid}"))).await
     }
 
     /// A pin of the cluster's set; NotFound.

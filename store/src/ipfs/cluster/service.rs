@@ -21,8 +21,8 @@ impl PinService for ClusterClient {
     }
 
     async fn unpin(&self, cid: &Cid) -> Result<bool> {
-        match Self::unpin(self, cid).await {
-            Ok(_) => Ok(true),
+        match self.unpin_anywhere(cid).await {
+            Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::types::{BlockStat, ImportLine, ImportedRoot, KuboId, KuboPin, RepoStat, SwarmPeer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ipfs::http::{Ask, Http};
+use crate::ipfs::request::{Ask, Http};
 use crate::ipfs::settings::ClientSettings;
 use crate::types::Cid;
 

@@ -14,10 +14,10 @@ use crate::meta::rows::Versioning;
 use crate::namespace::mount_types::RenameMode;
 use crate::namespace::pins::AskedPin;
 use crate::namespace::s3_types::CopyRequest;
-use crate::pin::{Ledger, Manager, OWNER, PinSettings};
+use crate::pin::{Change, Ledger, Manager, OWNER, PinSettings, RowUpdate};
 use crate::testkit::FakePins;
 use crate::types::Cid;
-use crate::unixfs::raw_cid;
+use crate::unixfs::{digest_of, raw_cid};
 
 on_every_engine!(
     both_doors_are_pinned,
@@ -27,6 +27,7 @@ on_every_engine!(
     asked_pins_hold,
     differences_are_put_right,
     what_fails_is_said_and_tried_again,
+    what_changes_at_the_peers_is_seen,
     without_ipfs_nothing_is_left,
 );
 
@@ -50,10 +51,14 @@ fn settings() -> PinSettings {
 }
 
 fn work(f: &Fixture, fake: &Arc<FakePins>) -> Working {
-    let manager = |settings| Manager::new(Arc::new((*f.ns).clone()), fake.clone(), None, settings).unwrap();
+    work_with(f, fake, settings())
+}
+
+fn work_with(f: &Fixture, fake: &Arc<FakePins>, settings: PinSettings) -> Working {
+    let manager = || Manager::new(Arc::new((*f.ns).clone()), fake.clone(), None, settings.clone()).unwrap();
     let stop = CancellationToken::new();
-    let task = f.runtime.spawn(manager(settings()).run(stop.clone()));
-    Working { fake: fake.clone(), manager: Arc::new(manager(settings())), stop, task }
+    let task = f.runtime.spawn(manager().run(stop.clone()));
+    Working { fake: fake.clone(), manager: Arc::new(manager()), stop, task }
 }
 
 impl Working {
@@ -206,6 +211,14 @@ fn asked_pins_hold(engine: EngineKind) {
     working.end(&f);
 }
 
+/// As if the service had been told of a pin an hour ago.
+fn told_long_ago(f: &Fixture, cid: &Cid) {
+    let digest = digest_of(cid).unwrap();
+    let mut row = f.ns.row(&digest).unwrap().unwrap();
+    row.told.as_mut().unwrap().0.secs -= 3600;
+    f.ns.settle(&[Change { digest, done: Vec::new(), row: RowUpdate::Set(Box::new(row)), again: None }]).unwrap();
+}
+
 fn differences_are_put_right(engine: EngineKind) {
     let mut f = Fixture::new(engine);
     let before = f.put("before", b"written before a cluster was configured").cid;
@@ -224,16 +237,7 @@ fn differences_are_put_right(engine: EngineKind) {
     fake.meddle(theirs, Some(PinOptions::default()));
     fake.meddle(before, None);
     // A pin that was just told of is not lost for a listing that began before.
-    let row = f.ns.row(&crate::unixfs::digest_of(&before).unwrap()).unwrap().unwrap();
-    let past = crate::types::Timestamp { secs: row.told.as_ref().unwrap().0.secs - 3600, ..Default::default() };
-    let told = row.told.clone().map(|(_, terms)| (past, terms));
-    let change = crate::pin::Change {
-        digest: crate::unixfs::digest_of(&before).unwrap(),
-        done: Vec::new(),
-        row: crate::pin::RowUpdate::Set(Box::new(crate::meta::pin_row::PinRow { told, ..row })),
-        again: None,
-    };
-    f.ns.settle(&[change]).unwrap();
+    told_long_ago(&f, &before);
     f.run(working.manager.reconcile()).unwrap();
     settled(&f, &fake, &[before, theirs]);
 
@@ -242,6 +246,34 @@ fn differences_are_put_right(engine: EngineKind) {
     settled(&f, &fake, &[theirs]);
     f.run(working.manager.reconcile()).unwrap();
     settled(&f, &fake, &[theirs]);
+    working.end(&f);
+
+    // A pin that somebody else has taken over is held; it stays when nobody here wants it any more.
+    let working = work(&f, &fake);
+    let taken = f.put("taken", b"taken over").cid;
+    settled(&f, &fake, &[theirs, taken]);
+    fake.meddle(taken, Some(PinOptions::default()));
+    fake.take_calls();
+    told_long_ago(&f, &taken);
+    f.run(working.manager.reconcile()).unwrap();
+    settled(&f, &fake, &[theirs, taken]);
+    f.delete("taken");
+    until("it is forgotten", || f.ns.pin_line(&taken).unwrap().is_none());
+    settled(&f, &fake, &[theirs, taken]);
+    assert!(fake.take_calls().is_empty());
+    fake.meddle(taken, None);
+    working.end(&f);
+
+    // Other replication is asked for from now on.
+    let cid = f.put("k", b"k").cid;
+    let working = work(&f, &fake);
+    settled(&f, &fake, &[theirs, cid]);
+    working.end(&f);
+    let terms = PinTerms { replication_min: 2, replication_max: 2, ..settings().terms };
+    let working = work_with(&f, &fake, PinSettings { terms, ..settings() });
+    f.run(working.manager.reconcile()).unwrap();
+    until("the pin has the new terms", || fake.pins()[&cid].replication_min == 2);
+    settled(&f, &fake, &[theirs, cid]);
     working.end(&f);
 }
 
@@ -258,6 +290,25 @@ fn what_fails_is_said_and_tried_again(engine: EngineKind) {
     fake.set_trouble(cid, None);
     until("it is pinned", || f.ns.pin_view(&cid).unwrap().is_some_and(|view| view.state == PinState::Pinned));
     settled(&f, &fake, &[cid]);
+    working.end(&f);
+}
+
+fn what_changes_at_the_peers_is_seen(engine: EngineKind) {
+    let f = Fixture::with_pins(engine);
+    let fake: Arc<FakePins> = Arc::default();
+    let working = work_with(&f, &fake, PinSettings { trouble_every: Duration::from_millis(20), ..settings() });
+    let cid = f.put("k", b"bytes").cid;
+    let shows = |text: &str| until(text, || f.ns.pin_view(&cid).unwrap().is_some_and(|view| view.text() == text));
+    shows("pinned 3 of 3");
+    fake.set_gone(1);
+    shows("pinned 2 of 2");
+    fake.set_gone(0);
+    shows("pinned 3 of 3");
+    // A peer that held it fails.
+    fake.set_trouble(cid, Some("disk gone"));
+    shows("failing 2 of 3");
+    fake.set_trouble(cid, None);
+    shows("pinned 3 of 3");
     working.end(&f);
 }
 

@@ -195,6 +195,29 @@ impl Http {
         retried.await.map_err(|failure| failure.error)
     }
 
+    /// Asks one server after the other until one does it: for what one may know already and others do not yet. NotFound if
+    /// all that answer say so.
+    pub(super) async fn wherever_it_is(&self, ask: &Ask) -> Result<()> {
+        let begin = self.endpoints.begin();
+        let mut last = self.endpoints.nobody();
+        for n in 0..self.endpoints.len() {
+            let Some(mut turn) = self.endpoints.turn(begin, n) else { continue };
+            match self.attempt(&turn, ask, Wanted::Bytes).await {
+                Ok(_) => {
+                    turn.succeeded();
+                    return Ok(());
+                }
+                Err(failure) => {
+                    settle(&mut turn, &failure);
+                    if last.kind() != ErrorKind::NotFound {
+                        last = failure.error;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
     async fn round(&self, ask: &Ask, wanted: Wanted) -> Result<Got, Failure> {
         let begin = self.endpoints.begin();
         let mut last = None;

@@ -1,15 +1,14 @@
 //! Both clients against the real programs, where the harness names them (`tests/pins`); without them the tests say so and are
 //! skipped.
-#![cfg(feature = "testkit")]
 
-use bytes::Bytes;
-use pinfold_store::ErrorKind;
-use pinfold_store::ipfs::{
+use crate::error::ErrorKind;
+use crate::ipfs::{
     AddOptions, BlockWalk, ClientSettings, ClusterClient, KuboClient, PinOptions, RecoverScope, StatusFilter,
 };
-use pinfold_store::testkit::pin_service;
-use pinfold_store::types::Cid;
-use pinfold_store::unixfs::{Block, Link, Node, RAW, raw_cid};
+use crate::testkit::pin_service;
+use crate::types::Cid;
+use crate::unixfs::{Block, Link, Node, RAW, raw_cid};
+use bytes::Bytes;
 
 fn urls(name: &str) -> Option<ClientSettings> {
     let urls = std::env::var(name).ok();
@@ -36,7 +35,7 @@ fn dag(seed: &str) -> Vec<(Cid, Bytes)> {
 
 fn car(blocks: &[(Cid, Bytes)]) -> Vec<u8> {
     let find = |cid: &Cid| Ok(blocks.iter().find(|(name, _)| name == cid).map(|(_, bytes)| bytes.clone()));
-    BlockWalk::new(blocks[0].0, find).collect::<pinfold_store::Result<Vec<_>>>().unwrap().concat()
+    BlockWalk::new(blocks[0].0, find).collect::<crate::Result<Vec<_>>>().unwrap().concat()
 }
 
 #[tokio::test]
@@ -49,12 +48,15 @@ async fn the_cluster_is_a_pin_service() {
 
 #[tokio::test]
 async fn every_call_of_the_cluster() {
-    let Some((cluster, _, kubo)) = clients() else { return };
+    let Some((all, _, kubo)) = clients() else { return };
+    // What one peer was told the others hear a moment later: this is about one.
+    let Some(urls) = urls("PINFOLD_TEST_CLUSTER_URLS") else { return };
+    let cluster = ClusterClient::new(ClientSettings { urls: vec![urls.urls[0].clone()], ..urls }).unwrap();
     assert_eq!(cluster.version().await.unwrap(), "1.1.6");
     let id = cluster.id().await.unwrap();
     assert!(!id.ipfs.id.is_empty() && id.error.is_empty());
     assert_eq!(cluster.peers().await.unwrap().len(), id.cluster_peers.len());
-    assert_eq!(cluster.check().await, id.cluster_peers.len());
+    assert_eq!(all.check().await, id.cluster_peers.len());
     assert!(!cluster.metrics("freespace").await.unwrap().is_empty());
     cluster.alerts().await.unwrap();
 
@@ -74,21 +76,12 @@ async fn every_call_of_the_cluster() {
     assert_eq!((pin.replication_factor_min, pin.replication_factor_max, pin.mode.as_str()), (1, 2, "recursive"));
     assert!(pin.allocations.contains(&id.id) && pin.allocations.len() <= 2, "{pin:?}");
     assert!(pin.expire_at.starts_with("20"), "{}", pin.expire_at);
-    // Another peer may not have heard of it yet.
-    let mut there = cluster.allocation(&root).await;
-    for _ in 0..100 {
-        if there.is_ok() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        there = cluster.allocation(&root).await;
-    }
-    assert_eq!(there.unwrap().name, "every");
+    assert_eq!(cluster.allocation(&root).await.unwrap().name, "every");
     assert_eq!(cluster.recover(&root, RecoverScope::Everywhere).await.unwrap().cid, root.to_string());
     cluster.recover_all(RecoverScope::Here).await.unwrap();
     cluster.filtered(StatusFilter::Pending, &mut |_| Ok(())).await.unwrap();
     let mut all = Vec::new();
-    let mut visit = |info: pinfold_store::ipfs::GlobalPinInfo| {
+    let mut visit = |info: crate::ipfs::GlobalPinInfo| {
         all.push(info.cid);
         Ok(())
     };
@@ -133,7 +126,7 @@ async fn every_call_of_kubo() {
 
     assert!(kubo.is_pinned(&root).await.unwrap());
     let mut pins = Vec::new();
-    let mut visit = |pin: pinfold_store::ipfs::KuboPin| {
+    let mut visit = |pin: crate::ipfs::KuboPin| {
         pins.push(pin.cid);
         Ok(())
     };
