@@ -20,6 +20,9 @@ const PIECE: usize = 256 * 1024;
 /// The walk of a CAR's blocks.
 pub type Blocks = Walk<Arc<dyn Source>>;
 
+/// A walk, and the piece that it gave.
+type Walked = (Box<Blocks>, Result<Option<Bytes>>);
+
 /// A body, with its place among the answers.
 pub struct Outgoing {
     what: What,
@@ -37,7 +40,7 @@ enum From {
 pub struct Car {
     ready: Option<Bytes>,
     walk: Option<Box<Blocks>>,
-    job: Option<JoinHandle<(Box<Blocks>, Result<Option<Bytes>>)>>,
+    job: Option<JoinHandle<Walked>>,
     progress: Option<Arc<Progress>>,
 }
 
@@ -116,7 +119,7 @@ impl Body for Outgoing {
         };
         match &piece {
             Some(Ok(bytes)) => {
-                metrics::counter!("pinfold_provider_bytes_total", "what" => self.what.word())
+                metrics::counter!("pinfold_node_provider_bytes_total", "what" => self.what.word())
                     .increment(bytes.len() as u64);
             }
             // The client sees a CAR that is cut off; why is told here only.

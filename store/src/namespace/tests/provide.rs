@@ -54,9 +54,9 @@ fn blocks_of_objects_go_out_and_all_of_them(engine: EngineKind) {
     // Inside its record, in a slab, in a file of one leaf, of several, with holes, and one that shares chunks.
     let mut shares = pattern(5 << 20, 4);
     shares[4 << 20..].fill(7);
-    let bodies = [b"tiny".to_vec(), pattern(40_000, 2), pattern(900_000, 3), pattern(5 << 20, 4), shares, vec![0; 3 << 20]];
-    let roots: Vec<Cid> =
-        bodies.iter().enumerate().map(|(n, body)| f.put(&format!("k{n}"), body).cid).collect();
+    let bodies =
+        [b"tiny".to_vec(), pattern(40_000, 2), pattern(900_000, 3), pattern(5 << 20, 4), shares, vec![0; 3 << 20]];
+    let roots: Vec<Cid> = bodies.iter().enumerate().map(|(n, body)| f.put(&format!("k{n}"), body).cid).collect();
     for again in [false, true] {
         for (root, body) in roots.iter().zip(&bodies) {
             let blocks = pulled(&f, root, &[]).unwrap();
