@@ -225,7 +225,9 @@ proptest! {
 
     /// Who has only the blocks of a range reads the range.
     #[test]
-    fn a_ranges_blocks_are_enough_to_read_it((fills, last) in chunks(), from in any::<prop::sample::Index>(), len in 1u64..3 << 20, dups: bool) {
+    fn a_ranges_blocks_are_enough_to_read_it(
+        (fills, last) in chunks(), from in any::<prop::sample::Index>(), len in 1u64..3 << 20, dups: bool
+    ) {
         let mut blocks = Blocks::default();
         let (root, _) = blocks.file(&fills, last);
         let size = (fills.len() as u64 - 1) * (1 << 20) + last as u64;
