@@ -20,9 +20,6 @@ const PIECE: usize = 256 * 1024;
 /// The walk of a CAR's blocks.
 pub type Blocks = Walk<Arc<dyn Source>>;
 
-/// A walk, and the piece that it gave.
-type Walked = (Box<Blocks>, Result<Option<Bytes>>);
-
 /// A body, with its place among the answers.
 pub struct Outgoing {
     what: What,
@@ -36,11 +33,14 @@ enum From {
     Car(Car),
 }
 
+/// What a read gives back: the blocks, and the next bytes.
+type Fetched = (Box<Blocks>, Result<Option<Bytes>>);
+
 /// What is left of a CAR.
 pub struct Car {
     ready: Option<Bytes>,
     walk: Option<Box<Blocks>>,
-    job: Option<JoinHandle<Walked>>,
+    job: Option<JoinHandle<Fetched>>,
     progress: Option<Arc<Progress>>,
 }
 

@@ -158,8 +158,9 @@ fn s17_a_damaged_chunk_does_not_go_out(engine: EngineKind) {
     let blocks = pulled(&f, &root, &[]).unwrap();
     // After it was read and found good: what is on the disk now counts.
     let file = std::fs::read_dir(f.dir.path().join("chunks/content")).unwrap();
-    let file = file.flat_map(|fan| std::fs::read_dir(fan.unwrap().path()).unwrap()).map(|entry| entry.unwrap().path());
-    let file = file.filter(|path| path.extension().is_none()).next().unwrap();
+    let mut file =
+        file.flat_map(|fan| std::fs::read_dir(fan.unwrap().path()).unwrap()).map(|entry| entry.unwrap().path());
+    let file = file.find(|path| path.extension().is_none()).unwrap();
     use std::os::unix::fs::{FileExt, PermissionsExt};
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::OpenOptions::new().write(true).open(&file).unwrap().write_all_at(b"!!", (1 << 20) + 5).unwrap();
