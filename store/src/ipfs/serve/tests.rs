@@ -174,7 +174,7 @@ fn hostile_dags_cost_a_bounded_amount() {
 #[test]
 fn a_car_as_the_specification_writes_it() {
     let cid: Cid = "bafkqaaa".parse().unwrap();
-    assert_eq!(car::header(&cid), b"\x17\xa2\x65roots\x81\xd8\x2a\x45\x00\x01\x55\x00\x00\x67version\x01");
+    assert_eq!(car::header(&cid), b"\x19\xa2\x65roots\x81\xd8\x2a\x45\x00\x01\x55\x00\x00\x67version\x01");
     let cid = raw_cid(b"one");
     let header = car::header(&cid);
     // From `ipfs dag export` of a raw block: 0x3a bytes of header.
