@@ -26,8 +26,8 @@ impl BlockSource for Blocks {
 }
 
 impl Source for Blocks {
-    fn has(&self, cid: &Cid) -> Result<bool> {
-        Ok(self.0.contains_key(&cid.hash().to_bytes()))
+    fn len(&self, cid: &Cid) -> Result<Option<u64>> {
+        Ok(self.0.get(&cid.hash().to_bytes()).map(|bytes| bytes.len() as u64))
     }
 }
 

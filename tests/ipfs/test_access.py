@@ -40,7 +40,7 @@ def test_only_networks_on_the_list():
         with socket.create_connection(("127.0.0.1", node.provider), source_address=("127.0.0.7", 0), timeout=30) as admitted:
             admitted.sendall(f"GET {PROBE} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
             assert admitted.recv(1000).startswith(b"HTTP/1.1 200 ")
-        assert node.metric("pinfold_provider_turned_away_total") == 1
+        assert node.metric("pinfold_node_provider_turned_away_total") == 1
 
 
 def test_a_token_is_needed_where_tokens_are_set(tmp_path):

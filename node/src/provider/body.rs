@@ -119,7 +119,7 @@ impl Body for Outgoing {
         };
         match &piece {
             Some(Ok(bytes)) => {
-                metrics::counter!("pinfold_provider_bytes_total", "what" => self.what.word())
+                metrics::counter!("pinfold_node_provider_bytes_total", "what" => self.what.word())
                     .increment(bytes.len() as u64);
             }
             // The client sees a CAR that is cut off; why is told here only.

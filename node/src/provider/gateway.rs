@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use pinfold_store::ipfs::serve::{Limits, Resolved, Scope, Walk, block_of, car, resolve};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use pinfold_store::ipfs::serve::{Limits, Resolved, Scope, Walk, block_of, car, len_of, resolve};
 use pinfold_store::{Error, ErrorKind};
 use sha2::{Digest, Sha256};
 
@@ -34,18 +34,38 @@ pub async fn answer(provider: &Provider, asking: Asking, what: &mut What) -> Res
     })
 }
 
+/// What a block's answer is about: peers ask for heads only, to learn who has what, and then nothing is read.
+enum Block {
+    Whole(Bytes),
+    Length(u64),
+}
+
+impl Block {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Length(len) => *len,
+        }
+    }
+}
+
 async fn raw(provider: &Provider, asking: &Asking, asked: &Asked) -> Result<Response<Body>, Refused> {
     let place = provider.place(What::Raw).await?;
     let (source, root, segments) = (Arc::clone(provider.source()), asked.root, asked.segments.clone());
+    let head_only = asking.head.method == Method::HEAD;
     let found = blocking(move || {
         let to = match segments.is_empty() {
             true => Resolved { cid: root, way: Vec::new(), names: Vec::new() },
             false => resolve(&*source, &root, &segments)?,
         };
-        let bytes = block_of(&*source, &to.cid)?;
-        Ok((to, bytes))
+        let block = match head_only {
+            true => Block::Length(len_of(&*source, &to.cid)?),
+            false => Block::Whole(block_of(&*source, &to.cid)?),
+        };
+        Ok((to, block))
     });
-    let (to, bytes) = found.await?;
+    let (to, block) = found.await?;
+    let len = usize::try_from(block.len()).unwrap_or(usize::MAX);
     let etag = format!("\"{}.raw\"", to.cid);
     let mut answer = Response::new(Body::empty());
     about(answer.headers_mut(), asking, asked, &to, &etag, "bin")?;
@@ -56,23 +76,24 @@ async fn raw(provider: &Provider, asking: &Asking, asked: &Asked) -> Result<Resp
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.ipld.raw"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let bytes = match range(&asking.head.headers, &etag, bytes.len()) {
-        Range::All => bytes,
+    let part = match range(&asking.head.headers, &etag, len) {
+        Range::All => 0..len,
         Range::Part(from, to) => {
-            let value = format!("bytes {from}-{}/{}", to - 1, bytes.len());
-            headers.insert(header::CONTENT_RANGE, text(value)?);
+            headers.insert(header::CONTENT_RANGE, text(format!("bytes {from}-{}/{len}", to - 1))?);
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-            bytes.slice(from..to)
+            from..to
         }
         Range::None => {
-            headers.insert(header::CONTENT_RANGE, text(format!("bytes */{}", bytes.len()))?);
+            headers.insert(header::CONTENT_RANGE, text(format!("bytes */{len}"))?);
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.remove(header::CONTENT_DISPOSITION);
             *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            Bytes::new()
+            0..0
         }
     };
-    answer.headers_mut().insert(header::CONTENT_LENGTH, bytes.len().into());
+    answer.headers_mut().insert(header::CONTENT_LENGTH, part.len().into());
+    let Block::Whole(bytes) = block else { return Ok(answer) };
+    let bytes = bytes.slice(part);
     let sending = asking.connection.as_ref().map(|(_, unsent)| unsent.begin());
     *answer.body_mut() = Body::new(Outgoing::block(bytes, place, sending));
     Ok(answer)

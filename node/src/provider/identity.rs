@@ -66,6 +66,6 @@ mod tests {
         // The first test vector of RFC 8032.
         let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
         std::fs::write(&path, format!("pinfold peer key 1\n{seed}\n")).unwrap();
-        assert_eq!(load(&path).unwrap().to_string(), "12D3KooWQCUXPaXNSSLZ9TMHgr9uPGcs83YZx2hxfihmVDgVhTmX");
+        assert_eq!(load(&path).unwrap().to_string(), "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV");
     }
 }

@@ -119,7 +119,7 @@ impl Answers for Provider {
     fn admits(&self, from: IpAddr) -> bool {
         let admitted = self.needs.access.admits(from);
         if !admitted {
-            metrics::counter!("pinfold_provider_turned_away_total").increment(1);
+            metrics::counter!("pinfold_node_provider_turned_away_total").increment(1);
         }
         admitted
     }
@@ -159,7 +159,7 @@ impl Provider {
             *answer.body_mut() = Body::empty();
         }
         let status = answer.status().as_u16();
-        metrics::counter!("pinfold_provider_requests_total", "what" => what.word(), "status" => status.to_string())
+        metrics::counter!("pinfold_node_provider_requests_total", "what" => what.word(), "status" => status.to_string())
             .increment(1);
         tracing::debug!(%from, %method, path, status, what = what.word(), took = ?began.elapsed(), "provider request");
         answer

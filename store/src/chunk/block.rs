@@ -16,6 +16,13 @@ use crate::unixfs;
 /// A place that moves while it is read (collection, compaction) is looked up again, so often at most.
 const TRIES: usize = 8;
 
+/// Whether a chunk that was found good once since the start is good (ruling 13).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Once,
+    Never,
+}
+
 impl Inner {
     /// Bytes that the log still carries.
     pub(super) fn inline(&self, digest: &Digest32) -> Option<Bytes> {
@@ -26,6 +33,10 @@ impl Inner {
     ///
     /// `None` if it is nowhere; Corrupt if there are only damaged copies. The copy in the file `not_in` is left out.
     pub(super) fn find_block(&self, digest: &Digest32, not_in: Option<u64>) -> Result<Option<Bytes>> {
+        self.find(digest, not_in, Trust::Once)
+    }
+
+    fn find(&self, digest: &Digest32, not_in: Option<u64>, trust: Trust) -> Result<Option<Bytes>> {
         if let Some(bytes) = self.inline(digest) {
             return Ok(Some(bytes));
         }
@@ -34,7 +45,7 @@ impl Inner {
         }
         // Nearly always it lies in one place: the rest is looked for when that one is not good.
         if let Some((id, place)) = self.index.first_place(digest)?.filter(|(id, _)| Some(*id) != not_in)
-            && let Read::Good(bytes) = self.read_place(digest, id, place)?
+            && let Read::Good(bytes) = self.read_at(digest, id, place, trust)?
         {
             return Ok(Some(bytes));
         }
@@ -46,7 +57,7 @@ impl Inner {
                 if Some(id) == not_in {
                     continue;
                 }
-                match self.read_place(digest, id, place)? {
+                match self.read_at(digest, id, place, trust)? {
                     Read::Good(bytes) => return Ok(Some(bytes)),
                     Read::Gone => gone = true,
                     Read::Bad(e) => {
@@ -69,13 +80,17 @@ impl Inner {
     /// Reads and checks one copy of a block. What is not there any more is no damage: a row is removed before the bytes
     /// that it names are.
     pub(super) fn read_place(&self, digest: &Digest32, id: u64, place: Place) -> Result<Read> {
-        match self.read_named(digest, id, place)? {
+        self.read_at(digest, id, place, Trust::Once)
+    }
+
+    fn read_at(&self, digest: &Digest32, id: u64, place: Place, trust: Trust) -> Result<Read> {
+        match self.read_named(digest, id, place, trust)? {
             Read::Bad(_) if self.index.place(digest, id)? != Some(place) => Ok(Read::Gone),
             read => Ok(read),
         }
     }
 
-    fn read_named(&self, digest: &Digest32, id: u64, place: Place) -> Result<Read> {
+    fn read_named(&self, digest: &Digest32, id: u64, place: Place, trust: Trust) -> Result<Read> {
         let (offset, len, node) = match place {
             Place::Slab { offset, len } => return self.slabs.read(id, offset, len, digest),
             Place::Leaf { offset, len } => (offset, len, false),
@@ -98,7 +113,8 @@ impl Inner {
             Ok(bytes) => {
                 let chunk = offset / u64::from(handle.row.chunk_size.max(1));
                 // A part's bytes may have gone since its place was looked up: a hole has none of them.
-                if !node && handle.row.slice.is_none() && handle.is_verified(chunk) {
+                let trusted = trust == Trust::Once && !node && handle.row.slice.is_none();
+                if trusted && handle.is_verified(chunk) {
                     Read::Good(bytes)
                 } else if matches(&bytes, digest) {
                     if !node {
@@ -138,11 +154,24 @@ impl Inner {
         Ok(None)
     }
 
-    /// Any leaf or inner node.
+    /// Any leaf or inner node, checked now.
     pub(super) fn block(&self, cid: &Cid) -> Result<Option<Bytes>> {
         let Ok(digest) = unixfs::digest_of(cid) else { return Ok(None) };
         let _pin = self.pins.pin(&digest).quiet();
-        self.find_block(&digest, None).map_err(|e| e.with("cid", cid))
+        self.find(&digest, None, Trust::Never).map_err(|e| e.with("cid", cid))
+    }
+
+    /// The length of a block that is here; its bytes are not read.
+    pub(super) fn block_len(&self, digest: &Digest32) -> Result<Option<u64>> {
+        if let Some(len) = self.zeros.len_of(digest) {
+            return Ok(Some(u64::from(len)));
+        }
+        if let Some(bytes) = self.inline(digest) {
+            return Ok(Some(bytes.len() as u64));
+        }
+        Ok(self.index.first_place(digest)?.map(|(_, place)| match place {
+            Place::Leaf { len, .. } | Place::Node { len, .. } | Place::Slab { len, .. } => u64::from(len),
+        }))
     }
 
     /// Offers `take` the digests of what a block is part of on this host, its own first, until it takes one: the answer

@@ -161,9 +161,14 @@ impl ChunkStore {
         ObjectReader::open(&self.0, root, size)
     }
 
-    /// A leaf or inner node, checked; `None` if it is not on this host; Corrupt, with the CID, if all copies are damaged.
+    /// A leaf or inner node, checked each time; `None` if it is not on this host; Corrupt, with the CID, if all copies are damaged.
     pub fn block(&self, cid: &Cid) -> Result<Option<Bytes>> {
         self.0.block(cid)
+    }
+
+    /// The length of the block with this digest, if it is here; its bytes are not read.
+    pub fn block_len(&self, digest: &[u8; 32]) -> Result<Option<u64>> {
+        self.0.block_len(digest)
     }
 
     /// Whether [`ChunkStore::block`] would find it; its bytes are not read.

@@ -27,8 +27,13 @@ const IDENTITY: u64 = 0;
 
 /// Blocks that may be given away.
 pub trait Source: BlockSource + Send + Sync {
-    /// Whether [`BlockSource::block`] would give the block; its bytes are not read.
-    fn has(&self, cid: &Cid) -> Result<bool>;
+    /// Length of the block, if [`BlockSource::block`] would give it; its bytes are not read.
+    fn len(&self, cid: &Cid) -> Result<Option<u64>>;
+
+    /// Whether [`BlockSource::block`] would give the block.
+    fn has(&self, cid: &Cid) -> Result<bool> {
+        Ok(self.len(cid)?.is_some())
+    }
 }
 
 /// The bytes in a CID that holds its block itself.
@@ -41,6 +46,14 @@ pub fn block_of(source: &(impl BlockSource + ?Sized), cid: &Cid) -> Result<Bytes
     match identity(cid) {
         Some(bytes) => Ok(bytes),
         None => source.block(cid),
+    }
+}
+
+/// The length of [`block_of`]; the bytes are not read.
+pub fn len_of(source: &(impl Source + ?Sized), cid: &Cid) -> Result<u64> {
+    match identity(cid) {
+        Some(bytes) => Ok(bytes.len() as u64),
+        None => source.len(cid)?.ok_or_else(|| not_here(cid)),
     }
 }
 
