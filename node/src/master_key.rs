@@ -69,7 +69,7 @@ pub async fn load(
         Err(e) if e.kind() == ErrorKind::NotFound && config.master_key_file.is_none() => {}
         Err(e) => return Err(e),
         Ok(text) => {
-            let opened = patiently(async || open(&text, transit).await).await.map_err(named)?;
+            let opened = patiently(|| open(&text, transit)).await.map_err(named)?;
             if transit.is_some() && lines(&text).any(|line| !line.starts_with(ENVELOPE)) {
                 tracing::warn!(file = %path.display(), "the master key's file is plain: `pinfold key rotate` has Vault wrap it");
             }
@@ -84,7 +84,7 @@ pub async fn load(
         return Ok(None);
     }
     let line = MasterKey::new_line()?;
-    let stored = patiently(async || wrapped(&line, transit).await).await?;
+    let stored = patiently(|| wrapped(&line, transit)).await?;
     MasterKey::write(&path, &format!("{HEAD}{}\n", *stored))?;
     let made = MasterKey::parse(&line)?;
     tracing::warn!(
@@ -96,7 +96,7 @@ pub async fn load(
 }
 
 /// Tries again for a while what needs Vault: after a power cut both may start at once.
-async fn patiently<T>(attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+async fn patiently<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
     for _ in 1..TRIES {
         match attempt().await {
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut) => {

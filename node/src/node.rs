@@ -27,7 +27,7 @@ use crate::steps;
 use crate::telemetry::Telemetry;
 
 /// Looks a variable of the environment up.
-pub type Variables = Box<dyn Fn(&str) -> Option<OsString> + Send>;
+pub type Variables = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 /// What a node is given: it touches nothing of the process but this, so that two run in one process.
 pub struct Inputs {
