@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Build;
+use super::settings::{Group, Kind, Setting};
 use super::value;
 
 /// IPFS; without cluster URLs nothing is pinned.
@@ -80,3 +81,115 @@ impl Build<'_> {
         }
     }
 }
+
+/// Their part of the table.
+pub(super) const SETTINGS: [Setting; 12] = [
+    Setting {
+        name: "ipfs_cluster_urls",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: None,
+        help: "Base URLs of IPFS Cluster peers (REST API), with commas between; without one nothing is pinned.",
+        details: "Any of them answers: they are asked in turn, one that fails is left alone for a while.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_kubo_urls",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: None,
+        help: "Base URLs of Kubo nodes (RPC), with commas between.",
+        details: "Used to bring bytes to (ipfs_bytes push).",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_cluster_auth_file",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File that says who asks the cluster: `basic USER:PASSWORD`, `token USER:PASSWORD` or `bearer TOKEN`.",
+        details: "With `token` the password buys a token (POST /token), anew when it is refused. Give the file mode 0600.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_kubo_auth_file",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "The same for Kubo.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_ca",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File of certificates (PEM) that are trusted for https URLs besides the system's.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_identity",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File of this node's certificate chain and key (PEM), shown to https servers that ask for one.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_replication_min",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: Some("all"),
+        help: "Peers that hold each pin at least: `all`, or a number.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_replication_max",
+        group: Group::Ipfs,
+        kind: Kind::Text,
+        default: Some("all"),
+        help: "Peers that hold each pin at most: `all`, or a number.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_bytes",
+        group: Group::Ipfs,
+        kind: Kind::Choice(&["push", "pull"]),
+        default: Some("push"),
+        help: "How bytes come to the peers: brought to a Kubo before the pin is asked for, or fetched by the peers themselves.",
+        details: "`push` needs ipfs_kubo_urls; every pin's blocks then lie in that Kubo until its collector comes, too. `pull` needs peers that find this node's blocks.",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_workers",
+        group: Group::Ipfs,
+        kind: Kind::Count,
+        default: Some("16"),
+        help: "Calls to the cluster at once; fewer while they take long.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_pin_deadline",
+        group: Group::Ipfs,
+        kind: Kind::Duration,
+        default: Some("1h"),
+        help: "A pin that is not held so long after it was wanted is overdue: logged once, counted, and tried on seldom.",
+        details: "",
+        reload: false,
+    },
+    Setting {
+        name: "ipfs_reconcile_interval",
+        group: Group::Ipfs,
+        kind: Kind::Duration,
+        default: Some("1h"),
+        help: "Pause between two comparisons of all pins with what is wanted and what the cluster has.",
+        details: "The first one comes a minute after a start, or after this if it is less.",
+        reload: false,
+    },
+];

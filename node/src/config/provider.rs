@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::settings::{Group, Kind, Setting};
 use super::value::{self, Listen};
 use super::{Build, TlsFiles};
 use crate::provider::access::Network;
@@ -104,6 +105,85 @@ fn multiaddr(text: &str) -> Result<(), String> {
     };
     if host.is_empty() || port.parse::<u16>().map_or(true, |port| port == 0) { Err(wrong()) } else { Ok(()) }
 }
+
+/// Their part of the table.
+pub(super) const SETTINGS: [Setting; 8] = [
+    Setting {
+        name: "provider",
+        group: Group::Ipfs,
+        kind: Kind::Address,
+        default: Some("off"),
+        help: "Address at which IPFS peers find and pull this node's blocks, such as 127.0.0.1:9003; `off` for none.",
+        details: "A trustless gateway (/ipfs/CID) and delegated routing (/routing/v1/providers/CID). Who knows a CID gets the \
+                  block if an object of an open bucket has it (`pinfold bucket provide`); content of encrypted buckets goes out \
+                  sealed. An address beyond the loopback needs provider_allow, provider_token_file or provider_client_ca.",
+        reload: false,
+    },
+    Setting {
+        name: "provider_allow",
+        group: Group::Ipfs,
+        kind: Kind::TextList,
+        default: None,
+        help: "Address or network (10.0.0.0/24) that may ask the provider; may be given several times.",
+        details: "All others are turned away at once, those on this host too. Without it the address is no matter.",
+        reload: false,
+    },
+    Setting {
+        name: "provider_token_file",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "File of bearer tokens, one a line, of which each request to the provider brings one.",
+        details: "Mode 0600. Kubo sends none: this is for other clients. Read at the start.",
+        reload: false,
+    },
+    Setting {
+        name: "provider_tls_cert",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "PEM file with the provider's certificate chain; turns TLS and HTTP/2 on, together with provider_tls_key.",
+        details: "Kubo takes plain HTTP from the loopback and private addresses only, and TLS with a certificate that its \
+                  system trusts. The path is fixed at start; SIGHUP reads the file again.",
+        reload: false,
+    },
+    Setting {
+        name: "provider_tls_key",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "PEM file with the private key of the provider's certificate.",
+        details: "The path is fixed at start; SIGHUP reads the file again.",
+        reload: false,
+    },
+    Setting {
+        name: "provider_client_ca",
+        group: Group::Ipfs,
+        kind: Kind::Path,
+        default: None,
+        help: "PEM file of authorities: only clients with a certificate by one of them may ask the provider.",
+        details: "Needs provider_tls_cert.",
+        reload: false,
+    },
+    Setting {
+        name: "provider_announce",
+        group: Group::Ipfs,
+        kind: Kind::TextList,
+        default: None,
+        help: "Multiaddr that peers are told for the provider, such as /dns4/node1.example/tcp/443/tls/http; may be given several times.",
+        details: "Without it, the address that it listens on. Needed where that is 0.0.0.0 or [::].",
+        reload: false,
+    },
+    Setting {
+        name: "provider_max_requests",
+        group: Group::Ipfs,
+        kind: Kind::Count,
+        default: Some("128"),
+        help: "Answers of the provider at once; more wait some seconds and then get 429.",
+        details: "This bounds memory: an answer holds at most about 4 MiB. A quarter of them may be CARs.",
+        reload: false,
+    },
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The one table of settings. Flags, environment variables, keys of the configuration file, `config dump`,
 //! docs/CONFIGURATION.md and packaging/pinfold.toml are all made from it, so that no form can drift from another.
 //!
-//! over 500 lines because it is one table, and two would drift.
+//! over 500 lines because it is one table; those of IPFS and of what is kept elsewhere stand with their types.
 
 /// What a setting's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,16 +150,29 @@ pub const OTHER_ENV: [(&str, &str); 10] = [
 pub const TEST_ENV_PREFIX: &str = "PINFOLD_TEST_";
 
 /// All settings, in the order of documents.
-pub const SETTINGS: &[Setting] =
-    &joined::<{ OWN.len() + super::elsewhere::SETTINGS.len() }>(OWN, &super::elsewhere::SETTINGS);
+pub const SETTINGS: &[Setting] = &joined::<{ count(PARTS) }>(PARTS);
+
+const PARTS: &[&[Setting]] = &[OWN, &super::provider::SETTINGS, &super::ipfs::SETTINGS, &super::elsewhere::SETTINGS];
+
+const fn count(parts: &[&[Setting]]) -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < parts.len() {
+        count += parts[part].len();
+        part += 1;
+    }
+    count
+}
 
 /// Constants cannot be chained.
-const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
-    let mut all = [first[0]; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
-        at += 1;
+const fn joined<const N: usize>(parts: &[&[Setting]]) -> [Setting; N] {
+    let mut all = [parts[0][0]; N];
+    let (mut part, mut at, mut to) = (0, 0, 0);
+    while part < parts.len() {
+        while at < parts[part].len() {
+            all[to] = parts[part][at];
+            (at, to) = (at + 1, to + 1);
+        }
+        (part, at) = (part + 1, 0);
     }
     all
 }
@@ -403,81 +416,6 @@ const OWN: &[Setting] = &[
         reload: true,
     },
     Setting {
-        name: "provider",
-        group: Group::Ipfs,
-        kind: Kind::Address,
-        default: Some("off"),
-        help: "Address at which IPFS peers find and pull this node's blocks, such as 127.0.0.1:9003; `off` for none.",
-        details: "A trustless gateway (/ipfs/CID) and delegated routing (/routing/v1/providers/CID). Who knows a CID gets the \
-                  block if an object of an open bucket has it (`pinfold bucket provide`); content of encrypted buckets goes out \
-                  sealed. An address beyond the loopback needs provider_allow, provider_token_file or provider_client_ca.",
-        reload: false,
-    },
-    Setting {
-        name: "provider_allow",
-        group: Group::Ipfs,
-        kind: Kind::TextList,
-        default: None,
-        help: "Address or network (10.0.0.0/24) that may ask the provider; may be given several times.",
-        details: "All others are turned away at once, those on this host too. Without it the address is no matter.",
-        reload: false,
-    },
-    Setting {
-        name: "provider_token_file",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "File of bearer tokens, one a line, of which each request to the provider brings one.",
-        details: "Mode 0600. Kubo sends none: this is for other clients. Read at the start.",
-        reload: false,
-    },
-    Setting {
-        name: "provider_tls_cert",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "PEM file with the provider's certificate chain; turns TLS and HTTP/2 on, together with provider_tls_key.",
-        details: "Kubo takes plain HTTP from the loopback and private addresses only, and TLS with a certificate that its \
-                  system trusts. The path is fixed at start; SIGHUP reads the file again.",
-        reload: false,
-    },
-    Setting {
-        name: "provider_tls_key",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "PEM file with the private key of the provider's certificate.",
-        details: "The path is fixed at start; SIGHUP reads the file again.",
-        reload: false,
-    },
-    Setting {
-        name: "provider_client_ca",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "PEM file of authorities: only clients with a certificate by one of them may ask the provider.",
-        details: "Needs provider_tls_cert.",
-        reload: false,
-    },
-    Setting {
-        name: "provider_announce",
-        group: Group::Ipfs,
-        kind: Kind::TextList,
-        default: None,
-        help: "Multiaddr that peers are told for the provider, such as /dns4/node1.example/tcp/443/tls/http; may be given several times.",
-        details: "Without it, the address that it listens on. Needed where that is 0.0.0.0 or [::].",
-        reload: false,
-    },
-    Setting {
-        name: "provider_max_requests",
-        group: Group::Ipfs,
-        kind: Kind::Count,
-        default: Some("128"),
-        help: "Answers of the provider at once; more wait some seconds and then get 429.",
-        details: "This bounds memory: an answer holds at most about 4 MiB. A quarter of them may be CARs.",
-        reload: false,
-    },
-    Setting {
         name: "mount",
         group: Group::Mount,
         kind: Kind::MountList,
@@ -652,114 +590,6 @@ const OWN: &[Setting] = &[
         default: Some("24h"),
         help: "How long a day of a lifecycle rule is.",
         details: "Less than 24h is for trying rules out: objects then go that much sooner, for good.",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_cluster_urls",
-        group: Group::Ipfs,
-        kind: Kind::Text,
-        default: None,
-        help: "Base URLs of IPFS Cluster peers (REST API), with commas between; without one nothing is pinned.",
-        details: "Any of them answers: they are asked in turn, one that fails is left alone for a while.",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_kubo_urls",
-        group: Group::Ipfs,
-        kind: Kind::Text,
-        default: None,
-        help: "Base URLs of Kubo nodes (RPC), with commas between.",
-        details: "Used to bring bytes to (ipfs_bytes push).",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_cluster_auth_file",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "File that says who asks the cluster: `basic USER:PASSWORD`, `token USER:PASSWORD` or `bearer TOKEN`.",
-        details: "With `token` the password buys a token (POST /token), anew when it is refused. Give the file mode 0600.",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_kubo_auth_file",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "The same for Kubo.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_ca",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "File of certificates (PEM) that are trusted for https URLs besides the system's.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_identity",
-        group: Group::Ipfs,
-        kind: Kind::Path,
-        default: None,
-        help: "File of this node's certificate chain and key (PEM), shown to https servers that ask for one.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_replication_min",
-        group: Group::Ipfs,
-        kind: Kind::Text,
-        default: Some("all"),
-        help: "Peers that hold each pin at least: `all`, or a number.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_replication_max",
-        group: Group::Ipfs,
-        kind: Kind::Text,
-        default: Some("all"),
-        help: "Peers that hold each pin at most: `all`, or a number.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_bytes",
-        group: Group::Ipfs,
-        kind: Kind::Choice(&["push", "pull"]),
-        default: Some("push"),
-        help: "How bytes come to the peers: brought to a Kubo before the pin is asked for, or fetched by the peers themselves.",
-        details: "`push` needs ipfs_kubo_urls; every pin's blocks then lie in that Kubo until its collector comes, too. `pull` needs peers that find this node's blocks.",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_workers",
-        group: Group::Ipfs,
-        kind: Kind::Count,
-        default: Some("16"),
-        help: "Calls to the cluster at once; fewer while they take long.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_pin_deadline",
-        group: Group::Ipfs,
-        kind: Kind::Duration,
-        default: Some("1h"),
-        help: "A pin that is not held so long after it was wanted is overdue: logged once, counted, and tried on seldom.",
-        details: "",
-        reload: false,
-    },
-    Setting {
-        name: "ipfs_reconcile_interval",
-        group: Group::Ipfs,
-        kind: Kind::Duration,
-        default: Some("1h"),
-        help: "Pause between two comparisons of all pins with what is wanted and what the cluster has.",
-        details: "The first one comes a minute after a start, or after this if it is less.",
         reload: false,
     },
     Setting {
