@@ -109,8 +109,10 @@ fn is_short(headers: &HeaderMap) -> bool {
 /// Whether a document is a list of objects to delete, and empty.
 fn has_no_objects(bytes: &[u8]) -> bool {
     let names_one = bytes.windows(6).any(|word| word == b"Object");
+    // What is missing is told before the end is looked at.
+    let ends = [&b"</Delete>"[..], b"/>"].iter().any(|end| bytes.trim_ascii_end().ends_with(end));
     let read = Delete::deserialize(&mut Deserializer::new(bytes));
-    !names_one && matches!(read, Err(DeError::MissingField))
+    !names_one && ends && matches!(read, Err(DeError::MissingField))
 }
 
 /// Puts headers right that s3s would stumble over; whether there were any.

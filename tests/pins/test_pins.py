@@ -58,8 +58,8 @@ def test_the_real_cluster_passes_the_conformance_suite(stack):
     """The suite that the fake of the unit tests passes, and every call of both clients, against the real programs."""
     env = {**os.environ, "PINFOLD_TEST_CLUSTER_URLS": stack.clusters(), "PINFOLD_TEST_KUBO_URLS": stack.kubos()}
     done = subprocess.run(
-        ["cargo", "test", "--release", "--locked", "--offline", "--package", "pinfold-store", "--lib", "--", "--nocapture",
-         "ipfs::tests::real"],
+        # The whole workspace, as the unit tests are built: nothing has to be compiled again.
+        ["cargo", "test", "--release", "--locked", "--offline", "--workspace", "--lib", "--", "--nocapture", "ipfs::tests::real"],
         env=env, cwd=REPO, capture_output=True, text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr

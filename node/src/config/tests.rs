@@ -138,6 +138,7 @@ fn relative_paths_become_absolute() {
     assert_eq!(loaded.config.root_credentials_file, loaded.config.data.join("root-credentials"));
 }
 
+const IPFS: [(&str, &str); 2] = [("ipfs_cluster_urls", "http://c:9094"), ("ipfs_kubo_urls", "http://k:5001")];
 const LDAP: [(&str, &str); 10] = [
     ("iam_ldap_url", "ldap://h"),
     ("iam_ldap_bind_dn", "cn=a"),
@@ -164,6 +165,7 @@ fn no_setting_is_without_effect() {
     for setting in SETTINGS {
         // Some mean something only beside others.
         let others: &[_] = match setting.name {
+            name if name.starts_with("ipfs_") => &IPFS,
             name if name.starts_with("iam_ldap_") => &LDAP,
             name if name.starts_with("iam_vault_") => &VAULT,
             name if name.starts_with("master_key_vault_") => &TRANSIT,
@@ -185,6 +187,11 @@ fn no_setting_is_without_effect() {
             "notification_target" => "arn:other=http://127.0.0.1:1/",
             "iam_ldap_url" => "ldaps://other",
             "iam_vault_endpoint_url" | "master_key_vault_url" => "https://other",
+            "ipfs_cluster_urls" | "ipfs_kubo_urls" => "http://other:1",
+            "ipfs_replication_min" => "2",
+            "ipfs_replication_max" => "9",
+            "provider_allow" => "10.0.0.0/8",
+            "provider_announce" => "/ip4/10.0.0.5/tcp/9003/http",
             "iam_cache_prune" => "9000s",
             _ => value,
         };
@@ -194,6 +201,11 @@ fn no_setting_is_without_effect() {
         match setting.name {
             "s3_tls_cert" => pairs.push(("s3_tls_key", "/key")),
             "s3_tls_key" => pairs.push(("s3_tls_cert", "/cert")),
+            "ipfs_replication_min" => pairs.push(("ipfs_replication_max", "9")),
+            "ipfs_replication_max" => pairs.push(("ipfs_replication_min", "2")),
+            "provider_tls_cert" => pairs.push(("provider_tls_key", "/key")),
+            "provider_tls_key" => pairs.push(("provider_tls_cert", "/cert")),
+            "provider_client_ca" => pairs.extend([("provider_tls_cert", "/cert"), ("provider_tls_key", "/key")]),
             _ => {}
         }
         let changed = format!("{:?}", given("").flags(&pairs).load().unwrap().config);

@@ -31,8 +31,8 @@ impl Address {
             None => ("", ""),
             Some((who, _)) => who.split_once(':').unwrap_or((who, "")),
         };
-        if uri.query().is_some() || authority.host().is_empty() {
-            return Err("the URL has no host, or a query".to_owned());
+        if uri.scheme().is_none() || uri.query().is_some() || authority.host().is_empty() {
+            return Err("the URL has no scheme, no host, or a query".to_owned());
         }
         Ok(Self {
             at: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(port)),

@@ -51,9 +51,7 @@ async fn xml_of_all_kinds() {
     let server = Server::with_bucket().await;
     let deep = "<a>".repeat(100_000);
     let entities = "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><Delete><Object><Key>&e;</Key></Object></Delete>";
-    for body in
-        ["", "text", "<Delete>", "<Delete></Delete>", "<Wrong/>", "<Delete><Object></Object></Delete>", &deep, entities]
-    {
+    for body in ["", "text", "<Delete>", "<Wrong/>", "<Delete><Object></Object></Delete>", &deep, entities] {
         use base64::Engine;
         use md5::Digest;
         let md5 = base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(body));
