@@ -59,7 +59,8 @@ def test_the_real_cluster_passes_the_conformance_suite(stack):
     env = {**os.environ, "PINFOLD_TEST_CLUSTER_URLS": stack.clusters(), "PINFOLD_TEST_KUBO_URLS": stack.kubos()}
     done = subprocess.run(
         # The whole workspace, as the unit tests are built: nothing has to be compiled again.
-        ["cargo", "test", "--release", "--locked", "--offline", "--workspace", "--lib", "--", "--nocapture", "ipfs::tests::real"],
+        ["cargo", "test", "--release", "--locked", "--offline", "--workspace", "--lib", "--", "--nocapture",
+         "ipfs::tests::real"],
         env=env, cwd=REPO, capture_output=True, text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
