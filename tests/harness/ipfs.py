@@ -49,7 +49,9 @@ class Stack:
     def __init__(self, binaries, peers=3, ports=15000):
         self.base = new_base("stack")
         self.peers, self.ports = peers, ports
-        self.env = {**os.environ, "PORT_BASE": str(ports)}
+        #: Where the Kubos ask for blocks that they do not have: a node's provider, once a test starts one there.
+        self.router = ports + 9
+        self.env = {**os.environ, "PORT_BASE": str(ports), "ROUTER": f"http://127.0.0.1:{self.router}"}
         self.env |= {"KUBO_BIN": f"{binaries}/ipfs", "CLUSTER_BIN": f"{binaries}/ipfs-cluster-service"}
 
     def run(self, *args):

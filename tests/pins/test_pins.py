@@ -18,12 +18,22 @@ STATUS, REPLICAS = "x-pinfold-pin-status", "x-pinfold-pin-replicas"
 
 @pytest.fixture
 def node(stack):
-    """A node that pins through the stack, and nothing pinned before."""
+    """A node that pins through the stack and pushes to it, and nothing pinned before."""
+    yield from pinning(stack, {"PINFOLD_IPFS_KUBO_URLS": stack.kubos()})
+
+
+@pytest.fixture
+def pulled(stack):
+    """A node that pins through the stack, whose peers pull from it, and nothing pinned before."""
+    yield from pinning(stack, {"PINFOLD_IPFS_BYTES": "pull", "PINFOLD_PROVIDER": f"127.0.0.1:{stack.router}"})
+
+
+def pinning(stack, how):
     for peer_cid in stack.pins():
         pytest.fail(f"{peer_cid} is left of another test")
     env = {
-        "PINFOLD_IPFS_CLUSTER_URLS": stack.clusters(), "PINFOLD_IPFS_KUBO_URLS": stack.kubos(),
-        "PINFOLD_IPFS_RECONCILE_INTERVAL": "5s", "PINFOLD_PUBLISH_AFTER": "200ms",
+        "PINFOLD_IPFS_CLUSTER_URLS": stack.clusters(), "PINFOLD_IPFS_RECONCILE_INTERVAL": "5s",
+        "PINFOLD_PUBLISH_AFTER": "200ms", **how,
     }
     with Node("pins", env=env) as running:
         running.s3 = s3c.client(running.endpoint)
@@ -91,6 +101,30 @@ def test_objects_of_both_doors_are_pinned_and_unpinned(stack, node):
     stack.until_set([roots[1], newer])
     until_shown(node, "again")
     stack.until_pinned(newer)
+
+
+@pytest.mark.root
+def test_peers_pull_what_they_are_to_pin(stack, pulled):
+    """Nothing is pushed: each Kubo asks the node where blocks are and fetches them. Of encrypted buckets it gets ciphertext."""
+    large, file, secret = noise(5 * MIB + 7, 6), noise(300_000, 7), noise(2 * MIB, 8)
+    roots = {put(pulled, "dir/large", large): large, put(pulled, "small", b"small"): b"small"}
+    (pulled.mnt / BUCKET / "file").write_bytes(file)
+    roots[cid.of_bytes(file)] = file
+    pulled.s3.create_bucket(Bucket="sealed")
+    pulled.cli("key", "encrypt", "sealed", "--mode", "bucket", "--data", pulled.data)
+    answer = pulled.s3.put_object(Bucket="sealed", Key="secret", Body=secret)
+    sealed = answer["ResponseMetadata"]["HTTPHeaders"][settings.HEADER_CID]
+    assert sealed != cid.of_bytes(secret)
+    for key in ("dir/large", "small", "file"):
+        until_shown(pulled, key)
+    for root, data in roots.items():
+        stack.until_pinned(root)
+        assert all(stack.cat(root, peer) == data for peer in range(3))
+    stack.until_pinned(sealed)
+    held = stack.cat(sealed, 1)
+    assert len(held) == len(secret) and held != secret
+    assert pulled.s3.get_object(Bucket="sealed", Key="secret")["Body"].read() == secret
+    pulled.s3.delete_object(Bucket="sealed", Key="secret")
 
 
 @pytest.mark.root
