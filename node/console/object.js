@@ -44,7 +44,7 @@ function about(found) {
   const more = found.metadata.map(([name, value]) => [`metadata ${name}`, value]);
   return facts([
     ['Size', `${bytes(found.size)} (${found.size} bytes)`], ['Type', found.type], ['Modified', moment(found.modified)],
-    ['CID', [h('span.mono', { id: 'cid' }, found.cid ?? '—'), ' ', copy].filter(Boolean)], ['Pin', pin()],
+    ['CID', [h('span.mono', { id: 'cid' }, found.cid ?? '—'), ' ', copy].filter(Boolean)], ['Pin', h('span', { id: 'pin' }, pin(found))],
     ['ETag', h('span.mono', found.etag)], ...(found.version ? [['Version', h('span.mono', found.version)]] : []), ...more,
   ]);
 }

@@ -70,6 +70,7 @@ function folderRow(bucket, prefix, folder) {
 function objectRow({ names: { bucket, prefix = '' }, again }, { key, size, modified }) {
   const name = key.slice(prefix.length);
   const place = h('td', '…');
+  const pinned = h('td', '…');
   const remove = button('button.danger.small', 'Delete', async () => {
     if (!await ask('Delete this object?', key, 'Delete')) return;
     if (await attempt(() => s3.remove(bucket, key), `${key} is deleted.`)) again();
@@ -77,8 +78,8 @@ function objectRow({ names: { bucket, prefix = '' }, again }, { key, size, modif
   const download = h('a.button.small', { href: s3.address(bucket, key), download: key.split('/').pop(), 'aria-label': `Download ${name}` }, 'Download');
   const element = h('tr',
     h('td.name', h('a', { href: to('object', { bucket, key }) }, name)), h('td.number', { title: `${size} bytes` }, bytes(size)),
-    h('td', moment(modified)), place, h('td', pin()), h('td.acts', download, ' ', remove));
-  return { key, element, place };
+    h('td', moment(modified)), place, pinned, h('td.acts', download, ' ', remove));
+  return { key, element, place, pinned };
 }
 
 async function fillCids(bucket, rows, signal) {
@@ -88,6 +89,7 @@ async function fillCids(bucket, rows, signal) {
       // Who may list may yet not read.
       const found = await s3.head(bucket, row.key, undefined, signal).catch(() => null);
       row.place.replaceChildren(cid(found?.cid));
+      row.pinned.replaceChildren(pin(found));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

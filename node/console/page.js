@@ -107,7 +107,10 @@ export function cid(text) {
   return h('code', { title: text }, text);
 }
 
-/** Where an object's blocks are pinned. Pins are not built yet: what is known is that the bytes are on this node. */
-export function pin() {
-  return h('span', { title: 'On this node. Pins are not built yet.' }, 'local');
+/** How far an object's pin is, of a HEAD's answer; a node that does not pin says nothing: then its bytes are on this node. */
+export function pin(found) {
+  if (!found) return h('span.dim', '—');
+  if (!found.pin) return h('span', { title: 'On this node, which does not pin.' }, 'local');
+  const told = found.replicas ? `${found.pin} ${found.replicas}` : found.pin;
+  return h('span', { title: found.replicas ? 'Peers that hold it, of those that are to.' : '' }, told);
 }

@@ -102,7 +102,8 @@ export async function head(bucket, key, version, signal) {
   const { headers } = await call('HEAD', address(bucket, key, { versionId: version }), { signal });
   return {
     size: Number(headers.get('content-length')), type: headers.get('content-type') ?? '', etag: headers.get('etag') ?? '',
-    modified: headers.get('last-modified'), cid: headers.get('x-pinfold-cid'), version: headers.get('x-amz-version-id'),
+    modified: headers.get('last-modified'), cid: headers.get('x-pinfold-cid'), pin: headers.get('x-pinfold-pin-status'),
+    replicas: headers.get('x-pinfold-pin-replicas'), version: headers.get('x-amz-version-id'),
     metadata: [...headers].filter(([name]) => name.startsWith('x-amz-meta-')).map(([name, v]) => [name.slice(11), v]),
   };
 }

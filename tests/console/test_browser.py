@@ -64,6 +64,32 @@ def test_a_wrong_secret_is_refused_and_the_right_one_is_not(page):
     expect(page.get_by_label("Secret key")).to_be_visible()
 
 
+def test_the_state_of_a_pin_is_what_the_node_says(site, page):
+    """How the node comes to say it is the pins' suite's; here its answer is given the two headers of a node that pins."""
+    bucket = s3c.fresh_name()
+    site.s3.create_bucket(Bucket=bucket)
+    site.s3.put_object(Bucket=bucket, Key="key", Body=b"bytes")
+    told = {"x-pinfold-pin-status": "pinning", "x-pinfold-pin-replicas": "2/3"}
+
+    def say(route):
+        if route.request.method == "HEAD":
+            answer = route.fetch()
+            route.fulfill(response=answer, headers={**answer.headers, **told})
+        else:
+            route.fallback()
+    page.route("**/key*", say)
+    sign_in(page)
+    go(page, page="objects", bucket=bucket)
+    expect(row(page, "key")).to_contain_text("pinning 2/3")
+    go(page, page="object", bucket=bucket, key="key")
+    expect(page.locator("#pin")).to_have_text("pinning 2/3")
+    page.unroute("**/key*")
+    page.reload()
+    expect(page.locator("#pin")).to_have_text("local")
+    site.s3.delete_object(Bucket=bucket, Key="key")
+    site.s3.delete_bucket(Bucket=bucket)
+
+
 def test_a_bucket_an_upload_its_cid_a_preview_the_same_bytes_and_gone(site, page, tmp_path):
     bucket = s3c.fresh_name()
     sign_in(page)
