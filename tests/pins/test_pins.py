@@ -163,6 +163,7 @@ def test_a_daemon_that_dies_in_between_goes_on(stack, node):
 
 
 @pytest.mark.root
+@pytest.mark.slow
 def test_peers_that_die_are_passed_over(stack, node):
     first = put(node, "first", b"first")
     until_shown(node, "first")
@@ -182,6 +183,7 @@ def test_peers_that_die_are_passed_over(stack, node):
 
 
 @pytest.mark.root
+@pytest.mark.slow
 def test_what_differs_is_put_right(stack, node):
     """Somebody takes a pin away, and makes one that nobody here wants: the latter is none of our business."""
     from harness import ipfs
