@@ -17,7 +17,7 @@ use hyper::{Method, Request};
 use s3s::dto::{Delete, ETagCondition, Range};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
-use s3s::xml::{DeError, Deserialize, Deserializer};
+use s3s::xml::{Deserialize, Deserializer};
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::access::Verified;
@@ -106,13 +106,22 @@ fn is_short(headers: &HeaderMap) -> bool {
     length.is_some_and(|length| length < SHORT)
 }
 
-/// Whether a document is a list of objects to delete, and empty.
+/// Whether a document is a list of objects to delete, and empty: with one object put to its end it would be a list of one.
 fn has_no_objects(bytes: &[u8]) -> bool {
-    let names_one = bytes.windows(6).any(|word| word == b"Object");
-    // What is missing is told before the end is looked at.
-    let ends = [&b"</Delete>"[..], b"/>"].iter().any(|end| bytes.trim_ascii_end().ends_with(end));
-    let read = Delete::deserialize(&mut Deserializer::new(bytes));
-    !names_one && ends && matches!(read, Err(DeError::MissingField))
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let text = text.trim_end();
+    let Some(before) = text.strip_suffix("</Delete>").map(Cow::from).or_else(|| {
+        let open = text.strip_suffix("/>")?;
+        Some(Cow::from(format!("{open}>")))
+    }) else {
+        return false;
+    };
+    if text.contains("Object") || text.contains('\0') {
+        return false;
+    }
+    let mended = format!("{before}<Object><Key>none</Key></Object></Delete>");
+    let mut read = Deserializer::new(mended.as_bytes());
+    Delete::deserialize(&mut read).is_ok_and(|list| list.objects.len() == 1) && read.expect_eof().is_ok()
 }
 
 /// Puts headers right that s3s would stumble over; whether there were any.
@@ -293,6 +302,13 @@ mod tests {
         }
         for other in
             ["", "<Delete>", "<Other/>", "<Delete><Object><Key>k</Key></Object></Delete>", "<Delete/><Delete/", "x"]
+                .into_iter()
+                .chain([
+                    "<Delete/><Delete/>",
+                    "<Delete></Delete><Delete></Delete>",
+                    "<Delete>\0</Delete>",
+                    "<Delete>&x;</Delete>",
+                ])
         {
             assert!(!has_no_objects(other.as_bytes()), "{other}");
         }
